@@ -1,0 +1,30 @@
+# make sweep: install, then run the study on the embedded dataset.   make test, make test-long: the tests.   make ui: browse.
+PYTHON ?= python3.11
+BIN = .venv/bin
+PORT ?= 5000
+
+sweep: .venv/ready
+	$(BIN)/python study/launch.py --space latent_sweep $(ARGS)
+
+test: .venv/test-ready
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: .venv/test-ready
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+# One worker, no job runner (it would start seven processes), loopback only.
+ui: .venv/ready
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 \
+	--port $(PORT) --workers 1 --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db \
+	--artifacts-destination $(CURDIR)/mlruns/artifacts
+
+.venv/ready: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/test-ready: .venv/ready requirements-test.txt
+	$(BIN)/pip install --quiet -r requirements-test.txt
+	touch $@
+
+.PHONY: sweep test test-long ui

@@ -1,0 +1,81 @@
+"""Generative adversarial network (Goodfellow et al. 2014), by default with DCGAN's settings (Radford et al. 2015)."""
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+from models.phase import Phase, adam
+
+LOSSES = ("non_saturating", "minimax")
+
+
+class GAN(nn.Module):
+    """A generator against a critic that tells its images from real ones; both see images in [-1, 1].
+
+    `loss`: "non_saturating" or "minimax", the generator's. `smoothing`: real images count as 1 - smoothing.
+    `feature_matching`: the generator instead matches the mean of the critic's last hidden layer (Salimans et al. 2016).
+    `lr_generator`, `lr_discriminator`: where the two differ from `lr` (Heusel et al. 2017).
+    `encoder` (critic) and `decoder` (generator): options of one side; `body`: options of both. See models/nets.py.
+    """
+
+    def __init__(self, shape, net, depth, latent_dim, *, loss="non_saturating", smoothing=0.0, feature_matching=False,
+                 lr=2e-4, betas=(0.5, 0.999), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None, **body):
+        super().__init__()
+        if loss not in LOSSES:
+            raise ValueError(f"loss={loss!r} must be among {LOSSES}")
+        self.shape, self.latent_dim = tuple(shape), latent_dim
+        self.minimax, self.smoothing, self.feature_matching = loss == "minimax", smoothing, feature_matching
+        convolutional = net.name == "conv"
+        self.critic = net.encoder(shape, 1, **{"depth": depth, "activation": "LeakyReLU", "norm": convolutional,
+                                               **body, **(encoder or {})})
+        self.generator = net.decoder(latent_dim, shape, **{"depth": depth, "norm": True, **body, **(decoder or {})})
+        if convolutional:
+            self.apply(initialise_as_dcgan)
+        noise = {"z": (latent_dim,)}
+        self.phases = [
+            Phase("critic", "critic_loss", ("critic",), adam(lr_discriminator or lr, betas), noise=noise),
+            Phase("generator", "generator_loss", ("generator",), adam(lr_generator or lr, betas), noise=noise)]
+
+    def critic_loss(self, x, noise, epoch) -> dict:
+        """"real" and "fake" are the mean logits."""
+        with torch.no_grad():
+            fake = self.generate(noise["z"])
+        real, fake = self.discriminate(x), self.score(fake)
+        loss = softplus(-real) + self.smoothing * real + softplus(fake)
+        return {"loss": loss.mean(), "real": real.mean(), "fake": fake.mean()}
+
+    def generator_loss(self, x, noise, epoch) -> dict:
+        fake = self.generate(noise["z"])
+        if self.feature_matching:
+            return {"loss": (self.features(2 * x - 1).mean(0) - self.features(fake).mean(0)).square().sum()}
+        score = self.score(fake)
+        return {"loss": (-softplus(score) if self.minimax else softplus(-score)).mean()}
+
+    def features(self, image):
+        """The critic's last hidden layer for images in [-1, 1]."""
+        return self.critic[:-1](image)
+
+    def score(self, image):
+        """The critic's logits (n,) for images in [-1, 1]."""
+        return self.critic(image).squeeze(1)
+
+    def discriminate(self, x):
+        """The critic's logits (n,) for images in [0, 1]: positive where it takes them for real."""
+        return self.score(2 * x - 1)
+
+    def generate(self, z):
+        """(n, latent_dim) -> images in [-1, 1]."""
+        return torch.tanh(self.generator(z))
+
+    def sample(self, z):
+        """(n, latent_dim) -> images (n, *shape) in [0, 1]."""
+        return (self.generate(z) + 1) / 2
+
+
+def initialise_as_dcgan(module):
+    """N(0, .02) weights (Radford et al. 2015, section 4); BatchNorm scales N(1, .02) as in its public code."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)

@@ -1,0 +1,190 @@
+"""Fully connected and convolutional bodies for square images of any size and depth; losses and likelihoods live in the models.
+
+Every option is a JSON value. A list holds one value per hidden layer of that side, in the order the data flows.
+"""
+from dataclasses import dataclass
+from math import prod
+from typing import Callable
+
+from torch import nn
+
+SMALLEST_HALVED = 4  # a convolution block keeps the size of images with a smaller side
+WIDEST = 8  # channels stop doubling at 8 times the first block's, as in DCGAN (64 to 512)
+
+
+@dataclass(frozen=True)
+class Net:
+    """`encoder(shape, outputs, depth, **options)` and `decoder(inputs, shape, depth, **options)` build modules.
+
+    An encoder maps (n, *shape) to (n, outputs), a decoder (n, inputs) to (n, *shape), unbounded. Both raise ValueError
+    for options that contradict each other and TypeError for unknown ones.
+    """
+
+    name: str
+    encoder: Callable[..., nn.Sequential]
+    decoder: Callable[..., nn.Sequential]
+
+
+def per_layer(option, value, depth) -> list:
+    values = list(value) if isinstance(value, (list, tuple)) else [value] * depth
+    if len(values) != depth:
+        raise ValueError(f"{option}={value} lists {len(values)} values for {depth} hidden layers")
+    return values
+
+
+class Hidden:
+    """What follows the weights of a hidden layer: BatchNorm, activation, dropout.
+
+    `norm` is False, True or a list of layer indices; True spares the layer that reads the image, as DCGAN does.
+    `slope` is LeakyReLU's.
+    """
+
+    def __init__(self, depth, reads_image, *, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5):
+        if depth < 1:
+            raise ValueError(f"depth={depth}: at least one hidden layer is needed")
+        self.activations = per_layer("activation", activation, depth)
+        self.dropouts = per_layer("dropout", dropout, depth)
+        self.slope, self.eps = slope, eps
+        self.normed = norm if isinstance(norm, (list, tuple)) else range(int(reads_image), depth) if norm else ()
+        if any(index not in range(depth) for index in self.normed):
+            raise ValueError(f"norm={norm} names layers beyond the {depth} hidden ones, which count from 0")
+
+    def bias(self, index) -> bool:
+        """BatchNorm subtracts any bias before it."""
+        return index not in self.normed
+
+    def after(self, index, size, batch_norm) -> list[nn.Module]:
+        layers = [batch_norm(size, eps=self.eps)] if index in self.normed else []
+        layers.append(make_activation(self.activations[index], self.slope))
+        return layers + ([nn.Dropout(self.dropouts[index])] if self.dropouts[index] else [])
+
+
+def make_activation(name, slope) -> nn.Module:
+    if name == "LeakyReLU":
+        return nn.LeakyReLU(slope)
+    if not hasattr(nn, name):
+        raise ValueError(f"activation={name!r} is not a module of torch.nn, such as 'ReLU', 'LeakyReLU', 'Tanh', 'ELU'")
+    return getattr(nn, name)()
+
+
+def fc_encoder(shape, outputs, depth, *, width=400, **hidden) -> nn.Sequential:
+    """(n, *shape) -> (n, outputs) through `depth` hidden layers of `width` units (a number, or one per layer)."""
+    sizes = [prod(shape), *per_layer("width", width, depth)]
+    return nn.Sequential(nn.Flatten(), *fc_layers(sizes, Hidden(depth, True, **hidden)), nn.Linear(sizes[-1], outputs))
+
+
+def fc_decoder(inputs, shape, depth, *, width=400, **hidden) -> nn.Sequential:
+    """(n, inputs) -> (n, *shape) through `depth` hidden layers of `width` units (a number, or one per layer)."""
+    sizes = [inputs, *per_layer("width", width, depth)]
+    layers = fc_layers(sizes, Hidden(depth, False, **hidden))
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], prod(shape)), nn.Unflatten(1, tuple(shape)))
+
+
+def fc_layers(sizes, hidden) -> list[nn.Module]:
+    layers = []
+    for index, (before, after) in enumerate(zip(sizes, sizes[1:])):
+        layers += [nn.Linear(before, after, hidden.bias(index)), *hidden.after(index, after, nn.BatchNorm1d)]
+    return layers
+
+
+def conv_encoder(shape, outputs, depth, *, width=64, kernel=4, pool=None, padded=True, **hidden) -> nn.Sequential:
+    """(n, *shape) -> (n, outputs): `depth` blocks that each halve the image, rounding up, then one linear layer.
+
+    A block is a strided convolution, or with `pool` (window sizes) an unstrided one and a maximum over windows.
+    `width` counts the first block's channels, which double per halving, or lists every block's.
+    """
+    check_square(shape)
+    hidden = Hidden(depth, True, **hidden)
+    kernels, pools = per_layer("kernel", kernel, depth), per_layer("pool", pool, depth)
+    sides, layers, before = [shape[1]], [], shape[0]
+    for index in range(depth):
+        stride = 2 if not pools[index] and sides[-1] >= SMALLEST_HALVED else 1
+        size = kernels[index] if stride == 2 else odd(kernels[index])
+        padding = encoder_padding(sides[-1], size, stride) if padded else 0
+        side = (sides[-1] + 2 * padding - size) // stride + 1
+        pooled = pools[index] and side >= SMALLEST_HALVED
+        sides.append(side // pools[index] if pooled else side)
+        if sides[-1] < 1:
+            raise ValueError(f"nothing is left of a {shape[1]} pixel image after {index + 1} blocks (sides {sides})")
+        channels = channel_counts(width, sides, index + 1)[index]
+        layers.append(nn.Conv2d(before, channels, size, stride, padding, bias=hidden.bias(index)))
+        layers += hidden.after(index, channels, nn.BatchNorm2d)
+        layers += [nn.MaxPool2d(pools[index])] if pooled else []
+        before = channels
+    per_layer("width", width, depth)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * sides[-1] ** 2, outputs))
+
+
+def conv_decoder(inputs, shape, depth, *, width=64, kernel=4, sides=None, upsample=False, **hidden) -> nn.Sequential:
+    """(n, inputs) -> (n, *shape): a linear layer makes a small image, which `depth` blocks enlarge.
+
+    The hidden layers are the images that enter the blocks. `width` counts the channels of the largest of them, the
+    others mirror the encoder, or lists all. `sides` lists the sides of all images, first to last (default: the encoder's
+    halvings in reverse); when the last is not the image's own, the result is interpolated. A block is a transposed
+    convolution, or with `upsample` nearest-neighbour enlargement and a convolution (Odena et al. 2016).
+    """
+    check_square(shape)
+    hidden = Hidden(depth, False, **hidden)
+    sides = sides or halvings(shape[1], depth)[::-1]
+    if len(sides) != depth + 1:
+        raise ValueError(f"sides={sides} must list {depth + 1} sides: before the first block and after each of {depth}")
+    listed = isinstance(width, (list, tuple))
+    channels = per_layer("width", width, depth) if listed else channel_counts(width, sides[::-1], depth)[::-1]
+    channels = [*channels, shape[0]]
+    seed = (channels[0], sides[0], sides[0])
+    layers = [nn.Linear(inputs, prod(seed), hidden.bias(0)), nn.Unflatten(1, seed)]
+    for index, size in enumerate(per_layer("kernel", kernel, depth)):
+        layers += hidden.after(index, channels[index], nn.BatchNorm2d)
+        bias = index + 1 == depth or hidden.bias(index + 1)
+        layers += enlarge(*channels[index:index + 2], *sides[index:index + 2], size, upsample, bias)
+    layers += [nn.Upsample(size=shape[1], mode="bilinear")] if sides[-1] != shape[1] else []
+    return nn.Sequential(*layers)
+
+
+def enlarge(channels, channels_after, side, side_after, kernel, upsample, bias) -> list[nn.Module]:
+    """One decoder block, of exactly the output size asked for."""
+    if upsample or side == side_after:
+        size = odd(kernel)
+        resize = [nn.Upsample(size=side_after)] if side != side_after else []
+        return [*resize, nn.Conv2d(channels, channels_after, size, padding=size // 2, bias=bias)]
+    stride = 2 if 2 * side_after > 3 * side else 1
+    excess = (side - 1) * stride + kernel - side_after
+    padding = max(0, -(-excess // 2))
+    extra = 2 * padding - excess
+    if extra >= stride:
+        raise ValueError(f"a transposed convolution with kernel {kernel} cannot turn {side} pixels into {side_after}")
+    return [nn.ConvTranspose2d(channels, channels_after, kernel, stride, padding, extra, bias=bias)]
+
+
+def halvings(side, depth) -> list[int]:
+    """Sides of an image before and after each of `depth` blocks: 28, 14, 7, 4, 2, 2."""
+    sides = [side]
+    for _ in range(depth):
+        sides.append(-(-sides[-1] // 2) if sides[-1] >= SMALLEST_HALVED else sides[-1])
+    return sides
+
+
+def channel_counts(width, sides, depth) -> list[int]:
+    if isinstance(width, (list, tuple)):
+        return list(width)
+    shrinks = [sum(a != b for a, b in zip(sides[:index + 1], sides[1:index + 2])) for index in range(depth)]
+    return [width * min(WIDEST, 2 ** max(0, count - 1)) for count in shrinks]
+
+
+def encoder_padding(side, kernel, stride) -> int:
+    """Padding after which the convolution yields ceil(side / stride) pixels."""
+    return (stride * (-(-side // stride) - 1) + kernel - side + 1) // 2
+
+
+def odd(kernel) -> int:
+    """Only an odd kernel can keep an image's size."""
+    return kernel - 1 + kernel % 2
+
+
+def check_square(shape):
+    if shape[1] != shape[2]:
+        raise ValueError(f"convolutional nets take square images, not {shape[1]} x {shape[2]}")
+
+
+fc = Net("fc", fc_encoder, fc_decoder)
+conv = Net("conv", conv_encoder, conv_decoder)

@@ -1,0 +1,120 @@
+"""Variational autoencoder (Kingma and Welling 2014) with a diagonal Gaussian posterior."""
+from math import log, pi, prod
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from models.phase import Phase, adam
+
+REDUCTIONS = ("sum", "mean", "mean_both")
+
+
+class VAE(nn.Module):
+    """Maximises log p(x|z) - beta KL(q(z|x) || N(0, I)), summed over pixels and averaged over images.
+
+    `likelihood`: "bernoulli" (a density of binarised images; for grey levels a loss only), "continuous_bernoulli"
+    (Loaiza-Ganem and Cunningham 2019) or "gaussian" around the decoded mean, with `variance` a number (at .5 the loss
+    is the sum of squared errors) or "learned", one value for all pixels (Dai and Wipf 2019).
+    `warmup`: epochs over which the KL weight rises linearly to `beta`.
+    `reduction`: "mean" averages the likelihood over the D pixels, "mean_both" also the KL over the latent dimensions.
+    `encoder` and `decoder`: options of one side; `body`: options of both. See models/nets.py.
+    """
+
+    def __init__(self, shape, net, depth, latent_dim, *, likelihood="bernoulli", variance=0.5, beta=1.0, warmup=0,
+                 reduction="sum", lr=1e-3, betas=(0.9, 0.999), encoder=None, decoder=None, **body):
+        super().__init__()
+        if reduction not in REDUCTIONS or likelihood not in LIKELIHOODS:
+            raise ValueError(f"reduction={reduction!r} and likelihood={likelihood!r} must be among "
+                             f"{REDUCTIONS} and {tuple(LIKELIHOODS)}")
+        self.shape, self.latent_dim = tuple(shape), latent_dim
+        self.log_density, self.mean = LIKELIHOODS[likelihood]
+        self.beta, self.warmup, self.reduction = beta, warmup, reduction
+        self.encoder = net.encoder(shape, 2 * latent_dim, **{"depth": depth, **body, **(encoder or {})})
+        self.decoder = net.decoder(latent_dim, shape, **{"depth": depth, **body, **(decoder or {})})
+        learned = likelihood == "gaussian" and variance == "learned"
+        log_variance = torch.tensor(0.0 if variance == "learned" else log(variance))
+        self.log_variance = nn.Parameter(log_variance) if learned else float(log_variance)
+        learns = ("encoder", "decoder", "log_variance") if learned else ("encoder", "decoder")
+        self.phases = [Phase("vae", "loss", learns, adam(lr, betas), noise={"z": (latent_dim,)})]
+
+    @property
+    def beta_effective(self) -> float:
+        """The KL weight of the same optimum under summed losses: averaging over D pixels multiplies it by D."""
+        pixels = 1 if self.reduction == "sum" else prod(self.shape)
+        return self.beta * pixels / (self.latent_dim if self.reduction == "mean_both" else 1)
+
+    def loss(self, x, noise, epoch) -> dict:
+        """"loss" under the chosen weights and reduction; "recon" and "kl" always in nats per image."""
+        recon, kl = self.terms(x, noise["z"])
+        recon, kl = recon.mean(), kl.sum(1).mean()
+        weight = self.beta_effective * (((epoch + 1) / self.warmup).clamp(max=1) if self.warmup else 1)
+        scale = 1 if self.reduction == "sum" else 1 / prod(self.shape)
+        return {"loss": scale * (recon + weight * kl), "recon": recon, "kl": kl}
+
+    def terms(self, x, eps):
+        """`elbo_terms` without its check, which would stop the accelerator at every step."""
+        mean, log_variance = self.posterior(x)
+        logits = self.decoder(mean + eps * torch.exp(0.5 * log_variance))
+        kl = 0.5 * (mean ** 2 + log_variance.exp() - 1 - log_variance)
+        return -self.log_density(logits, x, self.log_variance).flatten(1).sum(1), kl
+
+    def elbo_terms(self, x, eps):
+        """Images in [0, 1] and N(0, 1) noise (n, latent_dim) -> -log p(x|z) (n,) and KL (n, latent_dim), in nats."""
+        check_unit_interval(x)
+        return self.terms(x, eps)
+
+    def log_likelihood(self, x, z):
+        """log p(x|z) (n,), in nats."""
+        check_unit_interval(x)
+        return self.log_density(self.decoder(z), x, self.log_variance).flatten(1).sum(1)
+
+    def posterior(self, x):
+        """Mean and log-variance of q(z|x), each (n, latent_dim)."""
+        return self.encoder(x).chunk(2, 1)
+
+    def sample(self, z):
+        """(n, latent_dim) -> mean images (n, *shape) in [0, 1]."""
+        return self.mean(self.decoder(z))
+
+    def reconstruct(self, x):
+        """Mean images decoded from the posterior's mean."""
+        return self.sample(self.posterior(x)[0])
+
+
+def check_unit_interval(x):
+    if x.min() < 0 or x.max() > 1:
+        raise ValueError(f"images must lie in [0, 1], not [{x.min():.3g}, {x.max():.3g}]: on normalised pixels "
+                         "cross-entropy has no lower bound and no density describes them")
+
+
+def bernoulli(logits, x, _):
+    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+
+
+def continuous_bernoulli(logits, x, _):
+    """Adds the log of its constant, l / tanh(l / 2), by its Taylor series near 0, where both sides of it vanish."""
+    near, safe = split_near_zero(logits, 0.02)
+    constant = torch.where(near, log(2) + logits ** 2 / 12 - 7 * logits ** 4 / 1440, (safe / torch.tanh(safe / 2)).log())
+    return bernoulli(logits, x, _) + constant
+
+
+def continuous_bernoulli_mean(logits):
+    near, safe = split_near_zero(logits, 0.1)
+    mean = torch.where(near, 0.5 + logits / 12 - logits ** 3 / 720, 0.5 + 0.5 / torch.tanh(safe / 2) - 1 / safe)
+    return mean.clamp(0, 1)
+
+
+def split_near_zero(logits, radius):
+    """Where the series holds, and logits that keep the other formula's gradient finite there."""
+    near = logits.abs() < radius
+    return near, torch.where(near, torch.ones_like(logits), logits)
+
+
+def gaussian(logits, x, log_variance):
+    scale = torch.exp(-torch.as_tensor(log_variance, dtype=x.dtype, device=x.device))
+    return -0.5 * ((x - torch.sigmoid(logits)) ** 2 * scale + log_variance + log(2 * pi))
+
+
+LIKELIHOODS = {"bernoulli": (bernoulli, torch.sigmoid), "gaussian": (gaussian, torch.sigmoid),
+               "continuous_bernoulli": (continuous_bernoulli, continuous_bernoulli_mean)}

@@ -1,0 +1,60 @@
+"""Wasserstein GAN with weight clipping (Arjovsky et al. 2017) or a gradient penalty (Gulrajani et al. 2017)."""
+import torch
+
+from models.gan import GAN
+from models.phase import Phase, adam, rmsprop
+
+OPTIMISERS = ("adam", "rmsprop")
+
+
+class WGAN(GAN):
+    """The critic's gap between real and generated images estimates a multiple of the earth mover's distance.
+
+    Without `clip` the critic pays `penalty` (10 unless given) times the squared deviation of its gradient's norm from
+    1, taken between real and generated images in [-1, 1]; with `clip` its weights are clamped to [-clip, clip].
+    `critic_steps`: critic updates, each on its own batch, per generator update.
+    `optimiser`: "adam" (1e-4, the default with the penalty) or "rmsprop" (5e-5, the default with `clip`).
+    """
+
+    def __init__(self, shape, net, depth, latent_dim, *, clip=None, penalty=None, critic_steps=5, optimiser=None, lr=None,
+                 betas=(0.0, 0.9), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None, **body):
+        if clip and penalty:
+            raise ValueError(f"clip={clip} and penalty={penalty} are two ways to bound the critic: give one of them")
+        # BatchNorm would make one image's gradient depend on the others of its batch (Gulrajani et al., section 4)
+        unnormed = {} if clip else {"norm": False}
+        # a GAN's own options are named here so that a WGAN rejects them
+        super().__init__(shape, net, depth, latent_dim, loss="non_saturating", smoothing=0.0, feature_matching=False,
+                         encoder={**unnormed, **(encoder or {})}, decoder=decoder, **body)
+        self.penalty = 0.0 if clip else 10.0 if penalty is None else penalty
+        optimiser = optimiser or ("rmsprop" if clip else "adam")
+        if optimiser not in OPTIMISERS:
+            raise ValueError(f"optimiser={optimiser!r} must be among {OPTIMISERS}")
+        lr = lr or (1e-4 if optimiser == "adam" else 5e-5)
+
+        def stepper(rate):
+            return adam(rate, betas) if optimiser == "adam" else rmsprop(rate)
+
+        noise = {"z": (latent_dim,)}
+        mix = {"uniform_mix": (1, 1, 1)} if self.penalty else {}
+        self.phases = [
+            Phase("critic", "critic_loss", ("critic",), stepper(lr_discriminator or lr), noise={**noise, **mix}, clip=clip),
+            Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), every=critic_steps, noise=noise)]
+
+    def critic_loss(self, x, noise, epoch) -> dict:
+        """"distance": the gap between mean scores, the critic's estimate; "penalty": as added to the loss."""
+        with torch.no_grad():
+            fake = self.generate(noise["z"])
+        real = 2 * x - 1
+        distance = self.score(real).mean() - self.score(fake).mean()
+        if not self.penalty:
+            return {"loss": -distance, "distance": distance}
+        penalty = self.penalty * self.gradient_penalty(torch.lerp(real, fake, noise["uniform_mix"]))
+        return {"loss": penalty - distance, "distance": distance, "penalty": penalty}
+
+    def gradient_penalty(self, image):
+        """Mean squared deviation of the critic's gradient norm from 1, at images in [-1, 1]."""
+        gradient = torch.func.grad(lambda image: self.score(image).sum())(image)
+        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+    def generator_loss(self, x, noise, epoch) -> dict:
+        return {"loss": -self.score(self.generate(noise["z"])).mean()}

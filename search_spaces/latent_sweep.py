@@ -1,0 +1,35 @@
+"""How do depth and latent size change what a VAE, a GAN and a WGAN learn, on every dataset?"""
+from models.gan import GAN
+from models.nets import conv, fc
+from models.vae import VAE
+from models.wgan import WGAN
+from study.data import cifar10, digits, fashion_mnist, imagenette, mnist
+from study.space import Budget, Space, grid
+
+FAMILIES, DEPTHS = [VAE, GAN, WGAN], [1, 2, 3]
+
+# Passes over the training images: the same for every model of a dataset, so that all of them see as many real images.
+EPOCHS = {"digits": 100, "mnist": 20, "fashion_mnist": 20, "cifar10": 50, "imagenette": 100}
+BATCH = {"digits": 32, "imagenette": 48}
+SEEDS = 6  # the fewest paired seeds at which a two-sided sign-flip test can fall below 5 %: 2 / 2**6
+
+
+def budget(cell):
+    return Budget(EPOCHS.get(cell.dataset.source.name, 50), BATCH.get(cell.dataset.source.name, 64))
+
+
+def propose(trial, cell):
+    """Ranges around the published defaults, which are proposal 0 (Lucic et al. 2018, narrow ranges)."""
+    params = {"lr": trial.suggest_float("lr", 5e-5, 1e-2, log=True)}
+    if cell.model is WGAN:
+        params["critic_steps"] = trial.suggest_categorical("critic_steps", [1, 5])
+        params["penalty"] = trial.suggest_float("penalty", 0.1, 10, log=True)
+    return params
+
+
+SPACE = Space(
+    cells=grid(FAMILIES, [fc], DEPTHS, [2, 8, 32], [digits])
+    + grid(FAMILIES, [fc, conv], DEPTHS, [2, 8, 32, 128], [mnist, fashion_mnist, cifar10])
+    + grid(FAMILIES, [conv], DEPTHS, [2, 8, 32, 128], [imagenette]),
+    propose=propose, budget=budget, proposals=4, seeds=SEEDS,
+)

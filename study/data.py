@@ -1,0 +1,236 @@
+"""The datasets: splits of decoded images as memory-mapped tensors, prepared once beside the raw files.
+
+    images = mnist.prepare(data_folder(None))        # decodes at the first call, afterwards maps what is there
+    x = images.scaled(images.train.images[:128])     # float32 in [0, 1]
+"""
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+
+from study import cache, sources
+from study.errors import UserError
+from study.folders import Folder, raw_files
+from study.splits import divide
+
+VERSION = 1  # of splitting and decoding: a new number has everything prepared anew
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images in an order that is shuffled once and for all, so that any first n are a fair sample of the split."""
+
+    images: torch.Tensor  # (N, C, H, W) uint8, 0..levels-1
+    labels: torch.Tensor | None  # (N,) int64
+
+    def to(self, device):
+        return Split(self.images.to(device), None if self.labels is None else self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Images:
+    """A dataset ready to be used; `fingerprint` changes with any pixel, label, split or class name."""
+
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]  # empty when unlabelled
+    levels: int  # grey levels per channel: 17 for digits, else 256
+    shape: tuple[int, int, int]  # C, H, W
+    fingerprint: str
+    binarised: bool  # each pixel is to be drawn anew from Bernoulli(scaled value) whenever it is used in training
+
+    def scaled(self, images):
+        """Float32 values in [0, 1] of uint8 images of this dataset, on the device where they are."""
+        return images.to(torch.float32) / (self.levels - 1)
+
+    def to(self, device):
+        """The same images on another device; on the CPU they stay memory-mapped."""
+        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in SPLITS})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a search space names: where images come from, and whether they are binarised.
+
+    With `binarised`, pixels are drawn anew whenever an image is used (Salakhutdinov & Murray 2008); what is prepared
+    on disk is shared with the plain set.
+    """
+
+    source: object  # one of study/sources.py, or a Folder
+    binarised: bool = False
+
+    @property
+    def name(self):
+        return self.source.name + "-binarised" * self.binarised
+
+    @property
+    def slug(self):
+        """The name in letters that are safe in any file name or key: a-z, 0-9 and hyphens."""
+        return self._plain_slug + "-binarised" * self.binarised
+
+    @property
+    def _plain_slug(self):
+        return getattr(self.source, "slug", self.source.name.replace("_", "-"))
+
+    @property
+    def size(self):
+        """The side of the square images in pixels; None for a folder, whose images decide."""
+        return self.source.size
+
+    def at_hand(self, data_dir):
+        """Whether the raw files are there; looks at no more than their names."""
+        return all(os.path.exists(root) for root in self.source.roots(Path(data_dir)))
+
+    def download(self, data_dir):
+        """Bring the raw files into data_dir, through torchvision; UserError if that fails."""
+        try:
+            self.source.download(Path(data_dir))
+        except (OSError, RuntimeError, HTTPException) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"could not download {self.source.name} to {data_dir} ({reason}): check the connection, "
+                            "or copy the files there by hand") from error
+
+    def prepare(self, data_dir, skip_corrupt=False, say=print):
+        """The images, decoded into memory-mapped arrays if that was not done yet, or if the raw files changed.
+
+        Image files that cannot be read are refused, or left out with skip_corrupt; that choice stays with the
+        prepared images, so that every later load gives the same. `say` is told what was decoded, changed or left out.
+        """
+        data_dir = Path(data_dir)
+        self._require(data_dir)
+        stored = self._find(data_dir, lambda folder, damage: _set_aside(folder, damage, say))
+        return self._images(stored or self._decode(data_dir, skip_corrupt, say))
+
+    def load(self, data_dir):
+        """`prepare`, silently: what a trial calls."""
+        return self.prepare(data_dir, say=lambda line: None)
+
+    def fingerprint(self, data_dir):
+        """Images.fingerprint if they are prepared and the raw files unchanged, else None; reads no raw file."""
+        stored = self.at_hand(data_dir) and self._find(Path(data_dir), lambda folder, damage: None)
+        return self._fingerprint(stored) if stored else None
+
+    def _require(self, data_dir):
+        if self.at_hand(data_dir):
+            return
+        if not isinstance(self.source, Folder):
+            raise UserError(f"{self.source.name} is not in {data_dir}: run again with --download, or say with "
+                            "--data-dir where it is")
+        slash = ' (a "/" at its end if its own name ends in -binarised)' if self.binarised else ""
+        raise UserError(f"there is no folder {self.source.path}{slash}")
+
+    def _find(self, data_dir, on_damage):
+        signature = self._signature(data_dir)
+        for folder in cache.places(data_dir, self._plain_slug):
+            try:
+                if stored := cache.read(folder, signature):
+                    return stored
+            except cache.Damaged as damage:
+                on_damage(folder, damage)
+        return None
+
+    def _signature(self, data_dir):
+        """Changes when any raw file does, as far as its path, size and modification time tell."""
+        files = [file for root in self.source.roots(data_dir) for file in raw_files(str(root), root.name)]
+        return hashlib.sha256(json.dumps([VERSION, self.size, sorted(files)]).encode()).hexdigest()
+
+    def _decode(self, data_dir, skip_corrupt, say):
+        signature = self._signature(data_dir)  # taken before: should files change meanwhile, it will no longer fit
+        with cache.workspace(cache.places(data_dir, self._plain_slug)) as workspace:
+            raw = self.source.read(data_dir, workspace.scratch, skip_corrupt, say)
+            counts = [len(part.images) for part in (raw.train, raw.test) if part]
+            if 0 in counts or sum(counts) < len(SPLITS) or counts[0] < 2:  # no split may be empty
+                raise UserError(f"{self.source.name} has only {' + '.join(map(str, counts))} images: too few to divide")
+            stored = workspace.publish(divide(raw, self.source.validation), signature,
+                                       {"classes": raw.classes, "levels": raw.levels})
+        self._describe(stored, counts, say)
+        return stored
+
+    def _describe(self, stored, counts, say):
+        train, validation, test = (stored.arrays[name] for name in SPLITS)
+        say(f"{self.source.name}: {len(train):,} training, {len(validation):,} validation and {len(test):,} test "
+            f"images of {train.shape[3]} x {train.shape[2]} pixels prepared in {stored.folder}")
+        published = getattr(self.source, "published", None)
+        if published and list(published) != counts:
+            say(f"{self.source.name}: these are {counts[0]:,} + {counts[1]:,} of the published {published[0]:,} + "
+                f"{published[1]:,} images, so scores do not compare with published ones")
+
+    def _images(self, stored):
+        tensors = {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
+        splits = {name: Split(tensors[name], tensors.get(f"{name}_labels")) for name in SPLITS}
+        return Images(**splits, classes=tuple(stored.meta["facts"]["classes"]), levels=stored.meta["facts"]["levels"],
+                      shape=tuple(tensors["train"].shape[1:]), fingerprint=self._fingerprint(stored),
+                      binarised=self.binarised)
+
+    def _fingerprint(self, stored):
+        plain = stored.meta["fingerprint"]
+        return hashlib.sha256(f"{plain} binarised".encode()).hexdigest() if self.binarised else plain
+
+
+def _set_aside(folder, damage, say):
+    aside = cache.set_aside(folder)
+    say(f"the prepared images in {folder} are damaged ({damage}): "
+        f"{f'moved to {aside.name}' if aside else 'left there'}, preparing them again")
+
+
+digits = Dataset(sources.Digits())
+mnist = Dataset(sources.IDX("mnist", "MNIST"))
+fashion_mnist = Dataset(sources.IDX("fashion_mnist", "FashionMNIST"))
+cifar10 = Dataset(sources.CIFAR10())
+imagenette = Dataset(sources.Imagenette())
+
+
+def folder(path):
+    """The dataset of a user's own images (the layouts are described in study/folders.py)."""
+    if not str(path):
+        raise UserError("a folder of images is given as folder:PATH")
+    return Dataset(Folder(str(Path(path).expanduser())))
+
+
+def named(text):
+    """The dataset that text stands for: mnist, mnist-binarised, imagenette-64, folder:PATH; UserError if none."""
+    plain, binarised = text.removesuffix("-binarised"), text.endswith("-binarised")
+    known = {dataset.name: dataset for dataset in (digits, mnist, fashion_mnist, cifar10, imagenette)}
+    if plain.startswith("folder:"):
+        dataset = folder(plain.removeprefix("folder:"))
+    elif match := re.fullmatch("imagenette-([0-9]{1,3})", plain):
+        dataset = Dataset(sources.Imagenette(_side(int(match[1]))))
+    elif plain in known:
+        dataset = known[plain]
+    else:
+        raise _unknown(text, plain, known)
+    return dataclasses.replace(dataset, binarised=binarised)
+
+
+def _side(side):
+    if not 8 <= side <= 160:
+        raise UserError(f"imagenette-{side}: the side of its images can be 8 to 160 pixels")
+    return side
+
+
+def _unknown(text, plain, known):
+    nearest = difflib.get_close_matches(plain.lower(), known, 1, 0)[0]
+    meant = f"folder:{text}" if os.path.isdir(text) else nearest
+    return UserError(f"there is no dataset {text!r}: did you mean {meant}? There are {', '.join(known)}, imagenette-64 "
+                     "(or another size), folder:PATH, and each with -binarised at its end")
+
+
+def data_folder(argument):
+    """Where raw files are: what --data-dir says, else $STUDY_DATA, else data/."""
+    return Path(argument or os.environ.get("STUDY_DATA") or "data")
+
+
+def check_batch(images, batch_size):
+    """UserError if there are fewer training images than one batch takes."""
+    if len(images.train.images) < batch_size:
+        raise UserError(f"{len(images.train.images)} training images do not fill one batch of {batch_size}: "
+                        "choose a smaller batch size or add images")

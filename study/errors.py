@@ -1,0 +1,7 @@
+"""The one exception that is the user's to mend: commands print it as a single line and exit with its code."""
+
+
+class UserError(Exception):
+    """A mistake in what was typed or in the files it names (exit code 2): says what is wrong, where, and what to do."""
+
+    exit_code = 2

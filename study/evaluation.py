@@ -1,0 +1,289 @@
+"""What is measured when: the objective at every look, everything at the end; the real side is computed once.
+
+During the search models are held against the validation split, in the confirm stage against the test split.
+A measure that has no value (samples that are not finite, a dataset without classes, a loss that is no likelihood) is
+absent from the dictionary, never NaN.
+"""
+
+import math
+import resource
+import sys
+from functools import cache, cached_property
+from typing import NamedTuple
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from models.vae import VAE, bernoulli
+from models.wgan import WGAN
+from study.errors import UserError
+from study.metrics import Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
+
+STAGES = {"search": ("validation", 2_500), "confirm": ("test", 10_000)}  # the split, and how many samples
+PAIRED = 5_000  # images at most where every one is compared with every other
+HELD_OUT = 1_000  # images at most for likelihoods, critics and memorisation
+VALUES = 2**27  # pixel values at most in all samples together: bounds their number at 160 pixels a side to 1,747
+CHUNK = 2**22  # pixel values decoded at a time
+
+
+class Drawn(NamedTuple):
+    """All that is kept of a set of images; the images themselves are not, so that any number of them fits."""
+
+    features: torch.Tensor  # (n, d)
+    labels: torch.Tensor | None  # (n,) classes as the classifier sees them; None without classes
+    pixels: torch.Tensor  # (n, at most memorisation.VALUES)
+
+
+class Evaluation:
+    """Every measure of models of one dataset on the images' device; raises UserError where images cannot be measured."""
+
+    def __init__(self, images, extractor, stage):
+        self.images, self.extractor, self.device = images, extractor, images.train.images.device
+        split_name, samples = STAGES[stage]
+        self.split = getattr(images, split_name)
+        self.samples = min(samples, VALUES // math.prod(images.shape))
+        if len(self.split.images) <= coverage.NEIGHBOURS:
+            raise UserError(f"the {split_name} split has {len(self.split.images)} images: measuring needs at least "
+                            f"{coverage.NEIGHBOURS + 1}")
+        self.real = images.scaled(self.split.images[:HELD_OUT])  # the images to reconstruct, (n, C, H, W) in [0, 1]
+        self.held_out = self._summary(self._scaled(self.split.images[:self.samples]))
+        self.moments = distances.moments(self.held_out.features)
+        if self.moments.spread <= 0:
+            raise UserError(f"the images of the {split_name} split are all alike: nothing can be measured against them")
+
+    @cache  # noqa: B019  (an Evaluation lives as long as its process)
+    def noise(self, latent_dim):
+        """The fixed latents (samples, latent_dim) that every model of that latent size is measured on."""
+        generator = torch.Generator().manual_seed(latent_dim)
+        return torch.randn(self.samples, latent_dim, generator=generator).to(self.device)
+
+    def objective(self, samples):
+        """quality/fd and quality/fd_rel of one replica's samples (n, C, H, W); empty when they are not finite."""
+        try:
+            check(samples)
+            return self._frechet(distances.moments(self.extractor(samples)))
+        except Unmeasurable:
+            return {}
+
+    def everything(self, replicas, build, alive=None):
+        """All measures of the replicas numbered in `alive` (all by default), as one dictionary each."""
+        return [self.of_model(plain(build, replicas.weights(k), self.device))
+                for k in (range(replicas.K) if alive is None else alive)]
+
+    @torch.no_grad()
+    def of_model(self, model):
+        """All measures of one model in eval mode."""
+        own = self._of_vae if isinstance(model, VAE) else self._of_critic
+        noise = self.noise(model.latent_dim).split(self._at_once)
+        return {**self.of_samples(model.sample(z) for z in noise), **_measured(own, model)}
+
+    @torch.no_grad()
+    def of_samples(self, chunks):
+        """The measures that need samples only, given as an iterable of images (n, C, H, W) in [0, 1]."""
+        try:
+            drawn = self._summary(chunks)
+        except Unmeasurable:
+            return {}
+        return {**self._of_drawn(drawn), **_measured(self._memory, drawn)}
+
+    @torch.no_grad()
+    def floor(self):
+        """What training images score as if they were samples: the best that can be expected of a generator."""
+        return self._of_drawn(self._summary(self._scaled(self.images.train.images[:self.samples])))
+
+    def nearest(self, samples):
+        """The training images (n, C, H, W) nearest to samples of the same shape, by pixels."""
+        indices = memorisation.nearest(memorisation.pixels(samples), self._train)[1]
+        return self.images.scaled(self.images.train.images[indices])
+
+    @property
+    def _at_once(self):
+        return max(1, CHUNK // math.prod(self.images.shape))
+
+    def _scaled(self, images):
+        return (self.images.scaled(chunk) for chunk in images.split(self._at_once))
+
+    def _summary(self, chunks):
+        parts = []
+        for x in chunks:
+            check(x, at_least=1)
+            labels = self.extractor.classify(x) if self.extractor.head else None
+            parts.append((self.extractor(x), labels, memorisation.pixels(x)))
+        return Drawn(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
+
+    def _of_drawn(self, drawn):
+        return {name: value for measure in (self._quality, self._modes, self._two_sample)
+                for name, value in _measured(measure, drawn).items()}
+
+    def _frechet(self, fake):
+        fd = distances.fd(self.moments, fake)
+        own_name = {"quality/fid": fd} if self.extractor.kind == "inception" else {}
+        return {"quality/fd": fd, "quality/fd_rel": fd / self.moments.spread, **own_name}
+
+    def _quality(self, drawn):
+        real, fake = _equal(self.held_out.features, drawn.features)
+        shared = {f"quality/{name}": value for name, value in coverage.prdc(real, fake, self._radii(len(real))).items()}
+        return {**self._frechet(distances.moments(drawn.features)),
+                "quality/kid": distances.kid(*self._standardised(drawn, PAIRED)), **shared,
+                "quality/swd": _sliced(self.held_out.features, drawn.features),
+                "quality/swd_pixel": _sliced(self.held_out.pixels, drawn.pixels)}
+
+    @cache  # noqa: B019
+    def _radii(self, n):
+        return coverage.radii(self.held_out.features[:n])
+
+    def _standardised(self, drawn, n):
+        return [distances.standardise(x[:n], self.moments) for x in (self.held_out.features, drawn.features)]
+
+    def _modes(self, drawn):
+        if drawn.labels is None:
+            return {}
+        count = len(self.images.classes)
+        real = coverage.shares(self.split.labels.to(self.device), count)
+        fake = coverage.shares(drawn.labels, count)
+        return {"modes/label_jsd": coverage.label_jsd(real, fake), "modes/classes": coverage.classes(fake)}
+
+    def _two_sample(self, drawn):
+        judged = critics.two_sample(*self._standardised(drawn, PAIRED))
+        return {f"two_sample/{name}": value for name, value in judged.items()}
+
+    def _memory(self, drawn):
+        held_out, held_out_authenticity = self._held_out_memory
+        apart, authenticity = self._closeness(drawn)
+        return {"memory/nn_ratio": memorisation.nn_ratio(apart, held_out), "memory/authenticity": authenticity,
+                "memory/authenticity_held_out": held_out_authenticity}
+
+    @cached_property
+    def _held_out_memory(self):
+        return self._closeness(self.held_out)
+
+    @cached_property
+    def _train(self):
+        return torch.cat([memorisation.pixels(x) for x in self._scaled(self.images.train.images)])
+
+    def _closeness(self, drawn):
+        apart, indices = memorisation.nearest(drawn.pixels[:HELD_OUT], self._train)
+        return apart, memorisation.authenticity(apart, memorisation.spacing(indices, self._train))
+
+    def _of_vae(self, model):
+        x, noise = self._likelihood_images(self.real), self.noise(model.latent_dim)[:len(self.real)]
+        bound = likelihood.elbo(x, model.posterior, model.log_likelihood, noise)
+        return {**{f"likelihood/{name}": value for name, value in bound.items()}, **self._importance_weighted(model),
+                "likelihood/active_units": likelihood.active_units(model.posterior(x)[0]),
+                "beta_effective": model.beta_effective}
+
+    def _likelihood_images(self, x):
+        """Binarised sets are binarised once, the same way for every model (Salakhutdinov & Murray 2008)."""
+        if not self.images.binarised:
+            return x
+        return torch.bernoulli(x.cpu(), generator=torch.Generator().manual_seed(0)).to(self.device)
+
+    def _importance_weighted(self, model):
+        """Of the probability of binarised images under Bernoulli pixels, or of the density of dequantised grey levels
+        under the other likelihoods. Cross-entropy of grey levels is neither, so such a model has no likelihood."""
+        if self.images.binarised != (model.log_density is bernoulli):
+            return {}
+        levels = None if self.images.binarised else self.images.levels
+        x = likelihood.dequantised(self.real, levels) if levels else self._likelihood_images(self.real)
+        nll = likelihood.iw_nll(x, model.posterior, model.log_likelihood).mean().item()
+        bits = likelihood.bits_per_dim(nll, x[0].numel(), levels)
+        return {"likelihood/iw_nll": nll, "likelihood/bits_per_dim": bits}
+
+    def _of_critic(self, model):
+        real, fake = self.real, model.sample(self.noise(model.latent_dim)[:len(self.real)])
+        scores = [torch.cat([model.discriminate(chunk) for chunk in x.split(self._at_once)]) for x in (real, fake)]
+        if not isinstance(model, WGAN):
+            return {"diagnostics/jsd_discriminator": critics.discriminator_jsd(*scores)}
+        raw, slope = critics.critic_w1(*scores), critics.largest_slope(model.discriminate, real, fake)
+        return {"diagnostics/w1_critic": raw, "diagnostics/w1_critic_scaled": critics.normalised_w1(raw, slope)}
+
+
+def _measured(measure, argument):
+    """The measures that have a finite value."""
+    try:
+        values = measure(argument)
+    except Unmeasurable:
+        return {}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _equal(real, fake):
+    n = min(len(real), len(fake), PAIRED)
+    return real[:n], fake[:n]
+
+
+def _sliced(real, fake):
+    n = min(len(real), len(fake))
+    return distances.swd(real[:n], fake[:n], distances.directions(real.shape[1], device=real.device))
+
+
+def plain(build, weights, device="cpu"):
+    """The model that `build` makes, with these weights, ready to be measured; the global random state is left alone."""
+    model = _fresh(build).to(device)
+    model.load_state_dict(weights)
+    return model.requires_grad_(False).eval()
+
+
+def _fresh(build):
+    with torch.random.fork_rng(devices=[]):
+        return build()
+
+
+def invert(model, x, steps=200, starts=256, rate=0.1):
+    """How close a generator comes to images x (n, C, H, W): the images found by Adam on the latents, squared error.
+
+    Each search starts from the nearest of `starts` samples. The same images for every look, so drawings compare.
+    """
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(starts, model.latent_dim, generator=generator).to(x.device)
+    with torch.no_grad():
+        z = drawn[torch.cdist(x.flatten(1), model.sample(drawn).flatten(1)).argmin(1)]
+    z = z.requires_grad_(True)
+    optimiser = torch.optim.Adam([z], rate)
+    for _ in range(steps):
+        loss = (model.sample(z) - x).square().sum()
+        optimiser.zero_grad()
+        loss.backward(inputs=[z])
+        optimiser.step()
+    return model.sample(z).detach()
+
+
+def cost(build, shape, device="cpu"):
+    """Parameters, FLOPs of one training step per image (two per multiply-add), and the peak memory so far in MB.
+
+    FLOPs are of matrix products and convolutions, forwards and backwards, of every phase at its rate. Peak memory is of
+    the accelerator's tensors, or on a processor of this whole process.
+    """
+    model = _fresh(build).to("meta").train()  # shapes without numbers: counting costs milliseconds
+    return {"cost/parameters": sum(p.numel() for p in model.parameters()),
+            "cost/flops_per_image": sum(_flops(model, phase, shape) / phase.every for phase in model.phases),
+            "cost/peak_memory_mb": _peak_memory(torch.device(device)) / 2**20}
+
+
+def _flops(model, phase, shape, batch=2):
+    x, epoch = torch.empty(batch, *shape, device="meta"), torch.zeros((), device="meta")
+    noise = {name: torch.empty(batch, *size, device="meta") for name, size in phase.noise.items()}
+    learned = [value for name, value in model.named_parameters() if name.split(".")[0] in phase.learns]
+    with Flops() as counted:
+        torch.autograd.grad(getattr(model, phase.loss)(x, noise, epoch)["loss"], learned)
+    return counted.total / batch
+
+
+class Flops(TorchDispatchMode):
+    """Counts as torch's FlopCounterMode does; that one also follows modules, which a gradient penalty does not allow."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        if count := flop_registry.get(function._overloadpacket):
+            self.total += count(*arguments, **(keywords or {}), out_val=result)
+        return result
+
+
+def _peak_memory(device):
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,239 @@
+"""Run what is left of a study: the first launch, going on after a crash, extending and retrying are one command.
+
+    python study/launch.py --space latent_sweep
+    python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --seeds 16
+    python study/launch.py --space latent_sweep --datasets folder:my_images --dry-run
+"""
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from study.command import DONE, INTERRUPTED, SOME_FAILED, STORAGE, run_command
+from study.errors import UserError
+
+CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
+CATCH_UP_S = 600.0  # how long one that is done does
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--space", required=True, help="the question: the name of a file in search_spaces/")
+    add("--datasets", nargs="+", metavar="NAME", help="only these: digits, mnist, ..., or folder:PATH for your own images")
+    add("--models", nargs="+", metavar="NAME", help="only these: VAE, GAN, WGAN")
+    add("--storage", type=Path, default=STORAGE, help="where studies are kept (default: %(default)s)")
+    add("--tracking-uri", help="MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
+    add("--data-dir", help="where datasets are (default: $STUDY_DATA, else data/)")
+    add("--download", action="store_true", help="fetch the datasets that are not on disk")
+    add("--skip-corrupt", action="store_true", help="leave out images of a folder that cannot be read")
+    add("--address", help="a running Ray cluster: auto, or HOST:PORT (default: start Ray here)")
+    add("--cpus-per-trial", type=positive(float), default=1.0, metavar="N")
+    add("--gpus-per-trial", type=positive(float), metavar="SHARE", help="default: a quarter of a card where there is one")
+    add("--max-concurrent", type=positive(int), metavar="N", help="trials at a time (default: what the machines hold)")
+    add("--proposals", type=positive(int), metavar="N", help="search trials per cell (default: the space's)")
+    add("--seeds", type=positive(int), metavar="N", help="confirm trainings per cell (default: the space's)")
+    add("--epochs", type=positive(int), metavar="N", help="for a quick look: another study, with its own trials")
+    add("--dry-run", action="store_true", help="show the plan and stop")
+    add("--retry-failed", action="store_true", help="run failed trials again")
+    return parser.parse_args(arguments)
+
+
+def positive(kind):
+    def convert(text):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        return value
+    convert.__name__ = "number" if kind is float else "whole number"
+    return convert
+
+
+def chosen_space(options):
+    """The space with what the command line changes in it."""
+    from study.space import load_space, nearest
+    space = load_space(options.space)
+    if options.models:
+        families = sorted({cell.family for cell in space.cells})
+        for name in options.models:
+            if name.lower() not in families:
+                raise UserError(f"space '{space.name}' has no model '{name}'{nearest(name.lower(), families)};"
+                                f" it has: {', '.join(families)}")
+        space = space.only(models=[name.lower() for name in options.models])
+    space = replace(space, proposals=options.proposals or space.proposals, seeds=options.seeds or space.seeds)
+    if options.epochs:
+        budget = space.budget
+        space = replace(space, budget=lambda cell: replace(budget(cell), epochs=options.epochs))
+    return space
+
+
+def with_datasets(space, options, data_dir, say):
+    """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
+    from study.data import named
+    if options.datasets:
+        wanted = list({dataset.name: dataset for dataset in map(named, options.datasets)}.values())
+    else:
+        wanted = list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
+    missing = [dataset for dataset in wanted if not dataset.at_hand(data_dir)]
+    if options.download and not options.dry_run:
+        for dataset in missing:
+            say(f"downloading {dataset.name} to {data_dir}")
+            dataset.download(data_dir)
+        missing = []
+    fetch = f"python study/launch.py --space {space.name} --datasets {' '.join(d.name for d in missing)} --download"
+    if missing and options.datasets:
+        raise UserError(f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look,"
+                        f" --download fetches: {fetch}")
+    if missing:
+        say(f"not on disk, so left out: {', '.join(d.name for d in missing)}. To fetch them: {fetch}")
+    parts = [space.with_dataset(dataset) for dataset in wanted if dataset not in missing]
+    return replace(space, cells=[cell for part in parts for cell in part.cells])
+
+
+def identities(space, data_dir) -> dict:
+    """Dataset name -> what else defines a result there; unknown ('') while the data has not been decoded yet."""
+    from study.features import recipe_hash
+    table = {}
+    for dataset in {cell.dataset.name: cell.dataset for cell in space.cells}.values():
+        fingerprint = dataset.fingerprint(data_dir)
+        table[dataset.name] = {"fingerprint": fingerprint or "",
+                               "features": recipe_hash(dataset, fingerprint) if fingerprint else ""}
+    return table
+
+
+def prepare(space, options, data_dir, root: Path, say) -> None:
+    """Decode every dataset and train its features, once, before anything is planned."""
+    from study import features
+    from study.data import check_batch
+    for dataset in {cell.dataset.name: cell.dataset for cell in space.cells}.values():
+        start = time.monotonic()
+        images = dataset.prepare(data_dir, skip_corrupt=options.skip_corrupt, say=say)
+        for cell in space.cells:
+            if cell.dataset == dataset:
+                check_batch(images, space.budget(cell).batch_size)
+        extractor = features.prepare(dataset, images, root / "features")
+        accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
+        say(f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
+            f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
+            f" measured by {extractor.describe}{accuracy} ({time.monotonic() - start:.1f} s)")
+
+
+def main(arguments=None) -> int:
+    options = parse(arguments)
+    from study.data import data_folder
+    from study.ledger import Ledger, study_folder
+    from study.plan import Plan, write_planned
+    from study.progress import console, plan_table
+    screen = console()
+
+    def say(text):
+        screen.print(text, markup=False, soft_wrap=True)
+
+    data_dir = data_folder(options.data_dir)
+    space = with_datasets(chosen_space(options), options, data_dir, say)
+    ledger = Ledger(study_folder(options.storage, space.name))
+    if options.dry_run:
+        plan = Plan(space, ledger, identities(space, data_dir))
+        screen.print(plan_table(plan))
+        say(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
+            f" {estimate(plan, data_dir)}. Nothing was started (--dry-run).")
+        return DONE
+    with ledger.lock():
+        prepare(space, options, data_dir, ledger.root, say)
+        plan = Plan(space, ledger, identities(space, data_dir))
+        if options.retry_failed:
+            plan = reopened(plan, say)
+        screen.print(plan_table(plan))
+        write_planned(plan)
+        return run(plan, options, data_dir, say)
+
+
+def finished_count(plan) -> int:
+    return sum(trial.key in plan.results for trial in plan.trials())
+
+
+def reopened(plan, say):
+    from study.plan import Plan
+    failed = [trial.key for trial in plan.trials() if plan.results.get(trial.key, {}).get("status") == "failed"]
+    for key in failed:
+        plan.ledger.reopen(key)
+    say(f"{len(failed)} failed trials are run again")
+    return Plan(plan.space, plan.ledger, plan.identity)
+
+
+def estimate(plan, data_dir) -> str:
+    """The time that what is left takes here, from earlier trials of this study where there are any."""
+    from study.estimate import seconds_left
+    from study.progress import duration
+    seconds, cores = seconds_left(plan, data_dir), os.cpu_count() or 1
+    return "how long is not known before the images are decoded" if seconds is None else (
+        f"about {duration(seconds / cores)} on {cores} cores")
+
+
+def run(plan, options, data_dir, say) -> int:
+    from study.tracking import Sink, default_uri
+    uri = options.tracking_uri or default_uri(options.storage)
+    sink = Sink(uri, plan.ledger, plan.space.name, plan.space.question, say)
+    sink.start()
+    for trial in plan.trials():
+        sink.touch(trial.key)
+    if not plan.left():
+        say(f"nothing is left to do: all {plan.planned()} trials are finished")
+        return ended(plan, sink, uri, say)
+    say(f"{len(plan.left())} trials to start with, {estimate(plan, data_dir)}; starting Ray")
+    try:
+        sweep(plan, options, data_dir, sink, uri)
+    except KeyboardInterrupt:
+        sink.close(CLOSE_S)
+        say(f"interrupted: {finished_count(plan)} of {plan.planned()} trials are finished and kept;"
+            " the same command goes on from here")
+        return INTERRUPTED
+    return ended(plan, sink, uri, say)
+
+
+def sweep(plan, options, data_dir, sink, uri) -> None:
+    import ray
+
+    from study import executor
+    from study.progress import Display
+    executor.start(options.address)
+    try:
+        resources, slots = executor.shares(options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent)
+        display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`")
+        sink.say = display.say
+
+        def commit(trial, outcome):
+            plan.ledger.put_result(trial.key, outcome)
+            (plan.ledger.folder(trial.key) / "last.pt").unlink(missing_ok=True)
+            display.finished(trial, outcome)
+            sink.touch(trial.key)
+
+        settings = {"root": str(plan.ledger.root), "data_dir": str(data_dir)}
+        with display:
+            executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch)
+    finally:
+        ray.shutdown()
+
+
+def ended(plan, sink, uri, say) -> int:
+    """The best cells, where to look, and what to type next."""
+    from study.summary import best, cells, value_text
+    sink.summarise()
+    if not sink.close(CATCH_UP_S):
+        say(f"MLflow at {uri} lacks some of this; `python study/tracking.py sync --space {plan.space.name}` catches up")
+    for row in best(cells(plan.ledger)):
+        say(f"best {row['model']} on {row['dataset']}: {row['net']}, depth {row['depth']}, latent {row['latent_dim']}:"
+            f" fd_rel {value_text(row)} ({row['seeds']} seeds, {'held-out' if row['stage'] == 'confirm' else 'search'} data)")
+    failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
+    for key in failed:
+        say(f"failed: {key}: {plan.results[key].get('error', '')}")
+    say(f"results: {plan.ledger.root}\n  make ui                                          # browse them at http://127.0.0.1:5000\n"
+        f"  python study/status.py --space {plan.space.name}" + (f"\n  python study/launch.py --space {plan.space.name}"
+                                                              " --retry-failed" if failed else ""))
+    return SOME_FAILED if failed else DONE
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

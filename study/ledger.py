@@ -1,0 +1,175 @@
+"""The record on disk, and the only memory of a study: put-once files, atomic checkpoints, one folder per trial.
+
+    <storage>/<space>/trials/<key>/   spec.json      what to run, written before it is dispatched
+                                      metrics.jsonl  a row per epoch, with the wall time at which it was written
+                                      images/        samples-0010.png and the like
+                                      last.pt        where to go on after a crash
+                                      weights.safetensors
+                                      result.json    the trial is finished when this exists; the first writer wins
+"""
+import fcntl
+import json
+import math
+import os
+import re
+import time
+import uuid
+from pathlib import Path
+
+from study.errors import UserError
+
+FINISHED = ("done", "diverged", "failed")
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, durably: a reader sees the old file or the new one, never a part."""
+    os.replace(_temporary(path, content), path)
+
+
+def put_once(path: Path, value) -> bool:
+    """Write JSON to `path` durably if nobody has yet; False when another writer was first."""
+    temporary = _temporary(path, json.dumps(value, indent=1, allow_nan=False).encode())
+    try:
+        os.link(temporary, path)
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+
+
+def _temporary(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def read_json(path: Path, say=print):
+    """The file's dict; None where there is no file. A file that is no JSON object is set aside and said."""
+    try:
+        value = json.loads(path.read_bytes())
+        if isinstance(value, dict):
+            return value
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        pass
+    set_aside(path, "not the JSON that was written there", say)
+    return None
+
+
+def set_aside(path: Path, reason: str, say=print) -> Path:
+    """Rename a file that cannot be trusted, and say so; what it held is done again."""
+    aside = path.with_name(f"{path.name}.bad-{uuid.uuid4().hex[:8]}")
+    os.replace(path, aside)
+    say(f"set aside {aside} ({reason}); its work is done again")
+    return aside
+
+
+def finite(value):
+    """`value` as JSON allows it: numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def failure(key: str, spec: dict, reason: str) -> dict:
+    """The result of a trial that did not end by itself."""
+    return {"key": key, "status": "failed", "objective": None, "error": reason, "params": spec.get("params", {}),
+            "drawn": spec.get("drawn", {}), "seeds": spec.get("seeds", []), "replicas": [], "measures": {}, "epochs": 0,
+            "time": time.time()}
+
+
+def study_folder(storage: Path, space: str) -> Path:
+    """The folder of one study. A name that could lead out of the storage folder is refused."""
+    if not re.fullmatch(r"[A-Za-z0-9_]+", space):
+        raise UserError(f"a space's name is made of letters, digits and underscores, not {space!r}")
+    return Path(storage).resolve() / space
+
+
+class Ledger:
+    """The trials of one study, under `root`. Holds no state: what it answers is what is on disk."""
+
+    def __init__(self, root):
+        self.root = Path(root)
+
+    def folder(self, key: str) -> Path:
+        return self.root / "trials" / key
+
+    def keys(self) -> list[str]:
+        """The trials that have a folder."""
+        trials = self.root / "trials"
+        return sorted(entry.name for entry in os.scandir(trials) if entry.is_dir()) if trials.is_dir() else []
+
+    def spec(self, key: str):
+        return read_json(self.folder(key) / "spec.json")
+
+    def result(self, key: str):
+        return read_json(self.folder(key) / "result.json")
+
+    def put_spec(self, key: str, spec: dict) -> dict:
+        """Record the spec if there is none yet; the one that stands."""
+        put_once(self.folder(key) / "spec.json", spec)
+        return self.spec(key)
+
+    def put_result(self, key: str, result: dict) -> bool:
+        return put_once(self.folder(key) / "result.json", finite(result))
+
+    def rows(self, key: str) -> list[dict]:
+        """The rows of metrics.jsonl, one per epoch; what a crash left half written at its end is not a row."""
+        return read_rows(self.folder(key) / "metrics.jsonl")
+
+    def reopen(self, key: str) -> None:
+        """Forget a failed trial's result, so that it is run again from its last checkpoint; the old one is kept."""
+        path = self.folder(key) / "result.json"
+        os.replace(path, path.with_name(f"result.failed-{uuid.uuid4().hex[:8]}.json"))
+
+    def lock(self):
+        """Hold the study: one driver at a time. The lock ends with the process, however that ends."""
+        file = self._open_lock("a+")
+        if not _locked(file):
+            raise UserError(f"another driver is running this study (its lock is {file.name}); wait for it or stop it first")
+        return file
+
+    def held(self) -> bool:
+        """Whether a driver is at work on this study now."""
+        if not (self.root / ".lock").exists():
+            return False
+        with self._open_lock("r") as file:
+            return not _locked(file)
+
+    def _open_lock(self, mode):
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            return open(self.root / ".lock", mode)
+        except OSError as error:
+            raise UserError(f"the storage folder {self.root} cannot be written ({error.strerror});"
+                            " choose another with --storage") from None
+
+
+def _locked(file) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+
+
+def read_rows(path: Path) -> list[dict]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    rows = []
+    for line in lines[:-1]:  # the last piece is empty, or was cut off by a crash
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows

@@ -1,0 +1,23 @@
+"""Measures of generative image models: pure functions of tensors, computed on the device the tensors are on."""
+
+import math
+
+ROWS_AT_ONCE = 2**24  # elements of a distance or kernel matrix held at a time: at most 128 MB of float64
+
+
+class Unmeasurable(ValueError):
+    """The samples do not allow the measure: not finite, or too few. Never a silent NaN."""
+
+
+def row_chunks(x, columns):
+    """Split the rows of x (n, ...) so that a matrix of rows times `columns` stays within ROWS_AT_ONCE elements."""
+    return x.split(max(1, ROWS_AT_ONCE // max(columns, 1)))
+
+
+def check(*samples, at_least=2):
+    """Raise Unmeasurable unless every tensor (n, ...) is finite and has n >= at_least."""
+    for x in samples:
+        if len(x) < at_least:
+            raise Unmeasurable(f"{len(x)} samples are too few, at least {at_least} are needed")
+        if not math.isfinite(x.sum().item()) and not x.isfinite().all():
+            raise Unmeasurable("the samples are not finite")

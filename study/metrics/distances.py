@@ -1,0 +1,106 @@
+"""Distances between two sets of feature vectors: Frechet, kernel and sliced Wasserstein. All are better when lower."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from study.metrics import check, row_chunks
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean (d,) and covariance (d, d; ddof 1) of a set of features, float64; the covariance's root is computed once."""
+
+    mean: torch.Tensor
+    covariance: torch.Tensor
+
+    @cached_property
+    def root(self):
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return vectors * values.clamp(min=0).sqrt() @ vectors.T  # constant features give eigenvalues of about -1e-17
+
+    @property
+    def spread(self):
+        """The trace of the covariance: how far features lie from their mean, squared."""
+        return self.covariance.trace().item()
+
+
+def moments(features):
+    """The Moments of features (n, d), n >= 2."""
+    check(features)
+    x = features.double()
+    mean = x.mean(0)
+    centred = x - mean
+    return Moments(mean, centred.T @ centred / (len(x) - 1))
+
+
+def fd(real, fake):
+    """Squared Frechet distance of two Moments seen as Gaussians, in squared units of the features; lower is better.
+
+    Heusel et al. 2017, eq. 6. The trace of (S_r S_g)^1/2 is taken from the symmetric S_r^1/2 S_g S_r^1/2, which has the
+    same eigenvalues. Biased upwards by about 1/n: compare only at equal numbers of samples.
+    """
+    product = torch.linalg.eigvalsh(real.root @ fake.covariance @ real.root).clamp(min=0).sqrt().sum().item()
+    return (real.mean - fake.mean).square().sum().item() + real.spread + fake.spread - 2 * product
+
+
+def fd_rel(real, fake):
+    """`fd` over the spread of the real features, a ratio: 0 is perfect, a point mass at the real mean scores exactly 1."""
+    if real.spread <= 0:
+        raise ValueError("the real features are all the same: no distance can be measured in units of their spread")
+    return fd(real, fake) / real.spread
+
+
+def standardise(features, real):
+    """Features (n, d) in units of the real ones' standard deviation; features constant on real images are only shifted."""
+    deviation = real.covariance.diagonal().sqrt()
+    return (features.double() - real.mean) / torch.where(deviation > 1e-6, deviation, 1.0)
+
+
+def kid(real, fake):
+    """Unbiased squared maximum mean discrepancy of features (n, d) and (m, d) with the kernel (x.y/d + 1)^3.
+
+    Binkowski et al. 2018, section 4; without units, lower is better; about 0, and as often negative as positive, for
+    samples of one distribution. Standardise both with the real moments first.
+    """
+    check(real, fake)
+    x, y = real.double(), fake.double()
+    n, m = len(x), len(y)
+    within_x = (_kernel_sum(x, x) - _kernel(x, x, paired=True).sum()) / (n * (n - 1))
+    within_y = (_kernel_sum(y, y) - _kernel(y, y, paired=True).sum()) / (m * (m - 1))
+    return (within_x + within_y - 2 * _kernel_sum(x, y) / (n * m)).item()
+
+
+def _kernel(x, y, paired=False):
+    product = (x * y).sum(1) if paired else x @ y.T
+    base = product.div_(x.shape[1]).add_(1)
+    return base * base * base
+
+
+def _kernel_sum(x, y):
+    return torch.stack([_kernel(rows, y).sum() for rows in row_chunks(x, len(y))]).sum()
+
+
+def directions(size, count=256, seed=0, device="cpu"):
+    """`count` fixed unit vectors (size, count), float32: the same for every set that is compared."""
+    drawn = torch.randn(size, count, generator=torch.Generator().manual_seed(seed))
+    return (drawn / drawn.norm(dim=0)).to(device)
+
+
+def projected_gaps(x, y, along):
+    """Differences (n, p) between the sorted projections of x and y, both (n, d), on the columns of `along` (d, p)."""
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} against {len(y)} samples: sliced distances need equal numbers")
+    check(x, y, at_least=1)
+    return (x @ along).sort(0).values - (y @ along).sort(0).values
+
+
+def swd(x, y, along):
+    """Sliced 2-Wasserstein distance of x and y, both (n, d), in their own units; lower is better.
+
+    Root mean square over the directions of the exact one-dimensional distances (Bonneel et al. 2015). Chunked over
+    directions.
+    """
+    squares = [projected_gaps(x, y, part).square().mean(0) for part in along.split(32, dim=1)]
+    return torch.cat(squares).double().mean().sqrt().item()

@@ -1,0 +1,169 @@
+"""What one training counts as in a comparison: its measure, what its curve did, or the worst where it diverged.
+
+Rows are dicts, one per training: model, net, depth, latent_dim, dataset and other settings, stage, seed (the index by
+which trainings are paired), status ("done", "diverged" or "failed"), measures under keys with a slash, and per-epoch
+lists under "curve/<measure>": entry 0 is the untrained model, None where an epoch was not measured.
+
+Every function here takes the rows compared and a measure, and gives slim rows with the outcome under "value". A failed
+training (the machine's fault) has no outcome and is left out; a diverged one (the training's own) counts as the worst
+value seen among the rows of its dataset, or as the limit below where that is worse, so it ranks last and stays finite.
+"""
+import math
+from collections import defaultdict
+
+import numpy as np
+from scipy import stats
+
+from study.statistics import wilson
+
+FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")   # further settings are averaged over
+HIGHER_IS_BETTER = frozenset({"likelihood/elbo", "quality/precision", "quality/recall", "quality/density",
+                              "quality/coverage", "modes/classes", "memory/nn_ratio"})
+WORST = {"quality/precision": 0.0, "quality/recall": 0.0, "quality/density": 0.0, "quality/coverage": 0.0,
+         "modes/classes": 0.0, "modes/label_jsd": 1.0, "two_sample/accuracy": 1.0,
+         "quality/fd_rel": 1.0}   # a diverged generator is worth no more than one constant image, which scores 1
+COLLAPSED = 4       # so few classes of ten, or fewer, is a collapse (report B: "3 or 4")
+NEAR_BEST = 1.1     # a training has arrived once it is within 10 % of its own best
+TINY = 1e-6         # below every difference that counts, so that a logarithm of 0 stays finite
+
+
+def slim(row: dict, value) -> dict:
+    return {**{key: entry for key, entry in row.items() if "/" not in key}, "value": value}
+
+
+def finite(value) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def diverged(row: dict, measure: str) -> bool:
+    """Whether its outcome is the worst one: cost is what it is, and a measure that is no number is a divergence too."""
+    value = row.get(measure)
+    if measure.startswith("time/") and finite(value):
+        return False
+    return row["status"] == "diverged" or (value is not None and not isinstance(value, list) and not finite(value))
+
+
+def worst_values(rows: list[dict], measure: str) -> dict:
+    """Dataset -> the worst finite value of the measure among its rows, or the measure's limit where that is worse."""
+    seen = defaultdict(list)
+    for row in rows:
+        seen[row["dataset"]] += [WORST[measure]] if measure in WORST else []
+        seen[row["dataset"]] += [row[measure]] if finite(row.get(measure)) else []
+    side = min if measure in HIGHER_IS_BETTER else max
+    return {dataset: side(values) for dataset, values in seen.items() if values}
+
+
+def as_measured(rows: list[dict], measure: str) -> list[dict]:
+    """The measure itself."""
+    worst = worst_values(rows, measure)
+    values = [(row, worst.get(row["dataset"]) if diverged(row, measure) else row.get(measure)) for row in rows]
+    return [slim(row, float(value)) for row, value in values if value is not None and row["status"] != "failed"]
+
+
+def in_doublings(rows: list[dict], measure: str) -> list[dict]:
+    """The measure's base-2 logarithm: a difference of 1 is a factor of 2."""
+    return [{**row, "value": math.log2(max(row["value"], TINY))} for row in as_measured(rows, measure)]
+
+
+def cost_in_doublings(rows: list[dict], measure: str) -> list[dict]:
+    """The same, once per cell: the seeds of a cell train side by side and share one clock, so cells are the pairs."""
+    groups = grouped_by(in_doublings(rows, measure), FACTORS)
+    return [{**group[0], "seed": unit_of(group[0]), "value": float(np.median([row["value"] for row in group]))}
+            for group in groups.values()]
+
+
+def collapsed(rows: list[dict], measure: str) -> list[dict]:
+    """1 where the number of classes generated is that of a collapse, else 0."""
+    return [{**row, "value": float(row["value"] <= COLLAPSED)} for row in as_measured(rows, measure)]
+
+
+def instability(rows: list[dict], measure: str) -> list[dict]:
+    """Distance of each training from the median of its cell (Brown and Forsythe 1974), in the measure's unit."""
+    groups = grouped_by(as_measured(rows, measure), FACTORS).values()
+    return [{**row, "value": abs(row["value"] - np.median([other["value"] for other in group]))}
+            for group in groups for row in group]
+
+
+def spread_over_proposals(rows: list[dict], measure: str) -> list[dict]:
+    """Spread of a cell over its hyperparameter proposals, one row per cell: log2 of the standard deviation of log2."""
+    groups = grouped_by(in_doublings(rows, measure), FACTORS)
+    return [{**group[0], "seed": unit_of(group[0]), "value": math.log2(max(np.std(spread, ddof=1), TINY))}
+            for group in groups.values() if len(spread := [row["value"] for row in group]) > 1]
+
+
+def grouped_by(rows: list[dict], factors) -> dict[tuple, list[dict]]:
+    groups = defaultdict(list)
+    for row in rows:
+        groups[tuple(row.get(factor) for factor in factors)].append(row)
+    return groups
+
+
+def unit_of(row: dict) -> str:
+    """What pairs two cells of different model and net."""
+    return f"{row['dataset']} depth {row['depth']} latent {row['latent_dim']}"
+
+
+def curve_of(row: dict, measure: str) -> dict[int, float]:
+    """Epoch -> value, where it was measured and finite."""
+    return {epoch: value for epoch, value in enumerate(row.get(measure) or []) if finite(value)}
+
+
+def trend_over_training(rows: list[dict], measure: str) -> list[dict]:
+    """Kendall's tau of a curve with the epochs, -1 (falls throughout) to 1; a diverged training counts as 1."""
+    found = []
+    for row in rows:
+        curve = curve_of(row, measure)
+        if row["status"] == "diverged":
+            found.append(slim(row, 1.0))
+        elif row["status"] == "done" and len(curve) > 2:
+            tau = stats.kendalltau(list(curve), list(curve.values())).statistic
+            found.append(slim(row, float(np.nan_to_num(tau))))   # a flat curve has no trend
+    return found
+
+
+def epochs_to_arrive(rows: list[dict], measure: str) -> list[dict]:
+    """First epoch within 10 % of a training's own best (of a measure to be lowered); diverged: one after the last."""
+    last = max((len(row.get(measure) or []) for row in rows), default=0)
+    found = []
+    for row in rows:
+        curve = curve_of(row, measure)
+        if row["status"] == "diverged" and last:
+            found.append(slim(row, float(last)))
+        elif row["status"] == "done" and curve:
+            found.append(slim(row, float(next(e for e, v in curve.items() if v <= NEAR_BEST * min(curve.values())))))
+    return found
+
+
+def half_and_end(rows: list[dict], measure: str) -> list[dict]:
+    """Two rows per training, `share` "half" and "end" of its epochs. Diverged: the worst of its dataset at the end,
+    and at half as well unless it was measured until then."""
+    last = max((len(row.get(measure) or []) for row in rows), default=0) - 1
+    worst = defaultdict(float)
+    for row in rows:
+        worst[row["dataset"]] = max([worst[row["dataset"]], *curve_of(row, measure).values()])
+    found = []
+    for row in rows:
+        curve = curve_of(row, measure)
+        if row["status"] == "failed" or last < 2 or (row["status"] == "done" and len(curve) < 2):
+            continue
+        final = last if row["status"] == "diverged" else max(curve)
+        until = {epoch: value for epoch, value in curve.items() if epoch <= final / 2}
+        reached = len(row.get(measure) or []) > final / 2 and until
+        half = until[max(until)] if reached else worst[row["dataset"]]
+        end = worst[row["dataset"]] if row["status"] == "diverged" else curve[final]
+        found += [{**slim(row, half), "share": "half"}, {**slim(row, end), "share": "end"}]
+    return found
+
+
+def rates(rows: list[dict], factors=("dataset", "model", "net")) -> dict[tuple, dict]:
+    """Per group: (count, trainings, low, high) of the "diverged" and, where classes are counted, the "collapsed"."""
+    table = {}
+    for group, members in grouped_by([row for row in rows if row["status"] != "failed"], factors).items():
+        table[group] = {"diverged": rate([row["status"] == "diverged" for row in members])}
+        if any("modes/classes" in row for row in members):
+            table[group]["collapsed"] = rate([bool(row["value"]) for row in collapsed(members, "modes/classes")])
+    return table
+
+
+def rate(events: list[bool]) -> tuple[int, int, float, float]:
+    return (sum(events), len(events), *wilson(sum(events), len(events)))

@@ -1,0 +1,189 @@
+"""Every trial that a space needs, and what of it the ledger lacks. A pure function of the two, kept up to date."""
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from study.ledger import FINISHED, Ledger, write_atomic
+from study.space import Budget, Cell, Space
+
+PLANNED = "planned.jsonl"
+PROTOCOL = 1  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One job: a cell, its params (None until they are proposed), a stage and its seeds."""
+    key: str
+    cell: Cell
+    stage: str
+    seeds: tuple[int, ...]
+    budget: Budget
+    proposal: int | None = None
+    params: dict | None = None
+
+
+class Plan:
+    """The trials of `space` in the order in which they should run, against what `ledger` holds.
+
+    identity: dataset name -> what else defines a result there (the fingerprint of the data, the hash of the features).
+    """
+
+    def __init__(self, space: Space, ledger: Ledger, identity: Mapping[str, Mapping]):
+        self.space, self.ledger, self.identity = space, ledger, identity
+        self.ranges = {cell.name: space.ranges(cell) for cell in space.cells}
+        self.listed = defaultdict(list)  # cell name -> keys of its confirm trials on disk
+        for key in ledger.keys():
+            if match := re.fullmatch(r"(.+)-confirm-s\d+to\d+-[0-9a-f]{10}", key):
+                self.listed[match[1]].append(key)
+        self.search = {cell.name: [self._search_trial(cell, index) for index in range(self.proposals(cell))]
+                       for cell in space.cells}
+        on_disk = set(ledger.keys())
+        self.results = {trial.key: ledger.result(trial.key) for trials in self.search.values() for trial in trials
+                        if trial.key in on_disk}
+        self.results = {key: result for key, result in self.results.items() if result}
+        self.confirm = {}
+        for cell in space.cells:
+            self._plan_confirm(cell)
+
+    def proposals(self, cell: Cell) -> int:
+        """Trainings in search: one where nothing is proposed, since the others would only repeat it."""
+        return self.space.proposals if self.ranges[cell.name] else 1
+
+    def record(self, trial: Trial, result: dict) -> list[Trial]:
+        """Take note of a finished trial; the confirm trials that this brings into the plan and that are left to run."""
+        self.results[trial.key] = result
+        if trial.stage == "confirm":
+            return []
+        self._plan_confirm(trial.cell)
+        if trial.cell.name in self.confirm:
+            with open(self.ledger.root / PLANNED, "a") as file:
+                file.write(planned_line(self, trial.cell))  # the last line of a cell is the one that counts
+        return [new for new in self.confirm.get(trial.cell.name, []) if new.key not in self.results]
+
+    def trials(self) -> list[Trial]:
+        """Confirm trials first, as soon as there are any, then proposal by proposal over all cells, so that at any
+        moment every cell has had about as many proposals as any other."""
+        confirm = [trial for trials in self.confirm.values() for trial in trials]
+        depth = max((len(trials) for trials in self.search.values()), default=0)
+        return confirm + [trials[index] for index in range(depth) for trials in self.search.values()
+                          if index < len(trials)]
+
+    def left(self) -> list[Trial]:
+        return [trial for trial in self.trials() if trial.key not in self.results]
+
+    def planned(self) -> int:
+        """The number of trials in the whole study, those included whose params are not yet known."""
+        return sum(len(trials) + self.packs(name) for name, trials in self.search.items())
+
+    def packs(self, name: str) -> int:
+        """How many confirm trials a cell has, or will have."""
+        return len(self.confirm[name]) if name in self.confirm else -(-self.space.seeds // self.space.pack)
+
+    def best(self, cell: Cell) -> Trial | None:
+        """The search trial with the lowest objective, with its params; None until all of the cell's are finished.
+        Where none is done, proposal 0: a cell that diverges is confirmed and counted like any other."""
+        trials = self.search[cell.name]
+        if any(trial.key not in self.results for trial in trials):
+            return None
+        done = [trial for trial in trials if self.results[trial.key]["status"] == "done"]
+        best = min(done, key=lambda trial: self.results[trial.key]["objective"]) if done else trials[0]
+        return replace(best, params=self.results[best.key]["params"])
+
+    def spec(self, trial: Trial, params: dict, proposed_by: str) -> dict:
+        """What a worker needs to run the trial, as it is written to spec.json."""
+        return {"key": trial.key, "space": self.space.name, "stage": trial.stage, "seeds": list(trial.seeds),
+                "proposal": trial.proposal, "params": params, "proposed_by": proposed_by,
+                "epochs": trial.budget.epochs, "batch_size": trial.budget.batch_size,
+                **trial.cell.definition(), **self.identity[trial.cell.dataset.name], "protocol": PROTOCOL}
+
+    def _plan_confirm(self, cell: Cell) -> None:
+        best = self.best(cell)
+        if best is None:
+            return
+        packs = self._existing_packs(cell, best.params)
+        covered = {seed for seeds in packs for seed in seeds}
+        missing = [seed for seed in range(self.space.seeds) if seed not in covered]
+        packs += list(contiguous(missing, self.space.pack))
+        self.confirm[cell.name] = [self._confirm_trial(cell, seeds, best.params) for seeds in sorted(packs)]
+        for trial in self.confirm[cell.name]:
+            if trial.key not in self.results and (result := self.ledger.result(trial.key)):
+                self.results[trial.key] = result
+
+    def _existing_packs(self, cell: Cell, params: dict) -> list[tuple[int, ...]]:
+        """The seeds of confirm trials that are in the ledger already: raising --seeds only adds to them."""
+        packs = []
+        for key in self.listed[cell.name]:
+            first, last = map(int, re.search(r"-s(\d+)to(\d+)-[0-9a-f]{10}$", key).groups())
+            seeds = tuple(range(first, last + 1))
+            if first < self.space.seeds and key == self._confirm_trial(cell, seeds, params).key:
+                packs.append(seeds)
+        return packs
+
+    def _search_trial(self, cell: Cell, proposal: int) -> Trial:
+        budget = self.space.budget(cell)
+        fingerprint = self._hash(cell, budget, {"stage": "search", "seeds": [0], "proposal": proposal,
+                                                "ranges": self.ranges[cell.name]})
+        return Trial(f"{cell.name}-search-{proposal:03d}-{fingerprint}", cell, "search", (0,), budget, proposal)
+
+    def _confirm_trial(self, cell: Cell, seeds: tuple[int, ...], params: dict) -> Trial:
+        budget = self.space.budget(cell)
+        fingerprint = self._hash(cell, budget, {"stage": "confirm", "seeds": list(seeds), "params": params})
+        key = f"{cell.name}-confirm-s{seeds[0]:02d}to{seeds[-1]:02d}-{fingerprint}"
+        return Trial(key, cell, "confirm", seeds, budget, None, params)
+
+    def _hash(self, cell: Cell, budget: Budget, more: dict) -> str:
+        """Ten hexadecimal digits of everything that defines the result; nothing that only changes speed or place."""
+        definition = {**cell.definition(), "dataset": cell.dataset.slug, **self.identity[cell.dataset.name],
+                      "epochs": budget.epochs, "batch_size": budget.batch_size, "protocol": PROTOCOL, **more}
+        return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def contiguous(seeds: list[int], size: int):
+    """Runs of neighbouring seeds, at most `size` each."""
+    run = []
+    for seed in seeds:
+        if run and (seed != run[-1] + 1 or len(run) == size):
+            yield tuple(run)
+            run = []
+        run.append(seed)
+    if run:
+        yield tuple(run)
+
+
+def counts(plan: Plan, running: frozenset = frozenset()) -> dict[tuple[str, str], dict]:
+    """(model, dataset) -> planned, running, done, diverged, failed, left."""
+    table = {}
+    for cell in plan.space.cells:
+        row = table.setdefault((cell.family, cell.dataset.name),
+                               dict.fromkeys(("planned", "running", *FINISHED, "left"), 0))
+        trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
+        for trial in trials:
+            result = plan.results.get(trial.key)
+            row["running" if trial.key in running and not result else result["status"] if result else "left"] += 1
+        unknown = 0 if cell.name in plan.confirm else plan.packs(cell.name)
+        row["planned"] += len(trials) + unknown
+        row["left"] += unknown
+    return table
+
+
+def seeds_left(plan: Plan, cell) -> int:
+    """Trainings that a cell still lacks, those whose params are not known yet included."""
+    trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
+    seeds = sum(len(trial.seeds) for trial in trials if trial.key not in plan.results)
+    return seeds + (0 if cell.name in plan.confirm else plan.space.seeds)
+
+
+def write_planned(plan: Plan) -> None:
+    """planned.jsonl: what this launch means to do, a line per cell, so that a status needs neither space nor torch."""
+    lines = [planned_line(plan, cell) for cell in plan.space.cells]
+    write_atomic(plan.ledger.root / PLANNED, "".join(lines).encode())
+
+
+def planned_line(plan: Plan, cell: Cell) -> str:
+    trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
+    return json.dumps({"cell": cell.name, "model": cell.family, "dataset": cell.dataset.name,
+                       "planned": len(plan.search[cell.name]) + plan.packs(cell.name),
+                       "trials": [trial.key for trial in trials]}) + "\n"

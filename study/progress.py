@@ -1,0 +1,139 @@
+"""What the terminal shows: the plan before the start, bars while running (a line per 30 s elsewhere), the end."""
+import sys
+import threading
+import time
+from collections import defaultdict
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from study.ledger import FINISHED
+from study.plan import Plan, Trial, counts, seeds_left
+
+LINE_S = 30.0  # between lines where there is no terminal
+
+
+def console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def duration(seconds: float) -> str:
+    """For people: 45 s, 12 min, 3.5 h, 2.1 days."""
+    for size, unit, digits in ((86400, "days", 1), (3600, "h", 1), (60, "min", 0)):
+        if seconds >= size * (1.5 if unit == "min" else 1):
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def plan_table(plan: Plan) -> Table:
+    """Cells and trials per model and dataset, and how much of them is left."""
+    table = Table(title=f"{plan.space.name}: {plan.space.question.splitlines()[0] if plan.space.question else ''}")
+    for name in ("model", "dataset", "cells", "search", "confirm", "seeds", "epochs", "done", "left"):
+        table.add_column(name, justify="left" if name in ("model", "dataset") else "right")
+    for (family, dataset), row in counts(plan).items():
+        cells = [cell for cell in plan.space.cells if (cell.family, cell.dataset.name) == (family, dataset)]
+        search = sum(map(plan.proposals, cells))
+        epochs = {plan.space.budget(cell).epochs for cell in cells}
+        finished = sum(row[status] for status in FINISHED)
+        table.add_row(family, dataset, *map(str, (len(cells), search, row["planned"] - search, plan.space.seeds)),
+                      f"{min(epochs)}" if len(epochs) == 1 else f"{min(epochs)}-{max(epochs)}",
+                      str(finished), str(row["planned"] - finished))
+    return table
+
+
+class Display:
+    """Counters of one sweep; `with display:` shows them until the end."""
+
+    def __init__(self, plan: Plan, slots: int, where: str):
+        self.plan, self.slots, self.where = plan, slots, where
+        self.started, self.running = time.monotonic(), {}
+        self.seconds, self.units = defaultdict(float), defaultdict(float)
+        self.best = {}
+        for trial in plan.trials():
+            if result := plan.results.get(trial.key):
+                self._note_best(trial, result)
+        self.console, self.stop = console(), threading.Event()
+        self.live = Live(get_renderable=self.render, console=self.console, refresh_per_second=2) \
+            if self.console.is_terminal else None
+        self.thread = threading.Thread(target=self._lines, daemon=True)
+
+    def __enter__(self):
+        self.live.start() if self.live else self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.live.stop() if self.live else self.thread.join()
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def began(self, key: str) -> None:
+        self.running[key] = time.monotonic()
+
+    def finished(self, trial: Trial, result: dict) -> None:
+        """Count a trial, and learn from it how long one epoch of one seed takes in its group."""
+        begun = self.running.pop(trial.key, None)
+        if begun is not None:
+            self.seconds[group(trial)] += time.monotonic() - begun
+            self.units[group(trial)] += len(trial.seeds) * trial.budget.epochs
+        self._note_best(trial, result)
+        if result["status"] == "failed":
+            self.say(f"failed: {trial.key}: {result.get('error', '')}")
+
+    def _note_best(self, trial: Trial, result: dict) -> None:
+        if result["status"] == "done" and trial.stage == "search":
+            family = (trial.cell.family, trial.cell.dataset.name)
+            self.best[family] = min(self.best.get(family, float("inf")), result["objective"])
+
+    def eta(self) -> float | None:
+        """Seconds left at the speed seen so far; None before anything was seen."""
+        if not self.units:
+            return None
+        mean = sum(self.seconds.values()) / sum(self.units.values())
+        total = 0.0
+        for cell in self.plan.space.cells:
+            rate = self.seconds[cell.family, cell.net.name, cell.dataset.name]
+            units = self.units[cell.family, cell.net.name, cell.dataset.name]
+            left = seeds_left(self.plan, cell) * self.plan.space.budget(cell).epochs
+            total += (rate / units if units else mean) * left
+        return total / self.slots
+
+    def totals(self) -> dict:
+        rows = counts(self.plan, frozenset(self.running)).values()
+        return {name: sum(row[name] for row in rows) for name in ("planned", "running", *FINISHED, "left")}
+
+    def line(self) -> str:
+        total, eta = self.totals(), self.eta()
+        finished = sum(total[status] for status in FINISHED)
+        best = ", ".join(f"{family} on {dataset} {value:.3f}" for (family, dataset), value in sorted(self.best.items()))
+        return (f"[{duration(time.monotonic() - self.started)}] {finished}/{total['planned']} finished"
+                f" ({total['diverged']} diverged, {total['failed']} failed), {total['running']} running, "
+                + (f"about {duration(eta)} left" if eta is not None else "time left not known yet")
+                + (f"; best fd_rel so far: {best}" if best else ""))
+
+    def render(self) -> Table:
+        table, eta = Table.grid(padding=(0, 2)), self.eta()
+        for (family, dataset), row in counts(self.plan, frozenset(self.running)).items():
+            finished = sum(row[status] for status in FINISHED)
+            best = self.best.get((family, dataset))
+            table.add_row(f"{family} on {dataset}", ProgressBar(row["planned"], finished, width=30),
+                          f"{finished}/{row['planned']}", f"{row['running']} running",
+                          f"{row['diverged']} diverged" if row["diverged"] else "",
+                          f"{row['failed']} failed" if row["failed"] else "",
+                          f"best fd_rel {best:.3f}" if best is not None else "")
+        table.add_row(f"about {duration(eta)} left" if eta is not None else "time left not known yet", "", "", "", "", "",
+                      self.where)
+        return table
+
+    def _lines(self):
+        while True:
+            self.say(self.line())
+            if self.stop.wait(LINE_S):
+                return self.say(self.line())
+
+
+def group(trial: Trial) -> tuple[str, str, str]:
+    return trial.cell.family, trial.cell.net.name, trial.cell.dataset.name

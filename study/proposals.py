@@ -1,0 +1,176 @@
+"""Serves the plan to Ray Tune, and proposes hyperparameters with Optuna: the only place of optuna.
+
+Coverage comes from the plan, never from the adviser: Optuna is asked only for the params inside a cell. What it is told
+is the RANK of a trial inside its cell, so that easy cells do not own the good half of its model. One in-memory study per
+(model, net, dataset), rebuilt from finished trials at each ask; nothing of it is stored.
+"""
+import json
+import logging
+import traceback
+import zlib
+from collections import defaultdict, deque
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+from ray.tune.search import Searcher
+
+from study.ledger import failure
+from study.plan import Plan, Trial
+
+RANDOM_FIRST = 8    # finished trials of a group before the adviser models anything: proposals until then are random
+MEMORY = 200        # finished trials at most that a rebuild looks at, the cell's own first: an ask costs the same for ever
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+log = logging.getLogger(__name__)
+
+
+def distribution(limits: dict):
+    """The Optuna distribution of one recorded range."""
+    if "choices" in limits:
+        return CategoricalDistribution(limits["choices"])
+    kind = IntDistribution if limits["type"] == "int" else FloatDistribution
+    return kind(limits["low"], limits["high"], log=limits["log"], step=limits["step"])
+
+
+class Adviser:
+    """Proposes params for one group of cells that share a model, a net and a dataset."""
+
+    def __init__(self, propose, ranges_of):
+        self.propose, self.ranges_of = propose, ranges_of
+        self.finished = defaultdict(list)  # cell name -> (rank key, drawn values), in order of finishing
+        self.running = {}                  # trial key -> (cell name, drawn values)
+
+    def ask(self, trial: Trial) -> tuple[dict, dict, str]:
+        """(params, the values drawn, who proposed: 'random' or 'tpe') for a trial of this group."""
+        study = self._study(trial)
+        count = sum(map(len, self.finished.values()))
+        seed = zlib.crc32(trial.key.encode())  # a constant seed would draw the first proposals again after a rebuild
+        random = count < RANDOM_FIRST
+        study.sampler = optuna.samplers.RandomSampler(seed=seed) if random else optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=0, constant_liar=True)
+        asked = study.ask()
+        params = self.propose(asked, trial.cell)
+        return params, asked.params, "random" if random else "tpe"
+
+    def _study(self, trial: Trial) -> optuna.Study:
+        study = optuna.create_study()
+        for name, value, drawn in self._remembered(trial.cell.name):
+            study.add_trial(create_trial(value=value, **self._known(name, drawn)))
+        for name, drawn in self.running.values():
+            study.add_trial(create_trial(state=TrialState.RUNNING, **self._known(name, drawn)))
+        return study
+
+    def _remembered(self, own: str):
+        """(cell, rank inside the cell from 0 to 1, values drawn), of at most MEMORY trials, the own cell's first."""
+        room = MEMORY
+        for name in sorted(self.finished, key=lambda name: name != own):
+            ranked = sorted(self.finished[name], key=lambda row: row[0])
+            if not room:
+                return
+            kept = list(enumerate(ranked))[::-(-len(ranked) // room)]  # evenly over the ranks
+            for rank, (_, drawn) in kept:
+                yield name, (rank + 0.5) / len(ranked), drawn
+            room -= len(kept)
+
+    def _known(self, name: str, drawn: dict) -> dict:
+        """The values drawn that have a recorded range (one behind an `if` in propose() may have none)."""
+        ranges = self.ranges_of[name]
+        return {"params": {key: value for key, value in drawn.items() if key in ranges},
+                "distributions": {key: distribution(ranges[key]) for key in drawn if key in ranges}}
+
+
+class LedgerSearch(Searcher):
+    """A Ray Tune Searcher that serves what is left of a plan, commits what comes back, and remembers nothing itself.
+
+    commit(trial, result) is called once per finished trial, in the Tune loop: it must be quick and must not raise.
+    """
+
+    def __init__(self, plan: Plan, settings: dict, commit):
+        super().__init__(metric="objective", mode="min")
+        self.plan, self.settings, self.commit = plan, settings, commit
+        self.advisers = {}
+        self.live = {}  # Ray's trial id -> Trial
+        left = plan.left()
+        begun = set(plan.ledger.keys())
+        self.queue = deque(sorted(left, key=lambda trial: trial.key not in begun))  # unfinished first; a stable sort
+        for trials in plan.search.values():
+            for trial in trials:
+                if result := plan.results.get(trial.key):
+                    self._learn(trial, result)
+        self.stopped = False
+
+    def suggest(self, trial_id):
+        """The next trial's config; None while others must finish first; FINISHED when nothing is left."""
+        while self.queue and not self.stopped:
+            trial = self.queue.popleft()
+            try:
+                spec = self._spec(trial)
+            except Exception as error:  # an exception here would end the whole sweep
+                self._finish(trial, failure(trial.key, {}, f"no params could be proposed: {type(error).__name__}: {error}"))
+                continue
+            self.live[trial_id] = trial
+            return {"key": spec["key"], **self.settings}
+        return None if self.live else Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id, result=None, error=False):
+        trial = self.live.pop(trial_id, None)
+        if trial is None:
+            return
+        text = (result or {}).get("outcome")
+        self._finish(trial, json.loads(text) if text and not error else
+                     failure(trial.key, self.plan.ledger.spec(trial.key) or {}, "its worker died more often than it is retried"))
+
+    def save(self, checkpoint_path):
+        """Tune's snapshot carries nothing: the ledger is the memory."""
+
+    def restore(self, checkpoint_path):
+        """See save."""
+
+    def __getstate__(self):
+        return {}  # Tune pickles the searcher beside its snapshot, which is never read
+
+    def _spec(self, trial: Trial) -> dict:
+        """The spec that stands in the ledger, or a new one, written before the trial is dispatched."""
+        spec = self.plan.ledger.spec(trial.key)
+        adviser = self._adviser(trial)
+        if spec is None:
+            spec = self.plan.ledger.put_spec(trial.key, self._proposed(trial, adviser))
+        if trial.stage == "search":
+            adviser.running[trial.key] = (trial.cell.name, spec["drawn"])
+        return spec
+
+    def _proposed(self, trial: Trial, adviser: Adviser) -> dict:
+        if trial.stage == "confirm":
+            return {**self.plan.spec(trial, trial.params, "confirm"), "drawn": {}}
+        if trial.proposal == 0:
+            params, drawn, who = *self.plan.space.default_proposal(trial.cell), "default"
+        else:
+            params, drawn, who = adviser.ask(trial)
+        return {**self.plan.spec(trial, params, who), "drawn": drawn}
+
+    def _finish(self, trial: Trial, outcome: dict) -> None:
+        self._learn(trial, outcome)
+        try:
+            self.commit(trial, outcome)
+            result = self.plan.ledger.result(trial.key) or outcome  # the first writer's stands
+        except Exception:
+            log.error("could not commit %s:\n%s", trial.key, traceback.format_exc())
+            result = outcome
+        self.queue.extendleft(reversed(self.plan.record(trial, result)))
+
+    def _learn(self, trial: Trial, result: dict) -> None:
+        """Diverged and failed trials take the worst rank."""
+        if trial.stage != "search":
+            return
+        adviser = self._adviser(trial)
+        adviser.running.pop(trial.key, None)
+        good = result["status"] == "done" and result["objective"] is not None
+        rank_key = result["objective"] if good else float("inf")
+        adviser.finished[trial.cell.name].append((rank_key, result.get("drawn", {})))
+
+    def _adviser(self, trial: Trial) -> Adviser:
+        group = (trial.cell.model, trial.cell.net.name, trial.cell.dataset.name)
+        if group not in self.advisers:
+            self.advisers[group] = Adviser(self.plan.space.propose, self.plan.ranges)
+        return self.advisers[group]

@@ -1,0 +1,220 @@
+"""Trains K replicas of one model side by side: stacked parameters, losses lifted by vmap, one optimiser step for all."""
+import zlib
+from contextlib import contextmanager
+from math import prod
+
+import torch
+from torch import nn
+from torch.func import functional_call, stack_module_state
+from torch.utils._pytree import tree_map
+
+NOISE_FLOATS = 2 ** 20  # drawn at a time per replica; whatever K is, so that the pack does not change the noise
+FUSED_PIXELS = 256  # beyond it a CPU step is bound by arithmetic, and vmap was measured to slow it by a fifth
+
+
+class Replicas:
+    """K trainings of the model that `build` makes, one per seed. No replica's result depends on the others of its pack.
+
+    Only dropout draws on a generator that the pack shares. `fused` lifts the loss over all replicas; without it each
+    is called in turn, to the same result but for rounding. By default it is chosen for speed.
+    """
+
+    def __init__(self, build, seeds, device="cpu", fused=None):
+        self.seeds, self.device = tuple(seeds), torch.device(device)
+        self.K = len(self.seeds)
+        self.models = [seeded(build, seed).to(self.device) for seed in self.seeds]
+        self.model, self.phases = self.models[0], self.models[0].phases
+        self.parameters, self.buffers = stack_module_state(self.models)
+        self.share_memory()
+        self.dtype = next(iter(self.parameters.values())).dtype
+        self.learned = [[name for name in self.parameters if name.split(".")[0] in phase.learns] for phase in self.phases]
+        self.optimisers = [phase.optimiser([self.parameters[name] for name in learned])
+                           for phase, learned in zip(self.phases, self.learned)]
+        small = self.device.type != "cpu" or prod(self.model.shape) <= FUSED_PIXELS
+        self.fused = self.K > 1 and small if fused is None else fused
+        self.lifted = [lift(self.model, phase.loss) for phase in self.phases]
+        self.orders, self.noises = ([self.generator(f"{purpose} {seed}") for seed in self.seeds]
+                                    for purpose in ("order", "noise"))
+        self.random = self.generator(f"dropout {self.seeds}").get_state()
+        self.epoch = self.batches = 0
+
+    def share_memory(self):
+        """Makes each model's parameters and buffers views of the stacks, which are what the optimisers step."""
+        for k, model in enumerate(self.models):
+            for name, own in [*model.named_parameters(), *model.named_buffers()]:
+                own.data = (self.parameters | self.buffers)[name].data[k]
+
+    def generator(self, purpose):
+        return torch.Generator(self.device).manual_seed(zlib.crc32(purpose.encode()))
+
+    def train_epoch(self, images, levels, batch_size, binarised=False) -> dict:
+        """One pass over uint8 `images` (N, C, H, W) of grey levels 0..levels - 1, every replica in its own order.
+
+        Returns "phase/loss" -> (K, steps of that phase) for every phase that had a turn, fetched in one transfer. The
+        last, partial batch is dropped; `binarised` draws black or white pixels anew each time, with the grey level as
+        probability. Raises ValueError when there is no full batch or a pixel is beyond the levels.
+        """
+        check_images(images, levels, batch_size)
+        for model in self.models:
+            model.train()
+        logs = [[] for _ in self.phases]
+        epoch = torch.tensor(float(self.epoch), device=self.device)
+        with self.own_dropout():
+            for x, noises in self.batches_of(images, levels, batch_size, binarised):
+                for index, noise in noises.items():
+                    logs[index].append(self.step(index, x, noise, epoch))
+        self.epoch += 1
+        return fetch({f"{phase.name}/{name}": torch.stack([losses[name] for losses in log], 1)
+                      for phase, log in zip(self.phases, logs) if log for name in log[0]})
+
+    def batches_of(self, images, levels, batch_size, binarised):
+        """Yields images (K, batch, C, H, W) in [0, 1] and the noise of every phase whose turn it is."""
+        steps, pixels, shape = len(images) // batch_size, images.flatten(1), images.shape[1:]
+        orders = torch.stack([torch.randperm(len(images), generator=order, device=self.device)[:steps * batch_size]
+                              for order in self.orders]).view(self.K, steps, batch_size)
+        largest = torch.tensor(levels - 1, dtype=self.dtype, device=self.device)
+        wanted = [phase.noise for phase in self.phases] + [{"uniform": shape} if binarised else {}]
+        floats = batch_size * sum(prod(size) for noise in wanted for size in noise.values())
+        block = max(1, NOISE_FLOATS // max(1, floats))
+        for start in range(0, steps, block):
+            turns = [[(self.batches + ahead) % phase.every == phase.every - 1 for ahead in range(min(block, steps - start))]
+                     for phase in self.phases]
+            drawn = [{name: self.draw(name, (sum(turn), batch_size, *size)) for name, size in noise.items()}
+                     for noise, turn in zip(wanted, [*turns, [True] * len(turns[0])])]
+            for ahead in range(len(turns[0])):
+                chosen = orders[:, start + ahead].flatten()
+                x = torch.div(pixels.index_select(0, chosen), largest).view(self.K, batch_size, *shape)
+                if binarised:
+                    x = (next(drawn[-1]["uniform"]) < x).to(self.dtype)
+                yield x, {index: {name: next(values) for name, values in drawn[index].items()}
+                          for index, turn in enumerate(turns) if turn[ahead]}
+                self.batches += 1
+
+    def draw(self, name, shape):
+        """Iterates over `shape`'s first dimension with noise (K, ...), each replica's from its own generator."""
+        random = torch.rand if name.startswith("uniform") else torch.randn
+        return iter(torch.stack([random(shape, generator=generator, dtype=self.dtype, device=self.device)
+                                 for generator in self.noises], 1))
+
+    def step(self, index, x, noise, epoch) -> dict:
+        """One optimisation step of a phase: tensors in, losses (K,) out, nothing waits for the device."""
+        losses, gradients = (self.fused_gradients if self.fused else self.plain_gradients)(index, x, noise, epoch)
+        learned = [self.parameters[name] for name in self.learned[index]]
+        for parameter, gradient in zip(learned, gradients):
+            parameter.grad = gradient.contiguous()  # the fused optimiser reads memory in order
+        self.optimisers[index].step()
+        if clip := self.phases[index].clip:
+            with torch.no_grad():
+                torch._foreach_clamp_min_(learned, -clip)
+                torch._foreach_clamp_max_(learned, clip)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def fused_gradients(self, index, x, noise, epoch):
+        losses = self.lifted[index](self.parameters | self.buffers, x, noise, epoch)
+        return losses, torch.autograd.grad(losses["loss"].sum(), [self.parameters[name] for name in self.learned[index]])
+
+    def plain_gradients(self, index, x, noise, epoch):
+        losses, gradients = [], []
+        for k, model in enumerate(self.models):
+            own = dict(model.named_parameters())
+            losses.append(getattr(model, self.phases[index].loss)(x[k], tree_map(lambda value: value[k], noise), epoch))
+            gradients.append(torch.autograd.grad(losses[k]["loss"], [own[name] for name in self.learned[index]]))
+        return stacked(losses), [stacked(values) for values in zip(*gradients)]
+
+    @contextmanager
+    def own_dropout(self):
+        """The device's global generator as this pack left it; others find theirs unchanged afterwards."""
+        generator = torch.cuda.default_generators[self.device.index or 0] if self.device.type == "cuda" else (
+            torch.default_generator)
+        outside = generator.get_state()
+        generator.set_state(self.random)
+        try:
+            yield
+        finally:
+            self.random = generator.get_state()
+            generator.set_state(outside)
+
+    @torch.no_grad()
+    def call(self, method, *arguments, shared=True):
+        """A method of every replica in eval mode: results (K, ...). Arguments are (n, ...), or (K, n, ...) if not shared."""
+        results = []
+        for k, model in enumerate(self.models):
+            model.eval()
+            results.append(getattr(model, method)(*(argument if shared else argument[k] for argument in arguments)))
+        return stacked(results)
+
+    def sample(self, z):
+        """(n, latent_dim) -> (K, n, C, H, W) in [0, 1]: every replica decodes the same latents."""
+        return self.call("sample", z)
+
+    def weights(self, k) -> dict:
+        """A copy of replica k's own state_dict, as `build()` loads it."""
+        return {name: value.clone() for name, value in self.models[k].state_dict().items()}
+
+    def state_dict(self) -> dict:
+        """All that training goes on from, bit for bit on a CPU; as with torch's own, its tensors are not copies."""
+        return {"seeds": list(self.seeds), "epoch": self.epoch, "batches": self.batches,
+                "parameters": {name: value.detach() for name, value in self.parameters.items()}, "buffers": self.buffers,
+                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+                "random": [self.random, *(generator.get_state() for generator in self.orders + self.noises)]}
+
+    @torch.no_grad()
+    def load_state_dict(self, state):
+        """Goes on from a `state_dict` of the same model and seeds; raises ValueError for other seeds."""
+        if tuple(state["seeds"]) != self.seeds:
+            raise ValueError(f"this state belongs to the seeds {state['seeds']}, not {list(self.seeds)}")
+        for name, value in (self.parameters | self.buffers).items():
+            value.copy_((state["parameters"] | state["buffers"])[name])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"]):
+            optimiser.load_state_dict(saved)
+        self.epoch, self.batches = state["epoch"], state["batches"]
+        self.random, *states = [saved.cpu() for saved in state["random"]]
+        for generator, saved in zip(self.orders + self.noises, states):
+            generator.set_state(saved)
+
+
+class Method(nn.Module):
+    """One method of a model as a module's forward, which is what `functional_call` calls."""
+
+    def __init__(self, model, method):
+        super().__init__()
+        self.model, self.method = model, method
+
+    def forward(self, *arguments):
+        return getattr(self.model, self.method)(*arguments)
+
+
+def lift(model, method):
+    """The method as a function of stacked parameters and buffers, stacked images, stacked noise and the epoch."""
+    caller = Method(model, method)
+
+    def one(state, *arguments):
+        return functional_call(caller, {f"model.{name}": value for name, value in state.items()}, arguments)
+
+    return torch.vmap(one, in_dims=(0, 0, 0, None), randomness="different")
+
+
+def stacked(results):
+    """Tensors, or tuples or dicts of them, with a new leading dimension; one alone is not copied."""
+    combine = torch.stack if len(results) > 1 else lambda values: values[0][None]
+    return tree_map(lambda *values: combine(values), *results)
+
+
+def seeded(build, seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build()
+
+
+def check_images(images, levels, batch_size):
+    if images.dtype != torch.uint8 or (levels < 256 and images.max() >= levels):
+        raise ValueError(f"images must be uint8 grey levels below {levels}, so that they scale to [0, 1]; these are "
+                         f"{images.dtype} from {images.min()} to {images.max()}")
+    if len(images) < batch_size:
+        raise ValueError(f"{len(images)} images do not fill one batch of {batch_size}")
+
+
+def fetch(losses) -> dict:
+    """Brings tensors to the host in one transfer."""
+    values = torch.cat([value.flatten() for value in losses.values()]).cpu().split([v.numel() for v in losses.values()])
+    return {name: value.view(old.shape) for (name, old), value in zip(losses.items(), values)}

@@ -1,0 +1,253 @@
+"""The vocabulary of a study: Space, Cell, Budget, grid(). Imports no ray, mlflow, optuna or torch."""
+import difflib
+import importlib
+import inspect
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from study.errors import UserError
+
+FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"
+
+
+def import_path(thing) -> str:
+    """`module:name` of a model or a net, by which another process finds it again."""
+    if hasattr(thing, "__qualname__"):
+        return f"{thing.__module__}:{thing.__qualname__}"
+    return f"{thing.encoder.__module__}:{thing.name}"
+
+
+def imported(path: str):
+    """The class, function or object behind an import path."""
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def slug(text) -> str:
+    """Letters, digits, dots and dashes only: safe in a file name, in a filter string and on a command line."""
+    return re.sub(r"[^a-z0-9.]+", "-", str(text).lower()).strip("-.")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every trial of a cell may spend: passes over the training images, and the images of one step."""
+    epochs: int
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One choice of every factor compared. `settings` are further keyword arguments of the model, the same for all of
+    the cell's trials; `system` names a preset, such as a row of a published table."""
+    model: type
+    net: object
+    depth: int
+    latent_dim: int
+    dataset: object
+    settings: Mapping = field(default_factory=dict)
+    system: str = ""
+
+    @property
+    def family(self) -> str:
+        """The model's name in lower case: vae, gan, wgan."""
+        return self.model.__name__.lower()
+
+    @property
+    def name(self) -> str:
+        parts = [self.system or f"{self.family}-{self.net.name}", f"d{self.depth}", f"z{self.latent_dim}"]
+        parts += [f"{key}-{value}" for key, value in self.settings.items() if isinstance(value, str | int | float)]
+        return "-".join(slug(part) for part in [*parts, self.dataset.slug])
+
+    def definition(self) -> dict:
+        """Everything about the cell that defines a result, as JSON-able values."""
+        return {"model": import_path(self.model), "net": import_path(self.net), "depth": self.depth,
+                "latent_dim": self.latent_dim, "dataset": self.dataset.name, "settings": dict(self.settings),
+                "system": self.system}
+
+
+def grid(model: Sequence, net: Sequence, depth: Sequence[int], latent_dim: Sequence[int], dataset: Sequence,
+         **settings: Sequence) -> list[Cell]:
+    """Every combination of the factors given, each a list. Further keywords vary keyword arguments of the model."""
+    core = [model, net, depth, latent_dim, dataset]
+    return [Cell(*values[:5], settings=dict(zip(settings, values[5:])))
+            for values in itertools.product(*core, *settings.values())]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A question: which cells are compared, what is tuned inside each, and at which equal budgets.
+
+    propose(trial, cell) -> dict of the model's keyword arguments, drawn with the `suggest_*` of an optuna.Trial;
+    budget(cell) -> Budget; proposals: trainings per cell in search; seeds: fresh trainings per cell in confirm;
+    pack: how many seeds at most train side by side in one trial.
+    """
+    cells: Sequence[Cell]
+    propose: Callable
+    budget: Callable[[Cell], Budget]
+    proposals: int = 4
+    seeds: int = 8
+    pack: int = 8
+    name: str = ""
+    question: str = ""
+
+    def only(self, datasets=None, models=None) -> "Space":
+        """The same question about the datasets and models named (lower case), all of them where None."""
+        cells = [cell for cell in self.cells if (datasets is None or cell.dataset in datasets)
+                 and (models is None or cell.family in models)]
+        return replace(self, cells=cells)
+
+    def with_dataset(self, dataset) -> "Space":
+        """The cells of `dataset`; for one that the space does not name, every combination it compares elsewhere."""
+        if any(cell.dataset == dataset for cell in self.cells):
+            return self.only([dataset])
+        moved, seen = [], set()
+        for cell in self.cells:
+            cell = replace(cell, dataset=dataset)
+            if cell.name not in seen:
+                seen.add(cell.name)
+                moved.append(cell)
+        return replace(self, cells=moved)
+
+    def ranges(self, cell: Cell) -> dict:
+        """What `propose` draws for a cell: name -> the JSON-able range of that suggestion."""
+        return self._asked(cell).ranges
+
+    def default_proposal(self, cell: Cell) -> tuple[dict, dict]:
+        """Proposal 0, the published defaults as they stand in the model's signature: (params, values drawn)."""
+        trial = self._asked(cell)
+        return trial.returned, trial.drawn
+
+    def _asked(self, cell: Cell) -> "DefaultTrial":
+        trial = DefaultTrial({**defaults_of(cell), **cell.settings})
+        where = f"space '{self.name}', cell {cell.name}"
+        try:
+            trial.returned = self.propose(trial, cell)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        except Exception as error:
+            raise UserError(f"{where}: propose() raised {type(error).__name__}: {error}") from error
+        check_params(trial.returned, cell, where)
+        return trial
+
+
+def defaults_of(cell: Cell) -> dict:
+    """The defaults in the signatures of the cell's net and model; the model's word counts where both have one."""
+    parameters = {**inspect.signature(cell.net.encoder).parameters, **inspect.signature(cell.model).parameters}
+    return {name: parameter.default for name, parameter in parameters.items()
+            if parameter.default is not inspect.Parameter.empty}
+
+
+def hyperparameters(cell: Cell) -> set[str]:
+    """The keyword arguments that the cell's model takes, those included that it passes on to its net."""
+    return set(inspect.signature(cell.model).parameters) | set(inspect.signature(cell.net.encoder).parameters)
+
+
+def check_params(params, cell: Cell, where: str) -> None:
+    """Refuse what a model cannot take, or what the cell holds fixed, before anything is trained."""
+    if not isinstance(params, dict):
+        raise UserError(f"{where}: propose() must return a dict of params, not {type(params).__name__}")
+    known = hyperparameters(cell)
+    for name, value in params.items():
+        if name not in known:
+            raise UserError(f"{where}: {cell.model.__name__} has no hyperparameter '{name}'{nearest(name, known)}")
+        if name in cell.settings:
+            raise UserError(f"{where}: '{name}' is fixed by the cell and proposed as well; leave out one of the two")
+        if isinstance(value, float) and value != value:
+            raise UserError(f"{where}: propose() returned nan for '{name}'")
+
+
+class DefaultTrial:
+    """Stands where propose() expects an optuna.Trial: answers with the default of each name and records the range."""
+
+    def __init__(self, defaults: Mapping):
+        self.values, self.ranges, self.drawn, self.returned = defaults, {}, {}, {}
+
+    def suggest_float(self, name, low, high, *, log=False, step=None):
+        return self._answer(name, float, {"low": low, "high": high, "log": log, "step": step})
+
+    def suggest_int(self, name, low, high, *, log=False, step=1):
+        return self._answer(name, int, {"low": low, "high": high, "log": log, "step": step})
+
+    def suggest_categorical(self, name, choices):
+        value = self._default(name)
+        if value not in choices:
+            raise UserError(f"the default {value!r} of '{name}' is not among the choices {list(choices)}")
+        self.ranges[name], self.drawn[name] = {"choices": list(choices)}, value
+        return value
+
+    def _answer(self, name, kind, limits):
+        value = self._default(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not limits["low"] <= value <= limits["high"]:
+            raise UserError(f"the default {value!r} of '{name}' is outside its range {limits['low']} to {limits['high']}")
+        self.ranges[name], self.drawn[name] = {"type": kind.__name__, **limits}, kind(value)
+        return kind(value)
+
+    def _default(self, name):
+        if name not in self.values:
+            raise UserError(f"the model has no hyperparameter '{name}'{nearest(name, self.values)}")
+        return self.values[name]
+
+
+def nearest(name: str, known) -> str:
+    """` (did you mean 'x'?)`, or nothing where no name is near."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def space_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def load_space(name: str) -> Space:
+    """The SPACE of search_spaces/<name>.py, checked."""
+    if name not in space_names():
+        raise UserError(f"no space named '{name}' in {FOLDER}{nearest(name, space_names())};"
+                        f" there are: {', '.join(space_names())}")
+    try:
+        module = importlib.import_module(f"search_spaces.{name}")
+    except Exception as error:
+        raise UserError(f"search_spaces/{name}.py cannot be loaded: {type(error).__name__}: {error}") from error
+    space = getattr(module, "SPACE", None)
+    if not isinstance(space, Space):
+        raise UserError(f"search_spaces/{name}.py must define SPACE = Space(...)")
+    return checked(replace(space, name=name, question=(module.__doc__ or "").strip()))
+
+
+def checked(space: Space) -> Space:
+    """The space itself, or a UserError that says what in it cannot be run."""
+    where = f"search_spaces/{space.name}.py"
+    if not space.cells:
+        raise UserError(f"{where}: SPACE has no cells; give every factor of grid() at least one value")
+    names = set()
+    for cell in space.cells:
+        if not isinstance(cell, Cell):
+            raise UserError(f"{where}: cells must be Cell objects (see grid()), not {type(cell).__name__}")
+        check_cell(cell, space, where)
+        if cell.name in names:
+            raise UserError(f"{where}: cell {cell.name} is listed twice")
+        names.add(cell.name)
+    for word in ("proposals", "seeds", "pack"):
+        whole(getattr(space, word), word, where)
+    return space
+
+
+def check_cell(cell: Cell, space: Space, where: str) -> None:
+    for word in ("model", "net", "dataset"):
+        if not hasattr(getattr(cell, word), "__name__" if word == "model" else "name"):
+            raise UserError(f"{where}: {word} must be one of the project's, not {getattr(cell, word)!r}")
+    for word in ("depth", "latent_dim"):
+        whole(getattr(cell, word), word, where)
+    known = hyperparameters(cell)
+    if unknown := next((name for name in cell.settings if name not in known), None):
+        raise UserError(f"{where}: {cell.model.__name__} has no hyperparameter '{unknown}'{nearest(unknown, known)}")
+    budget = space.budget(cell)
+    for word in ("epochs", "batch_size"):
+        whole(getattr(budget, word, None), word, where)
+
+
+def whole(value, word: str, where: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{where}: {word} must be a whole number from 1, not {value!r}")

@@ -1,0 +1,60 @@
+"""How far a study is: planned, running, done, diverged, failed, left. Reads the ledger only and starts nothing.
+
+    python study/status.py --space latent_sweep [--storage mlruns/studies] [--json]
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from study.command import DONE, STORAGE, run_command
+from study.errors import UserError
+from study.ledger import FINISHED, Ledger, read_rows, study_folder
+
+PLANNED = "planned.jsonl"  # written by the driver, see study/plan.py
+WORDS = ("planned", "running", *FINISHED, "left")
+
+
+def study_counts(storage: Path, space: str) -> dict:
+    """planned, running, done, diverged, failed, left: of the whole study, and per model and dataset."""
+    ledger = Ledger(study_folder(storage, space))
+    cells = {row["cell"]: row for row in read_rows(ledger.root / PLANNED)}
+    if not cells:
+        raise UserError(f"no study '{space}' under {storage}; launch it first, or say with --storage where it is")
+    on_disk, at_work = set(ledger.keys()), ledger.held()
+    groups = {}
+    for row in cells.values():
+        group = groups.setdefault((row["model"], row["dataset"]), dict.fromkeys(WORDS, 0))
+        group["planned"] += row["planned"]
+        for key in on_disk.intersection(row["trials"]):
+            result = ledger.result(key)
+            group[result["status"] if result else "running" if at_work else "left"] += 1
+    for group in groups.values():
+        group["left"] = group["planned"] - sum(group[word] for word in WORDS[1:-1])
+    total = {word: sum(group[word] for group in groups.values()) for word in WORDS}
+    return {"space": space, **total, "groups": [{"model": model, "dataset": dataset, **group}
+                                                for (model, dataset), group in groups.items()]}
+
+
+def as_text(table: dict) -> str:
+    rows = [["model", "dataset", *WORDS]]
+    rows += [[str(row[name]) for name in rows[0]] for row in table["groups"]]
+    rows += [["all", ""] + [str(table[word]) for word in WORDS]]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(text.ljust(width) if index < 2 else text.rjust(width)
+                               for index, (text, width) in enumerate(zip(row, widths))) for row in rows)
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", required=True)
+    parser.add_argument("--storage", type=Path, default=STORAGE)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    options = parser.parse_args(arguments)
+    table = study_counts(options.storage, options.space)
+    print(json.dumps(table, indent=1) if options.json else as_text(table))
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

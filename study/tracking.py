@@ -1,0 +1,266 @@
+"""The MLflow view of a study: a projection of the ledger, which can be thrown away and made again (only place of mlflow).
+
+    python study/tracking.py sync --space latent_sweep      bring MLflow up to date with the ledger, from nothing if need be
+
+A thread of the driver is the only writer. It is told which trial has news and reads the rest from the ledger, so that
+training never waits for it. Everything is logged under the times that the ledger recorded: doing it twice changes nothing.
+"""
+import argparse
+import json
+import logging
+import os
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # with the default one call blocks for minutes when the
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")      # server is down; this thread tries again by itself
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+from mlflow import MlflowClient  # noqa: E402  (the settings above are read at import)
+from mlflow.entities import Metric, Param, RunTag  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from study.errors import UserError  # noqa: E402
+from study.ledger import Ledger, read_json, study_folder, write_atomic  # noqa: E402
+from study.summary import aggregate, summary_files  # noqa: E402
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+BATCH = 1000             # metrics in one call: MLflow's limit
+SUMMARY = "summary"      # stands among the trial keys for the summary run
+RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
+RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+
+
+class Tracker:
+    """Projects the trials of one ledger into one MLflow experiment."""
+
+    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = ""):
+        self.client, self.ledger, self.uri, self.space = MlflowClient(tracking_uri=uri), ledger, uri, space
+        self.experiment = self._experiment(question)
+
+    def _experiment(self, question: str) -> str:
+        found = self.client.get_experiment_by_name(self.space)
+        if found is not None:
+            return found.experiment_id
+        place = self.uri.removeprefix("sqlite:///")
+        artifacts = None if place == self.uri else (Path(place).parent / "artifacts" / self.space).resolve().as_uri()
+        return self.client.create_experiment(self.space, artifact_location=artifacts,
+                                             tags={"mlflow.note.content": question})
+
+    def project(self, key: str) -> None:
+        """Bring the run of one trial up to date with its folder."""
+        place = self.ledger.folder(key) / "tracked.json"
+        state = read_json(place) or {}
+        if state.get("store") != [self.uri, self.experiment]:
+            state = {}
+        if state.get("ended"):
+            return
+        spec = self.ledger.spec(key)
+        if spec is None:
+            return
+        try:
+            self._project(key, spec, state)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST" or "run_id" not in state:
+                raise
+            state.clear()  # someone deleted the run, or the whole store: make it again
+            self._project(key, spec, state)
+        write_atomic(place, json.dumps(state).encode())
+
+    def _project(self, key: str, spec: dict, state: dict) -> None:
+        if "run_id" not in state:
+            state |= {"store": [self.uri, self.experiment], "run_id": self._run(key, spec), "rows": 0, "images": []}
+            self.client.log_batch(state["run_id"], params=params_of(spec))
+        run_id, rows = state["run_id"], self.ledger.rows(key)
+        result = self.ledger.result(key)
+        metrics = [metric for row in rows[state["rows"]:] for metric in metrics_of(row)]
+        if result:
+            metrics += [Metric(name, value, int(result["time"] * 1000), result["epochs"])
+                        for name, value in result["measures"].items() if value is not None]
+        for start in range(0, len(metrics), BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start:start + BATCH])
+        self._images(key, run_id, state)
+        if result:
+            self._end(key, run_id, result)
+        state |= {"rows": len(rows), "ended": bool(result)}
+
+    def _run(self, key: str, spec: dict) -> str:
+        """The trial's run: found by its tag after a crash between making it and noting it, else made."""
+        found = self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'", max_results=1)
+        if found:
+            return found[0].info.run_id
+        return self.client.create_run(self.experiment, run_name=key, tags=tags_of(spec)).info.run_id
+
+    def _images(self, key: str, run_id: str, state: dict) -> None:
+        """Cards with a step slider, in the file names that MLflow's own log_image writes, but the same ones each time."""
+        folder = self.ledger.folder(key) / "images"
+        new = sorted(path for path in folder.glob("*.png") if path.name not in state["images"])
+        if not new:
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            for path in new:
+                name, step = path.stem.rsplit("-", 1)
+                save_image(path, Path(temporary), name, int(step))
+            self.client.log_artifacts(run_id, temporary, "images")
+        if not state["images"]:
+            self.client.set_tag(run_id, "mlflow.loggedImages", "True")
+        state["images"] += [path.name for path in new]
+
+    def _end(self, key: str, run_id: str, result: dict) -> None:
+        for name in ("spec.json", "result.json", "weights.safetensors"):
+            if (self.ledger.folder(key) / name).exists():
+                self.client.log_artifact(run_id, str(self.ledger.folder(key) / name))
+        tags = [RunTag("status", result["status"])] + ([RunTag("error", result["error"])] if result.get("error") else [])
+        self.client.log_batch(run_id, tags=tags)
+        self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
+
+    def summarise(self) -> None:
+        """The summary run: a sheet of samples for every model, net and dataset, and the table of cells."""
+        found = self.client.search_runs([self.experiment], "tags.stage = 'summary'", max_results=1)
+        run = found[0] if found else self.client.create_run(
+            self.experiment, run_name="summary", tags={"stage": "summary", "study": self.space})
+        with tempfile.TemporaryDirectory() as temporary:
+            images = Path(temporary) / "images"
+            images.mkdir()
+            for name, content in summary_files(self.ledger).items():
+                (Path(temporary) / name).write_bytes(content)
+                if name.endswith(".png"):
+                    save_image(Path(temporary) / name, images, Path(name).stem, 0)
+            self.client.log_artifacts(run.info.run_id, temporary)
+        self.client.set_tag(run.info.run_id, "mlflow.loggedImages", "True")
+        self.client.set_terminated(run.info.run_id)
+
+
+class Sink(threading.Thread):
+    """Runs a Tracker in the background. `touch` costs microseconds; what fails is tried again until it works."""
+
+    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", say=print):
+        super().__init__(daemon=True, name="mlflow-sink")
+        self.arguments, self.say = (uri, ledger, space, question), say
+        self.tracker, self.failures = None, 0
+        self.news, self.dirty = threading.Condition(), {}
+        self.closing = False
+
+    def touch(self, key: str) -> None:
+        """Something about this trial is new in the ledger."""
+        with self.news:
+            self.dirty[key] = True
+            self.news.notify()
+
+    def summarise(self) -> None:
+        """Bring the summary run up to date after everything else."""
+        self.touch(SUMMARY)
+
+    def close(self, wait_s: float) -> bool:
+        """Project what is left for at most `wait_s` seconds; whether everything could be."""
+        with self.news:
+            self.closing = True
+            self.news.notify()
+        self.join(wait_s)
+        return not self.is_alive() and not self.dirty
+
+    def run(self):
+        while True:
+            with self.news:
+                self.news.wait_for(lambda: self.dirty or self.closing)
+                if not self.dirty:
+                    return
+                key = next(iter(self.dirty))
+                del self.dirty[key]
+            try:
+                self._project(key)
+                self._recovered()
+            except Exception as error:  # whatever MLflow raises: the ledger keeps everything, so try again later
+                self._failed(key, error)
+
+    def _project(self, key: str) -> None:
+        self.tracker = self.tracker or Tracker(*self.arguments)
+        self.tracker.summarise() if key == SUMMARY else self.tracker.project(key)
+
+    def _recovered(self) -> None:
+        if self.failures:
+            self.say("MLflow answers again; catching up")
+        self.failures = 0
+
+    def _failed(self, key: str, error: Exception) -> None:
+        if not self.failures:
+            self.say(f"MLflow at {self.arguments[0]} does not take what it is sent ({str(error).splitlines()[0][:200]});"
+                     " training goes on, the ledger keeps everything, and this is tried again")
+        self.touch(key)
+        if self.closing:
+            raise SystemExit  # the next launch, or `tracking.py sync`, does the rest
+        time.sleep(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
+        self.failures += 1
+
+
+def tags_of(spec: dict) -> dict:
+    tags = {"study": spec["space"], "trial_key": spec["key"], "stage": spec["stage"],
+            "model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
+            "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], "proposed_by": spec["proposed_by"],
+            "features": spec["features"], "fingerprint": spec["fingerprint"], "system": spec["system"]}
+    return {name: str(value) for name, value in tags.items() if value != ""}
+
+
+def params_of(spec: dict) -> list[Param]:
+    """The cell first, then what was tuned: MLflow prints them under each picture in this order."""
+    shown = {"model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
+             "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], **spec["params"], **spec["settings"],
+             "epochs": spec["epochs"], "batch_size": spec["batch_size"], "seeds": len(spec["seeds"])}
+    return [Param(name, str(value)) for name, value in shown.items()]
+
+
+def name_of(path: str) -> str:
+    return path.split(":")[1]
+
+
+def metrics_of(row: dict) -> list[Metric]:
+    """A ledger row as MLflow metrics: the mean over seeds, and `_sd` beside it where there are several."""
+    return [Metric(name, value, int(row["time"] * 1000), row["epoch"]) for name, value in aggregate(row["values"]).items()]
+
+
+def save_image(path: Path, folder: Path, name: str, step: int) -> None:
+    """Write the two files of one picture of an MLflow image card: the picture and its thumbnail."""
+    stem = f"{name}+step+{step}+timestamp+0+{uuid.uuid5(uuid.NAMESPACE_OID, f'{name}/{step}')}"
+    (folder / f"{stem}.png").write_bytes(path.read_bytes())
+    thumbnail = Image.open(path)
+    thumbnail.thumbnail((256, 256))
+    thumbnail.save(folder / f"{stem}+compressed.webp", method=0)
+
+
+def default_uri(storage: Path) -> str:
+    """The SQLite store beside the studies: mlruns/mlflow.db."""
+    return f"sqlite:///{storage.resolve().parent / 'mlflow.db'}"
+
+
+def sync(storage: Path, space: str, uri: str | None) -> int:
+    """Project the whole ledger of a study; the number of trials looked at."""
+    ledger = Ledger(study_folder(storage, space))
+    if not ledger.keys():
+        raise UserError(f"no trials of '{space}' under {storage}; is --storage right?")
+    tracker = Tracker(uri or default_uri(storage), ledger, space)
+    for key in ledger.keys():
+        tracker.project(key)
+    tracker.summarise()
+    return len(ledger.keys())
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["sync"])
+    parser.add_argument("--space", required=True)
+    parser.add_argument("--storage", type=Path, default=Path("mlruns/studies"))
+    parser.add_argument("--tracking-uri")
+    options = parser.parse_args(arguments)
+    print(f"{sync(options.storage, options.space, options.tracking_uri)} trials are in MLflow")
+    return 0
+
+
+if __name__ == "__main__":
+    from study.command import run_command
+    sys.exit(run_command(main))

@@ -1,0 +1,241 @@
+"""Run one trial from its spec: resume, train, measure, draw. Needs torch, but neither Ray, Optuna nor MLflow.
+
+    python study/trial.py mlruns/studies/latent_sweep/trials/KEY/spec.json [--data-dir data]
+"""
+import argparse
+import functools
+import io
+import json
+import math
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import save as save_tensors
+
+from study import features, figures
+from study.data import named
+from study.errors import UserError
+from study.evaluation import Evaluation, cost
+from study.ledger import finite, put_once, read_json, read_rows, set_aside, write_atomic
+from study.replicas import Replicas
+from study.space import imported
+from study.summary import OBJECTIVE, aggregate
+
+MOMENTS = 6            # how often a trial is measured and drawn, after the untrained start
+CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
+REPORT_S = 1.0         # seconds between reports to whoever runs the trial
+
+
+def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: None,
+              checkpoint_s: float = CHECKPOINT_S) -> dict:
+    """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
+
+    report(row) is told now and then how far it is. The result is returned, not written: its writer is the driver.
+    """
+    spec = read_json(folder / "spec.json")
+    if spec is None:
+        raise UserError(f"{folder / 'spec.json'} is missing or unreadable")
+    return Run(folder, spec, data_dir, device, checkpoint_s).go(report)
+
+
+def moments(epochs: int) -> list[int]:
+    """The epochs after which a trial is measured and drawn: 0 (untrained), then about six times, the last included."""
+    return sorted({round(epochs * part / MOMENTS) for part in range(MOMENTS + 1)})
+
+
+def replica_seed(spec: dict, seed: int) -> int:
+    """Of stage, dataset and seed index alone, so that the same index pairs trainings of different cells."""
+    return zlib.crc32(f"{spec['stage']}/{spec['fingerprint']}/{seed}".encode())
+
+
+@functools.lru_cache(maxsize=2)
+def loaded(dataset: str, data_dir: str, device: str):
+    """The images on the device: moved there once per worker process, not once per trial."""
+    return named(dataset).load(data_dir).to(device)
+
+
+@functools.lru_cache(maxsize=4)
+def evaluation(dataset: str, data_dir: str, device: str, feature_folder: str, stage: str) -> Evaluation:
+    """The real side of every measure, computed once per worker process."""
+    images = loaded(dataset, data_dir, device)
+    extractor = features.prepare(named(dataset), images.to("cpu"), feature_folder).to(device)
+    return Evaluation(images, extractor, stage)
+
+
+class Run:
+    """One trial being run."""
+
+    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float):
+        self.folder, self.spec, self.device, self.checkpoint_s = folder, spec, device, checkpoint_s
+        self.images = loaded(spec["dataset"], str(data_dir), device)
+        if self.images.fingerprint != spec["fingerprint"]:
+            raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
+        feature_folder = str(folder.parent.parent / "features")
+        self.watch, self.judge = (evaluation(spec["dataset"], str(data_dir), device, feature_folder, stage)
+                                  for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
+        model, net = imported(spec["model"]), imported(spec["net"])
+        self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
+                                   **spec["settings"], **spec["params"])
+        self.replicas = Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device)
+        self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0}
+        self.checkpointed = self.reported = time.monotonic()
+
+    def go(self, report) -> dict:
+        self.resume()
+        if self.state["epoch"] == 0 and not self.written:
+            self.record(self.observe({}))
+        while self.state["epoch"] < self.spec["epochs"] and not self.all_diverged():
+            self.train_one_epoch(report)
+        return self.finish()
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint. Rows that a crash left behind it stand: training them again gives the same."""
+        self.written = {row["epoch"] for row in read_rows(self.folder / "metrics.jsonl")}
+        place = self.folder / "last.pt"
+        if not place.exists():
+            return
+        try:
+            saved = torch.load(place, map_location=self.device, weights_only=True)
+            self.replicas.load_state_dict(saved["replicas"])
+            self.state = saved["state"]
+        except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
+            set_aside(place, f"not a checkpoint of this trial: {type(error).__name__}")
+
+    def train_one_epoch(self, report) -> None:
+        start = time.perf_counter()
+        losses = self.replicas.train_epoch(self.images.train.images, self.images.levels, self.spec["batch_size"],
+                                           self.images.binarised)
+        self.state["train_s"] += time.perf_counter() - start
+        self.state["epoch"] += 1
+        self.state["steps"] += max(history.shape[1] for history in losses.values())
+        self.note_divergence(losses)
+        values = {f"loss/{name}": history.mean(1).tolist() for name, history in losses.items()}
+        if self.state["epoch"] in moments(self.spec["epochs"]):
+            values = self.observe(values)
+        self.record(values)
+        self.checkpoint()
+        self.tell(report, values)
+
+    def note_divergence(self, losses: dict) -> None:
+        """A replica whose loss is no longer finite has diverged: it is counted, and the others go on."""
+        finite_losses = torch.stack([history.isfinite().all(1) for history in losses.values()]).all(0)
+        for k, fine in enumerate(finite_losses.tolist()):
+            if not fine and self.state["diverged_at"][k] is None:
+                self.state["diverged_at"][k] = self.state["epoch"]
+
+    def all_diverged(self) -> bool:
+        return None not in self.state["diverged_at"]
+
+    def observe(self, values: dict) -> dict:
+        """Measure the objective and draw, with the same noise and the same test images each time."""
+        start = time.perf_counter()
+        objective = [self.watch.objective(samples) for samples in
+                     self.replicas.sample(self.watch.noise(self.replicas.model.latent_dim))]
+        for name in dict.fromkeys(key for row in objective for key in row):
+            values[name] = [row.get(name) for row in objective]
+        for name, picture in self.pictures().items():
+            write_atomic(self.folder / "images" / f"{name}-{self.state['epoch']:05d}.png", figures.png(picture))
+        self.state["measure_s"] += time.perf_counter() - start
+        return values
+
+    def pictures(self) -> dict:
+        """Grids of the first seed's model: samples, and what it makes of (or took from) real images."""
+        count = figures.COLUMNS * figures.ROWS
+        latent_dim = self.replicas.model.latent_dim
+        noise = self.watch.noise(latent_dim)
+        samples = self.replicas.sample(noise[:count])[0]
+        drawn = {"samples": figures.tile(samples)}
+        if hasattr(self.replicas.model, "reconstruct"):
+            real = self.watch.real[:count // 2]
+            drawn["reconstructions"] = figures.paired(real, self.replicas.call("reconstruct", real)[0])
+        if self.state["epoch"] == self.spec["epochs"]:
+            if "reconstructions" not in drawn:
+                drawn["nearest"] = figures.paired(samples[:count // 2], self.watch.nearest(samples[:count // 2]))
+            path = figures.latent_path(noise[:figures.ROWS], noise[figures.ROWS:2 * figures.ROWS])
+            drawn["interpolation"] = figures.tile(self.replicas.sample(path)[0])
+        return drawn
+
+    def record(self, values: dict) -> None:
+        """Add the epoch's row, once."""
+        if self.state["epoch"] in self.written:
+            return
+        row = {"epoch": self.state["epoch"], "time": time.time(), "values": finite(values)}
+        append_line(self.folder / "metrics.jsonl", json.dumps(row))
+        self.written.add(self.state["epoch"])
+
+    def checkpoint(self) -> None:
+        if time.monotonic() - self.checkpointed < self.checkpoint_s:
+            return
+        buffer = io.BytesIO()
+        torch.save({"replicas": self.replicas.state_dict(), "state": self.state}, buffer)
+        write_atomic(self.folder / "last.pt", buffer.getvalue())
+        self.checkpointed = time.monotonic()
+
+    def tell(self, report, values: dict) -> None:
+        if time.monotonic() - self.reported >= REPORT_S:
+            self.reported = time.monotonic()
+            report({"epoch": self.state["epoch"], "objective": aggregate(values).get(OBJECTIVE)})
+
+    def finish(self) -> dict:
+        start = time.perf_counter()
+        alive = [k for k, at in enumerate(self.state["diverged_at"]) if at is None]
+        measured = dict(zip(alive, self.judge.everything(self.replicas, self.build, alive))) if alive else {}
+        weights = {f"{k}/{name}": tensor.contiguous().cpu() for k in alive for name, tensor in self.replicas.weights(k).items()}
+        write_atomic(self.folder / "weights.safetensors", save_tensors(weights))
+        self.state["measure_s"] += time.perf_counter() - start
+        spent = self.costs()
+        replicas = [{"seed": seed, "status": "done" if k in measured else "diverged",
+                     "diverged_at": self.state["diverged_at"][k], "measures": {**measured.get(k, {}), **spent}}
+                    for k, seed in enumerate(self.spec["seeds"])]
+        return self.result(replicas)
+
+    def costs(self) -> dict:
+        """Seconds, speed, size and memory; shared by the replicas, which train side by side."""
+        state, seeds = self.state, len(self.spec["seeds"])
+        seen = state["steps"] * self.spec["batch_size"] * seeds
+        return {"time/train_s": state["train_s"], "time/measure_s": state["measure_s"],
+                "time/step_ms": 1000 * state["train_s"] / max(state["steps"], 1),
+                "time/images_per_s": seen / max(state["train_s"], 1e-9), **cost(self.build, self.images.shape, self.device)}
+
+    def result(self, replicas: list[dict]) -> dict:
+        done = [replica["measures"] for replica in replicas if replica["status"] == "done"]
+        columns = {name: [row.get(name) for row in done] for name in dict.fromkeys(key for row in done for key in row)}
+        measures = {**aggregate(columns), "rate/diverged": 1 - len(done) / len(replicas)}
+        objective = measures.get(OBJECTIVE)
+        status = "done" if objective is not None and math.isfinite(objective) else "diverged"
+        return finite({"key": self.spec["key"], "status": status, "objective": objective, "measures": measures,
+                       "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
+                       "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),
+                       "features": self.spec["features"], "torch": torch.__version__, "device": self.device})
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line; a piece of one that a crash left at the end is cut off first."""
+    path.touch()
+    with open(path, "rb+") as file:
+        content = file.read()
+        file.seek(content.rfind(b"\n") + 1)
+        file.truncate()
+        file.write(line.encode() + b"\n")
+
+
+def main(arguments=None) -> int:
+    from study.data import data_folder
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--data-dir")
+    options = parser.parse_args(arguments)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    result = run_trial(options.spec.parent, data_folder(options.data_dir), device,
+                       lambda row: print(f"epoch {row['epoch']}", flush=True))
+    put_once(options.spec.parent / "result.json", result)
+    print(json.dumps(result["measures"], indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    from study.command import run_command
+    sys.exit(run_command(main))
