@@ -1,6 +1,7 @@
 """Fully connected and convolutional bodies for square images of any size and depth; losses and likelihoods live in the models.
 
-Every option is a JSON value. A list holds one value per hidden layer of that side, in the order the data flows.
+Every option is a JSON value. A list holds one value per hidden layer of that side, in the order the data flows, except
+that `norm` is False, True or the indices of the layers with BatchNorm. `slope` is LeakyReLU's.
 """
 from dataclasses import dataclass
 from math import prod
@@ -32,22 +33,23 @@ def per_layer(option, value, depth) -> list:
     return values
 
 
+def normed(norm, depth, spared=0) -> list:
+    """Indices of the hidden layers with BatchNorm; True spares the one that reads the image, as DCGAN does."""
+    indices = norm if isinstance(norm, (list, tuple)) else range(spared, depth) if norm else ()
+    if any(index not in range(depth) for index in indices):
+        raise ValueError(f"norm={norm} names layers beyond the {depth} hidden ones, which count from 0")
+    return list(indices)
+
+
 class Hidden:
-    """What follows the weights of a hidden layer: BatchNorm, activation, dropout.
+    """What follows the weights of a hidden layer: BatchNorm (with its `eps`), activation, dropout."""
 
-    `norm` is False, True or a list of layer indices; True spares the layer that reads the image, as DCGAN does.
-    `slope` is LeakyReLU's.
-    """
-
-    def __init__(self, depth, reads_image, *, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5):
+    def __init__(self, depth, activation, slope, dropout, normed, eps):
         if depth < 1:
             raise ValueError(f"depth={depth}: at least one hidden layer is needed")
         self.activations = per_layer("activation", activation, depth)
         self.dropouts = per_layer("dropout", dropout, depth)
-        self.slope, self.eps = slope, eps
-        self.normed = norm if isinstance(norm, (list, tuple)) else range(int(reads_image), depth) if norm else ()
-        if any(index not in range(depth) for index in self.normed):
-            raise ValueError(f"norm={norm} names layers beyond the {depth} hidden ones, which count from 0")
+        self.slope, self.normed, self.eps = slope, normed, eps
 
     def bias(self, index) -> bool:
         """BatchNorm subtracts any bias before it."""
@@ -67,16 +69,19 @@ def make_activation(name, slope) -> nn.Module:
     return getattr(nn, name)()
 
 
-def fc_encoder(shape, outputs, depth, *, width=400, **hidden) -> nn.Sequential:
+def fc_encoder(shape, outputs, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False,
+               eps=1e-5) -> nn.Sequential:
     """(n, *shape) -> (n, outputs) through `depth` hidden layers of `width` units (a number, or one per layer)."""
     sizes = [prod(shape), *per_layer("width", width, depth)]
-    return nn.Sequential(nn.Flatten(), *fc_layers(sizes, Hidden(depth, True, **hidden)), nn.Linear(sizes[-1], outputs))
+    layers = fc_layers(sizes, Hidden(depth, activation, slope, dropout, normed(norm, depth, spared=1), eps))
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(sizes[-1], outputs))
 
 
-def fc_decoder(inputs, shape, depth, *, width=400, **hidden) -> nn.Sequential:
+def fc_decoder(inputs, shape, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False,
+               eps=1e-5) -> nn.Sequential:
     """(n, inputs) -> (n, *shape) through `depth` hidden layers of `width` units (a number, or one per layer)."""
     sizes = [inputs, *per_layer("width", width, depth)]
-    layers = fc_layers(sizes, Hidden(depth, False, **hidden))
+    layers = fc_layers(sizes, Hidden(depth, activation, slope, dropout, normed(norm, depth), eps))
     return nn.Sequential(*layers, nn.Linear(sizes[-1], prod(shape)), nn.Unflatten(1, tuple(shape)))
 
 
@@ -87,15 +92,16 @@ def fc_layers(sizes, hidden) -> list[nn.Module]:
     return layers
 
 
-def conv_encoder(shape, outputs, depth, *, width=64, kernel=4, pool=None, padded=True, **hidden) -> nn.Sequential:
+def conv_encoder(shape, outputs, depth, *, width=64, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5,
+                 kernel=4, pool=None, padded=True) -> nn.Sequential:
     """(n, *shape) -> (n, outputs): `depth` blocks that each halve the image, rounding up, then one linear layer.
 
     A block is a strided convolution, or with `pool` (window sizes) an unstrided one and a maximum over windows.
     `width` counts the first block's channels, which double per halving, or lists every block's.
     """
     check_square(shape)
-    hidden = Hidden(depth, True, **hidden)
-    kernels, pools = per_layer("kernel", kernel, depth), per_layer("pool", pool, depth)
+    hidden = Hidden(depth, activation, slope, dropout, normed(norm, depth, spared=1), eps)
+    kernels, pools, widths = per_layer("kernel", kernel, depth), per_layer("pool", pool, depth), listed(width, depth)
     sides, layers, before = [shape[1]], [], shape[0]
     for index in range(depth):
         stride = 2 if not pools[index] and sides[-1] >= SMALLEST_HALVED else 1
@@ -106,16 +112,16 @@ def conv_encoder(shape, outputs, depth, *, width=64, kernel=4, pool=None, padded
         sides.append(side // pools[index] if pooled else side)
         if sides[-1] < 1:
             raise ValueError(f"nothing is left of a {shape[1]} pixel image after {index + 1} blocks (sides {sides})")
-        channels = channel_counts(width, sides, index + 1)[index]
+        channels = widths[index] if widths else doubled(width, sides)
         layers.append(nn.Conv2d(before, channels, size, stride, padding, bias=hidden.bias(index)))
         layers += hidden.after(index, channels, nn.BatchNorm2d)
         layers += [nn.MaxPool2d(pools[index])] if pooled else []
         before = channels
-    per_layer("width", width, depth)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * sides[-1] ** 2, outputs))
 
 
-def conv_decoder(inputs, shape, depth, *, width=64, kernel=4, sides=None, upsample=False, **hidden) -> nn.Sequential:
+def conv_decoder(inputs, shape, depth, *, width=64, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5,
+                 kernel=4, sides=None, upsample=False) -> nn.Sequential:
     """(n, inputs) -> (n, *shape): a linear layer makes a small image, which `depth` blocks enlarge.
 
     The hidden layers are the images that enter the blocks. `width` counts the channels of the largest of them, the
@@ -124,13 +130,12 @@ def conv_decoder(inputs, shape, depth, *, width=64, kernel=4, sides=None, upsamp
     convolution, or with `upsample` nearest-neighbour enlargement and a convolution (Odena et al. 2016).
     """
     check_square(shape)
-    hidden = Hidden(depth, False, **hidden)
+    hidden = Hidden(depth, activation, slope, dropout, normed(norm, depth), eps)
     sides = sides or halvings(shape[1], depth)[::-1]
     if len(sides) != depth + 1:
         raise ValueError(f"sides={sides} must list {depth + 1} sides: before the first block and after each of {depth}")
-    listed = isinstance(width, (list, tuple))
-    channels = per_layer("width", width, depth) if listed else channel_counts(width, sides[::-1], depth)[::-1]
-    channels = [*channels, shape[0]]
+    widths = listed(width, depth) or [doubled(width, sides[::-1][:depth + 1 - index]) for index in range(depth)]
+    channels = [*widths, shape[0]]
     seed = (channels[0], sides[0], sides[0])
     layers = [nn.Linear(inputs, prod(seed), hidden.bias(0)), nn.Unflatten(1, seed)]
     for index, size in enumerate(per_layer("kernel", kernel, depth)):
@@ -164,11 +169,15 @@ def halvings(side, depth) -> list[int]:
     return sides
 
 
-def channel_counts(width, sides, depth) -> list[int]:
-    if isinstance(width, (list, tuple)):
-        return list(width)
-    shrinks = [sum(a != b for a, b in zip(sides[:index + 1], sides[1:index + 2])) for index in range(depth)]
-    return [width * min(WIDEST, 2 ** max(0, count - 1)) for count in shrinks]
+def listed(width, depth) -> list:
+    """The widths of all layers, or an empty list where `width` is a single number."""
+    return per_layer("width", width, depth) if isinstance(width, (list, tuple)) else []
+
+
+def doubled(width, sides) -> int:
+    """Channels of the last of the images with these sides, of which the first is the full one."""
+    halved = sum(before != after for before, after in zip(sides, sides[1:]))
+    return width * min(WIDEST, 2 ** max(0, halved - 1))
 
 
 def encoder_padding(side, kernel, stride) -> int:

@@ -89,7 +89,7 @@ def check_unit_interval(x):
 
 
 def bernoulli(logits, x, _):
-    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    return x * logits - F.softplus(logits)  # faster than the library's cross-entropy with logits, which it equals
 
 
 def continuous_bernoulli(logits, x, _):

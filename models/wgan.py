@@ -10,26 +10,24 @@ OPTIMISERS = ("adam", "rmsprop")
 class WGAN(GAN):
     """The critic's gap between real and generated images estimates a multiple of the earth mover's distance.
 
-    Without `clip` the critic pays `penalty` (10 unless given) times the squared deviation of its gradient's norm from
-    1, taken between real and generated images in [-1, 1]; with `clip` its weights are clamped to [-clip, clip].
+    The critic pays `penalty` times the squared deviation of its gradient's norm from 1, taken between real and
+    generated images in [-1, 1]; with `clip` its weights are clamped to [-clip, clip] instead, and nothing is paid.
     `critic_steps`: critic updates, each on its own batch, per generator update.
-    `optimiser`: "adam" (1e-4, the default with the penalty) or "rmsprop" (5e-5, the default with `clip`).
+    `optimiser`: "adam" or "rmsprop"; Arjovsky et al. clip at 0.01 under RMSprop with lr 5e-5.
     """
 
-    def __init__(self, shape, net, depth, latent_dim, *, clip=None, penalty=None, critic_steps=5, optimiser=None, lr=None,
+    def __init__(self, shape, net, depth, latent_dim, *, clip=None, penalty=10.0, critic_steps=5, optimiser="adam", lr=1e-4,
                  betas=(0.0, 0.9), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None, **body):
-        if clip and penalty:
-            raise ValueError(f"clip={clip} and penalty={penalty} are two ways to bound the critic: give one of them")
-        # BatchNorm would make one image's gradient depend on the others of its batch (Gulrajani et al., section 4)
+        if not clip and (encoder or {}).get("norm"):
+            raise ValueError("BatchNorm in the critic makes one image's gradient depend on the others of its batch, which "
+                             "the gradient penalty cannot use (Gulrajani et al. 2017, section 4): leave out its norm")
         unnormed = {} if clip else {"norm": False}
         # a GAN's own options are named here so that a WGAN rejects them
         super().__init__(shape, net, depth, latent_dim, loss="non_saturating", smoothing=0.0, feature_matching=False,
                          encoder={**unnormed, **(encoder or {})}, decoder=decoder, **body)
-        self.penalty = 0.0 if clip else 10.0 if penalty is None else penalty
-        optimiser = optimiser or ("rmsprop" if clip else "adam")
+        self.penalty = 0.0 if clip else penalty
         if optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser={optimiser!r} must be among {OPTIMISERS}")
-        lr = lr or (1e-4 if optimiser == "adam" else 5e-5)
 
         def stepper(rate):
             return adam(rate, betas) if optimiser == "adam" else rmsprop(rate)

@@ -9,7 +9,7 @@ from study.space import Budget, Space, grid
 FAMILIES, DEPTHS = [VAE, GAN, WGAN], [1, 2, 3]
 
 # Passes over the training images: the same for every model of a dataset, so that all of them see as many real images.
-EPOCHS = {"digits": 100, "mnist": 20, "fashion_mnist": 20, "cifar10": 50, "imagenette": 100}
+EPOCHS = {"digits": 60, "mnist": 20, "fashion_mnist": 20, "cifar10": 50, "imagenette": 100}
 BATCH = {"digits": 32, "imagenette": 48}
 SEEDS = 6  # the fewest paired seeds at which a two-sided sign-flip test can fall below 5 %: 2 / 2**6
 
@@ -28,7 +28,7 @@ def propose(trial, cell):
 
 
 SPACE = Space(
-    cells=grid(FAMILIES, [fc], DEPTHS, [2, 8, 32], [digits])
+    cells=grid(FAMILIES, [fc], DEPTHS, [2, 8, 32], [digits], width=[128])
     + grid(FAMILIES, [fc, conv], DEPTHS, [2, 8, 32, 128], [mnist, fashion_mnist, cifar10])
     + grid(FAMILIES, [conv], DEPTHS, [2, 8, 32, 128], [imagenette]),
     propose=propose, budget=budget, proposals=4, seeds=SEEDS,

@@ -8,7 +8,7 @@ absent from the dictionary, never NaN.
 import math
 import resource
 import sys
-from functools import cache, cached_property
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -20,7 +20,10 @@ from models.wgan import WGAN
 from study.errors import UserError
 from study.metrics import Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
 
-STAGES = {"search": ("validation", 2_500), "confirm": ("test", 10_000)}  # the split, and how many samples
+STAGES = {  # the split held against, the other one that was not trained on, samples, images with an importance-sampled bound
+    "search": ("validation", "test", 2_500, 250),
+    "confirm": ("test", "validation", 10_000, 1_000),
+}
 PAIRED = 5_000  # images at most where every one is compared with every other
 HELD_OUT = 1_000  # images at most for likelihoods, critics and memorisation
 VALUES = 2**27  # pixel values at most in all samples together: bounds their number at 160 pixels a side to 1,747
@@ -40,8 +43,8 @@ class Evaluation:
 
     def __init__(self, images, extractor, stage):
         self.images, self.extractor, self.device = images, extractor, images.train.images.device
-        split_name, samples = STAGES[stage]
-        self.split = getattr(images, split_name)
+        split_name, other, samples, self.importance_images = STAGES[stage]
+        self.split, self.other = getattr(images, split_name), getattr(images, other)
         self.samples = min(samples, VALUES // math.prod(images.shape))
         if len(self.split.images) <= coverage.NEIGHBOURS:
             raise UserError(f"the {split_name} split has {len(self.split.images)} images: measuring needs at least "
@@ -52,7 +55,6 @@ class Evaluation:
         if self.moments.spread <= 0:
             raise UserError(f"the images of the {split_name} split are all alike: nothing can be measured against them")
 
-    @cache  # noqa: B019  (an Evaluation lives as long as its process)
     def noise(self, latent_dim):
         """The fixed latents (samples, latent_dim) that every model of that latent size is measured on."""
         generator = torch.Generator().manual_seed(latent_dim)
@@ -85,12 +87,12 @@ class Evaluation:
             drawn = self._summary(chunks)
         except Unmeasurable:
             return {}
-        return {**self._of_drawn(drawn), **_measured(self._memory, drawn)}
+        return {name: value for measure in (self._quality, self._modes, self._two_sample, self._memory)
+                for name, value in _measured(measure, drawn).items()}
 
-    @torch.no_grad()
     def floor(self):
-        """What training images score as if they were samples: the best that can be expected of a generator."""
-        return self._of_drawn(self._summary(self._scaled(self.images.train.images[:self.samples])))
+        """What real images score as if they were samples: those of the held-out split that this stage leaves alone."""
+        return self.of_samples(self._scaled(self.other.images[:self.samples]))
 
     def nearest(self, samples):
         """The training images (n, C, H, W) nearest to samples of the same shape, by pixels."""
@@ -112,26 +114,27 @@ class Evaluation:
             parts.append((self.extractor(x), labels, memorisation.pixels(x)))
         return Drawn(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
 
-    def _of_drawn(self, drawn):
-        return {name: value for measure in (self._quality, self._modes, self._two_sample)
-                for name, value in _measured(measure, drawn).items()}
-
     def _frechet(self, fake):
         fd = distances.fd(self.moments, fake)
-        own_name = {"quality/fid": fd} if self.extractor.kind == "inception" else {}
-        return {"quality/fd": fd, "quality/fd_rel": fd / self.moments.spread, **own_name}
+        published = {"quality/fid": fd} if self.extractor.kind == "inception" else {}
+        return {"quality/fd": fd, "quality/fd_rel": distances.fd_rel(self.moments, fd), **published}
 
     def _quality(self, drawn):
-        real, fake = _equal(self.held_out.features, drawn.features)
-        shared = {f"quality/{name}": value for name, value in coverage.prdc(real, fake, self._radii(len(real))).items()}
+        along = distances.directions(drawn.features.shape[1], device=self.device)
+        along_pixels = distances.directions(drawn.pixels.shape[1], device=self.device)
         return {**self._frechet(distances.moments(drawn.features)),
-                "quality/kid": distances.kid(*self._standardised(drawn, PAIRED)), **shared,
-                "quality/swd": _sliced(self.held_out.features, drawn.features),
-                "quality/swd_pixel": _sliced(self.held_out.pixels, drawn.pixels)}
+                "quality/kid": distances.kid(*self._standardised(drawn, PAIRED)), **self._neighbourhood(drawn),
+                "quality/swd": distances.swd(*_equal(self.held_out.features, drawn.features), along),
+                "quality/swd_pixel": distances.swd(*_equal(self.held_out.pixels, drawn.pixels), along_pixels)}
 
-    @cache  # noqa: B019
-    def _radii(self, n):
-        return coverage.radii(self.held_out.features[:n])
+    def _neighbourhood(self, drawn):
+        real, fake = (x[:PAIRED] for x in _equal(self.held_out.features, drawn.features))
+        radii = self._radii if len(real) == len(self._radii) else None
+        return {f"quality/{name}": value for name, value in coverage.prdc(real, fake, radii).items()}
+
+    @cached_property
+    def _radii(self):
+        return coverage.radii(self.held_out.features[:PAIRED])
 
     def _standardised(self, drawn, n):
         return [distances.standardise(x[:n], self.moments) for x in (self.held_out.features, drawn.features)]
@@ -185,7 +188,8 @@ class Evaluation:
         if self.images.binarised != (model.log_density is bernoulli):
             return {}
         levels = None if self.images.binarised else self.images.levels
-        x = likelihood.dequantised(self.real, levels) if levels else self._likelihood_images(self.real)
+        real = self.real[:self.importance_images]
+        x = likelihood.dequantised(real, levels) if levels else self._likelihood_images(real)
         nll = likelihood.iw_nll(x, model.posterior, model.log_likelihood).mean().item()
         bits = likelihood.bits_per_dim(nll, x[0].numel(), levels)
         return {"likelihood/iw_nll": nll, "likelihood/bits_per_dim": bits}
@@ -209,13 +213,8 @@ def _measured(measure, argument):
 
 
 def _equal(real, fake):
-    n = min(len(real), len(fake), PAIRED)
-    return real[:n], fake[:n]
-
-
-def _sliced(real, fake):
     n = min(len(real), len(fake))
-    return distances.swd(real[:n], fake[:n], distances.directions(real.shape[1], device=real.device))
+    return real[:n], fake[:n]
 
 
 def plain(build, weights, device="cpu"):

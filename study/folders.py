@@ -67,8 +67,8 @@ class Folder:
 
     def _check_classes(self, listings, numbers):
         for unknown in set().union(*listings) - set(numbers):
-            raise UserError(f"{self.path}: test has {'images outside classes' if unknown is None else unknown!r}, "
-                            "train has not: both must be divided into the same classes")
+            what = "images outside classes" if unknown is None else f"a class {unknown!r}"
+            raise UserError(f"{self.path}: test has {what}, train has not: both must be divided into the same classes")
 
     def _form(self, paths, skip_corrupt, say):
         """(side, whether grey) that all images are brought to."""
@@ -116,7 +116,7 @@ def _entries(folder):
 
 
 def raw_files(path, name, depth=3):
-    """Yield [name, size, modification time in ns] of a file, or of all that is visible in a folder, `depth` levels down.
+    """Yield [name, size, modification time in ns] of a file, or of all files in a folder, `depth` levels down.
 
     One scandir per folder, so that 13,000 files take a few hundredths of a second.
     """

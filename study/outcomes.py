@@ -12,7 +12,6 @@ import math
 from collections import defaultdict
 
 import numpy as np
-from scipy import stats
 
 from study.statistics import wilson
 
@@ -35,6 +34,15 @@ def finite(value) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
+def taken(rows: list[dict], measure: str) -> list[dict]:
+    """The rows that have an outcome: not the failed ones, and none where no finished training has the measure, so that
+    divergences alone do not stand for a comparison."""
+    done = [row for row in rows if row["status"] == "done"]
+    if done and all(row.get(measure) is None for row in done):
+        return []
+    return [row for row in rows if row["status"] != "failed"]
+
+
 def diverged(row: dict, measure: str) -> bool:
     """Whether its outcome is the worst one: cost is what it is, and a measure that is no number is a divergence too."""
     value = row.get(measure)
@@ -55,9 +63,10 @@ def worst_values(rows: list[dict], measure: str) -> dict:
 
 def as_measured(rows: list[dict], measure: str) -> list[dict]:
     """The measure itself."""
+    rows = taken(rows, measure)
     worst = worst_values(rows, measure)
     values = [(row, worst.get(row["dataset"]) if diverged(row, measure) else row.get(measure)) for row in rows]
-    return [slim(row, float(value)) for row, value in values if value is not None and row["status"] != "failed"]
+    return [slim(row, float(value)) for row, value in values if value is not None]
 
 
 def in_doublings(rows: list[dict], measure: str) -> list[dict]:
@@ -111,47 +120,41 @@ def curve_of(row: dict, measure: str) -> dict[int, float]:
 def trend_over_training(rows: list[dict], measure: str) -> list[dict]:
     """Kendall's tau of a curve with the epochs, -1 (falls throughout) to 1; a diverged training counts as 1."""
     found = []
-    for row in rows:
-        curve = curve_of(row, measure)
+    for row in taken(rows, measure):
+        curve = list(curve_of(row, measure).values())
         if row["status"] == "diverged":
             found.append(slim(row, 1.0))
-        elif row["status"] == "done" and len(curve) > 2:
-            tau = stats.kendalltau(list(curve), list(curve.values())).statistic
-            found.append(slim(row, float(np.nan_to_num(tau))))   # a flat curve has no trend
+        elif len(curve) > 2:
+            steps = np.subtract.outer(curve, curve)   # below the diagonal: a later epoch less an earlier one
+            found.append(slim(row, float(np.sign(steps[np.tril_indices(len(curve), -1)]).mean())))
     return found
 
 
 def epochs_to_arrive(rows: list[dict], measure: str) -> list[dict]:
     """First epoch within 10 % of a training's own best (of a measure to be lowered); diverged: one after the last."""
-    last = max((len(row.get(measure) or []) for row in rows), default=0)
-    found = []
-    for row in rows:
-        curve = curve_of(row, measure)
-        if row["status"] == "diverged" and last:
-            found.append(slim(row, float(last)))
-        elif row["status"] == "done" and curve:
-            found.append(slim(row, float(next(e for e, v in curve.items() if v <= NEAR_BEST * min(curve.values())))))
-    return found
+    rows = taken(rows, measure)
+    never = max((len(row.get(measure) or []) for row in rows), default=0)
+    curves = [(row, {} if row["status"] == "diverged" else curve_of(row, measure)) for row in rows]
+    return [slim(row, float(next((epoch for epoch, value in curve.items() if value <= NEAR_BEST * min(curve.values())),
+                                 never))) for row, curve in curves]
 
 
 def half_and_end(rows: list[dict], measure: str) -> list[dict]:
-    """Two rows per training, `share` "half" and "end" of its epochs. Diverged: the worst of its dataset at the end,
-    and at half as well unless it was measured until then."""
-    last = max((len(row.get(measure) or []) for row in rows), default=0) - 1
-    worst = defaultdict(float)
+    """Two rows per training, with `share` "half" and "end" of its cell's epochs (of a measure to be lowered).
+
+    A diverged training ends at the worst value its dataset has seen, and is there at half unless it was measured then.
+    """
+    rows, found, worst = taken(rows, measure), [], defaultdict(float)
     for row in rows:
         worst[row["dataset"]] = max([worst[row["dataset"]], *curve_of(row, measure).values()])
-    found = []
-    for row in rows:
-        curve = curve_of(row, measure)
-        if row["status"] == "failed" or last < 2 or (row["status"] == "done" and len(curve) < 2):
-            continue
-        final = last if row["status"] == "diverged" else max(curve)
-        until = {epoch: value for epoch, value in curve.items() if epoch <= final / 2}
-        reached = len(row.get(measure) or []) > final / 2 and until
-        half = until[max(until)] if reached else worst[row["dataset"]]
-        end = worst[row["dataset"]] if row["status"] == "diverged" else curve[final]
-        found += [{**slim(row, half), "share": "half"}, {**slim(row, end), "share": "end"}]
+    for cell in grouped_by(rows, FACTORS).values():
+        epochs = set().union(*(curve_of(row, measure) for row in cell)) or {0}
+        end, half = max(epochs), max(epoch for epoch in epochs if epoch <= max(epochs) / 2 or epoch == min(epochs))
+        for row in cell if half < end else ():
+            curve = curve_of(row, measure)
+            last = {} if row["status"] == "diverged" else curve
+            found.append(slim(row, curve.get(half, worst[row["dataset"]])) | {"share": "half"})
+            found.append(slim(row, last.get(end, worst[row["dataset"]])) | {"share": "end"})
     return found
 
 

@@ -27,9 +27,10 @@ class Replicas:
         self.parameters, self.buffers = stack_module_state(self.models)
         self.share_memory()
         self.dtype = next(iter(self.parameters.values())).dtype
-        self.learned = [[name for name in self.parameters if name.split(".")[0] in phase.learns] for phase in self.phases]
-        self.optimisers = [phase.optimiser([self.parameters[name] for name in learned])
-                           for phase, learned in zip(self.phases, self.learned)]
+        self.learned = [learned_by(phase, self.parameters) for phase in self.phases]
+        self.learned_plainly = [[learned_by(phase, dict(model.named_parameters())) for model in self.models]
+                                for phase in self.phases]
+        self.optimisers = [phase.optimiser(learned) for phase, learned in zip(self.phases, self.learned)]
         small = self.device.type != "cpu" or prod(self.model.shape) <= FUSED_PIXELS
         self.fused = self.K > 1 and small if fused is None else fused
         self.lifted = [lift(self.model, phase.loss) for phase in self.phases]
@@ -99,7 +100,7 @@ class Replicas:
     def step(self, index, x, noise, epoch) -> dict:
         """One optimisation step of a phase: tensors in, losses (K,) out, nothing waits for the device."""
         losses, gradients = (self.fused_gradients if self.fused else self.plain_gradients)(index, x, noise, epoch)
-        learned = [self.parameters[name] for name in self.learned[index]]
+        learned = self.learned[index]
         for parameter, gradient in zip(learned, gradients):
             parameter.grad = gradient.contiguous()  # the fused optimiser reads memory in order
         self.optimisers[index].step()
@@ -111,14 +112,13 @@ class Replicas:
 
     def fused_gradients(self, index, x, noise, epoch):
         losses = self.lifted[index](self.parameters | self.buffers, x, noise, epoch)
-        return losses, torch.autograd.grad(losses["loss"].sum(), [self.parameters[name] for name in self.learned[index]])
+        return losses, torch.autograd.grad(losses["loss"].sum(), self.learned[index])
 
     def plain_gradients(self, index, x, noise, epoch):
         losses, gradients = [], []
-        for k, model in enumerate(self.models):
-            own = dict(model.named_parameters())
+        for k, (model, learned) in enumerate(zip(self.models, self.learned_plainly[index])):
             losses.append(getattr(model, self.phases[index].loss)(x[k], tree_map(lambda value: value[k], noise), epoch))
-            gradients.append(torch.autograd.grad(losses[k]["loss"], [own[name] for name in self.learned[index]]))
+            gradients.append(torch.autograd.grad(losses[k]["loss"], learned))
         return stacked(losses), [stacked(values) for values in zip(*gradients)]
 
     @contextmanager
@@ -171,6 +171,10 @@ class Replicas:
         self.random, *states = [saved.cpu() for saved in state["random"]]
         for generator, saved in zip(self.orders + self.noises, states):
             generator.set_state(saved)
+
+
+def learned_by(phase, parameters) -> list:
+    return [value for name, value in parameters.items() if name.split(".")[0] in phase.learns]
 
 
 class Method(nn.Module):

@@ -25,7 +25,7 @@ class Raw(NamedTuple):
 
 # A source has a name, a size (the side of its square images in pixels), validation (of so many training images one is
 # set aside), roots(data_dir) (the files and folders it is read from), read(data_dir, scratch, skip_corrupt, say) -> Raw
-# with `scratch` a folder for files it wants to map, and download(data_dir). `published` counts training and test images.
+# with `scratch` a folder for files it wants to map, and download(data_dir). `published`: training and test images.
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Digits:
 
     name: ClassVar[str] = "digits"
     size: ClassVar[int] = 8
-    validation: ClassVar[int] = 4  # of what the test set leaves: 1,077 / 360 / 360
+    validation: ClassVar[None] = None  # there is no test part either: 1,077 / 360 / 360
 
     def roots(self, data_dir):
         return []
@@ -62,7 +62,8 @@ class IDX:
 
     def roots(self, data_dir):
         folder = data_dir / self.torchvision_name / "raw"
-        return [folder / f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+        return [folder / f"{part}-{kind}-ubyte"
+                for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
     def read(self, data_dir, scratch, skip_corrupt, say):
         from study.vision import torchvision  # a second to import, needed once

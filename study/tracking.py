@@ -178,6 +178,8 @@ class Sink(threading.Thread):
                 self._recovered()
             except Exception as error:  # whatever MLflow raises: the ledger keeps everything, so try again later
                 self._failed(key, error)
+                if self.closing:
+                    return  # the next launch, or `tracking.py sync`, does the rest
 
     def _project(self, key: str) -> None:
         self.tracker = self.tracker or Tracker(*self.arguments)
@@ -193,9 +195,8 @@ class Sink(threading.Thread):
             self.say(f"MLflow at {self.arguments[0]} does not take what it is sent ({str(error).splitlines()[0][:200]});"
                      " training goes on, the ledger keeps everything, and this is tried again")
         self.touch(key)
-        if self.closing:
-            raise SystemExit  # the next launch, or `tracking.py sync`, does the rest
-        time.sleep(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
+        if not self.closing:
+            time.sleep(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
         self.failures += 1
 
 

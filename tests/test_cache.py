@@ -1,6 +1,8 @@
 """Prepared images survive other processes, damage, read-only folders and changed files."""
+import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -10,19 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from study import cache
 from study.data import digits, folder
 from study.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 PREPARE = """
-import sys, time
+import os, sys, time
 from pathlib import Path
-import study.sources, sklearn.datasets
-from study.data import digits
-while not Path(sys.argv[2]).exists():
-    time.sleep(.001)
-images = digits.prepare(sys.argv[1])
-print(images.fingerprint, int(images.train.images.long().sum()))
+from study.data import folder
+images, rounds = Path(sys.argv[1]), [Path(path) for path in sys.argv[2:]]
+for data_dir in rounds:
+    (data_dir / f"ready-{os.getpid()}").touch()
+    while len(list(data_dir.glob("ready-*"))) < 3:
+        time.sleep(.0005)
+    mine = folder(images).load(data_dir)
+    print(mine.fingerprint, int(mine.train.images.sum()))
 """
 
 
@@ -74,6 +79,15 @@ def test_changed_raw_files_are_noticed_and_replace_what_was_prepared(data_dir, t
     assert before.train.images[:, 1].max() == 0  # whoever still has the old images keeps them
 
 
+def test_a_raw_file_overwritten_by_one_of_the_same_size_is_noticed(data_dir, tmp_path):
+    mine = folder(tmp_path / "mine")
+    write_images(tmp_path / "mine")
+    mine.prepare(data_dir)
+    raw = (tmp_path / "mine" / "000.png").read_bytes()
+    (tmp_path / "mine" / "000.png").write_bytes(raw[::-1])
+    assert mine.fingerprint(data_dir) is None
+
+
 def test_the_fingerprint_depends_on_pixels_and_not_on_places_or_times(data_dir, tmp_path):
     for name, value in (("a", 0), ("b", 0), ("c", 1)):
         write_images(tmp_path / name, value=value)
@@ -83,6 +97,11 @@ def test_the_fingerprint_depends_on_pixels_and_not_on_places_or_times(data_dir, 
 
 def truncate(folder):
     (folder / "train.npy").write_bytes((folder / "train.npy").read_bytes()[:-100])
+
+
+def append(folder):
+    with open(folder / "train.npy", "ab") as file:
+        file.write(b"more")
 
 
 def overwrite_in_place(folder):
@@ -121,8 +140,8 @@ def file_instead(folder):
     folder.write_text("not a folder")
 
 
-@pytest.mark.parametrize("damage", [truncate, overwrite_in_place, garbage_of_the_same_size, lose_an_array, swap_arrays,
-                                    garbage_meta, strange_meta, lose_meta, file_instead])
+@pytest.mark.parametrize("damage", [truncate, append, overwrite_in_place, garbage_of_the_same_size, lose_an_array,
+                                    swap_arrays, garbage_meta, strange_meta, lose_meta, file_instead])
 def test_damaged_images_are_set_aside_said_and_prepared_again(data_dir, prepared, damage):
     sound = digits.load(data_dir)
     total, fingerprint = int(sound.train.images.long().sum()), sound.fingerprint
@@ -146,9 +165,7 @@ def test_a_copy_of_prepared_images_is_used_and_checked_only_once(data_dir, prepa
     digits.prepare(data_dir, say=said.append)
     assert not said
     monkeypatch.setattr("study.cache.hashlib.sha256", None)  # from here on, nothing can be checksummed
-    from study import cache
-    signature = __import__("json").loads((prepared / "meta.json").read_text())["signature"]
-    assert cache.read(prepared, signature)
+    assert cache.read(prepared, json.loads((prepared / "meta.json").read_text())["signature"])
 
 
 def test_a_read_only_data_folder_is_left_alone_and_the_users_cache_is_used(data_dir, tmp_path):
@@ -162,10 +179,8 @@ def test_a_read_only_data_folder_is_left_alone_and_the_users_cache_is_used(data_
         data_dir.chmod(0o755)
 
 
-def test_two_read_only_data_folders_do_not_share_a_cache(data_dir, tmp_path, monkeypatch):
-    from study import cache
-    other = tmp_path / "other"
-    assert cache.places(data_dir, "mnist")[1] != cache.places(other, "mnist")[1]
+def test_two_read_only_data_folders_do_not_share_a_cache(data_dir, tmp_path):
+    assert cache.places(data_dir, "mnist")[1] != cache.places(tmp_path / "other", "mnist")[1]
 
 
 def test_no_place_to_write_is_one_clear_line(data_dir, monkeypatch):
@@ -195,6 +210,16 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing_behind(data_dir, monke
     assert list((data_dir / ".prepared").iterdir()) == []
 
 
+def test_a_process_killed_while_it_writes_leaves_nothing_that_looks_prepared(data_dir, tmp_path):
+    write_images(tmp_path / "mine")
+    script = ("import os, signal, sys; from study.data import folder; "
+              "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL); folder(sys.argv[1]).load(sys.argv[2])")
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "mine", data_dir], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    mine = folder(tmp_path / "mine")
+    assert mine.fingerprint(data_dir) is None and len(mine.load(data_dir).train.images) == 6
+
+
 def test_what_a_killed_process_left_is_removed_after_a_day(data_dir):
     old, young, foreign = (data_dir / ".prepared" / name for name in (".digits.1-a", ".digits.2-b", ".digits-x.1-a"))
     for left in (old, young, foreign):
@@ -205,27 +230,31 @@ def test_what_a_killed_process_left_is_removed_after_a_day(data_dir):
     assert [left.exists() for left in (old, young, foreign)] == [False, True, True]
 
 
-@pytest.mark.parametrize("before", ["nothing", "damaged", "outdated"])
-def test_several_processes_may_prepare_at_once(data_dir, tmp_path, before):
-    if before != "nothing":
-        digits.prepare(data_dir)
-        meta = data_dir / ".prepared" / "digits" / "meta.json"
-        meta.write_text("{" if before == "damaged" else meta.read_text().replace('"signature": "', '"signature": "0'))
-    command = [sys.executable, "-c", PREPARE, str(data_dir), str(tmp_path / "go")]
+def test_several_processes_may_prepare_the_same_at_once(data_dir, tmp_path):
+    mine = folder(tmp_path / "mine")
+    write_images(tmp_path / "mine", value=7)
+    rounds = [data_dir / f"{before}-{number}" for number in range(8) for before in ("nothing", "damaged", "outdated")]
+    for place in rounds:
+        place.mkdir()
+        if place.name.startswith("nothing"):
+            continue
+        mine.load(place)
+        meta = place / ".prepared" / mine.slug / "meta.json"
+        damaged = place.name.startswith("damaged")
+        meta.write_text("{" if damaged else meta.read_text().replace('"signature": "', '"signature": "0'))
+    command = [sys.executable, "-c", PREPARE, tmp_path / "mine", *rounds]
     running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                for _ in range(3)]
-    time.sleep(3)
-    (tmp_path / "go").touch()
     results = [process.communicate(timeout=60) for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], results
-    answers = {out.splitlines()[-1] for out, _ in results}
-    assert len(answers) == 1 and answers.pop().startswith(digits.fingerprint(data_dir))
-    left = [entry.name for entry in (data_dir / ".prepared").iterdir() if ".damaged-" not in entry.name]
-    assert left == ["digits"]
+    answers = {line for out, _ in results for line in out.splitlines()}
+    assert len(answers) == 1 and answers.pop().startswith(mine.load(rounds[0]).fingerprint)
+    for place in rounds:
+        left = [entry.name for entry in (place / ".prepared").iterdir() if ".damaged-" not in entry.name]
+        assert left == [mine.slug] and mine.fingerprint(place)
 
 
 def test_arrays_larger_than_a_block_are_written_whole(data_dir, monkeypatch):
-    from study import cache
     monkeypatch.setattr(cache, "ROWS", 7)
     array = np.arange(200).reshape(50, 4)
     with cache.workspace([data_dir / "x"]) as workspace:

@@ -151,7 +151,7 @@ def test_splits_are_the_same_wherever_the_data_lies(data_dir, tmp_path):
 
 def test_real_mnist_has_50000_10000_and_10000_images_and_nothing_is_lost(real, data_dir):
     real("MNIST")
-    images, said = mnist.prepare(data_dir), []
+    images = mnist.prepare(data_dir)
     assert sizes(images) == [50_000, 10_000, 10_000]
     raw = np.fromfile(data_dir / "MNIST/raw/train-images-idx3-ubyte", np.uint8)[16:].reshape(60_000, -1)
     both = np.concatenate([images.train.images.numpy(), images.validation.images.numpy()]).reshape(60_000, -1)
@@ -265,7 +265,8 @@ def test_a_size_or_path_that_makes_no_sense_is_refused(name):
         named(name)
 
 
-@pytest.mark.parametrize("path", ["../../étage (1)/$(touch x)", "/", ".", "a/../b", "Ünï\ncode", "x" * 300, "\udcff"])
+@pytest.mark.parametrize("path", ["../../étage (1)/$(touch x)", "/", ".", "a/../b", "Ünï\ncode", "x" * 300,
+                                  "\udcff"])
 def test_slugs_are_safe_and_different_whatever_the_folder_is_called(path):
     assert re.fullmatch("folder-[a-z0-9-]{8,45}", folder(path).slug)
     assert folder(path).slug != folder(path + "2").slug

@@ -1,5 +1,6 @@
 """A user's own images: every layout that is described is read, and everything else is named."""
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,8 @@ def test_grey_images_stay_grey_unless_one_has_colours(mine, data_dir):
 def test_every_mode_becomes_grey_or_colour(mine, data_dir, mode):
     mine.mkdir()
     for number in range(3):
-        Image.new("RGB", (9, 9), (200, 10, 10)).convert(mode).save(mine / f"{number}.{'tiff' if mode == 'CMYK' else 'png'}")
+        Image.new("RGB", (9, 9), (200, 10, 10)).convert(mode).save(
+            mine / f"{number}.{'tiff' if mode == 'CMYK' else 'png'}")
     images, _ = prepare(mine, data_dir)
     assert images.shape == ((1 if mode in ("1", "LA") else 3), 9, 9) and images.levels == 256
     if images.shape[0] == 3:
@@ -189,15 +191,15 @@ def test_more_than_8_bits_are_refused_rather_than_clipped(mine, data_dir):
     (lambda mine: draw(mine / "test"), "a folder test but no folder train"),
     (lambda mine: (draw(mine / "train" / "cat"), (mine / "train" / "dog").mkdir()), "train/dog holds no images"),
     (lambda mine: (draw(mine / "train" / "cat"), draw(mine / "train")), "both images and folders of images"),
-    (lambda mine: (draw(mine / "train" / "cat"), draw(mine / "test" / "dgo", 5, 10)), "test has 'dgo', train has not"),
-    (lambda mine: (draw(mine / "train"), draw(mine / "test" / "dog", 5, 10)), "test has 'dog', train has not"),
+    (lambda mine: (draw(mine / "train" / "cat"), draw(mine / "test" / "dgo", 5, 10)),
+     "test has a class 'dgo', train has not"),
+    (lambda mine: (draw(mine / "train"), draw(mine / "test" / "dog", 5, 10)), "test has a class 'dog', train has not"),
     (lambda mine: (draw(mine / "train" / "cat"), draw(mine / "test", 5, 10)), "test has images outside classes"),
     (lambda mine: draw(mine, 2), "too few to divide"),
     (lambda mine: (draw(mine / "train", 1), draw(mine / "test", 5, 10)), "too few to divide"),
 ])
 def test_a_folder_that_cannot_be_used_is_refused_in_one_line(mine, data_dir, build, message):
     build(mine)
-    import re
     assert re.search(message, refusal(mine, data_dir))
     assert not any((data_dir / ".prepared").glob("*"))
 

@@ -2,7 +2,7 @@
 
 import math
 
-ROWS_AT_ONCE = 2**24  # elements of a distance or kernel matrix held at a time: at most 128 MB of float64
+AT_ONCE = 2**22  # elements of a distance or kernel matrix held at a time: 32 MB of float64
 
 
 class Unmeasurable(ValueError):
@@ -10,8 +10,8 @@ class Unmeasurable(ValueError):
 
 
 def row_chunks(x, columns):
-    """Split the rows of x (n, ...) so that a matrix of rows times `columns` stays within ROWS_AT_ONCE elements."""
-    return x.split(max(1, ROWS_AT_ONCE // max(columns, 1)))
+    """Split the rows of x (n, ...) so that a matrix of rows times `columns` stays within AT_ONCE elements."""
+    return x.split(max(1, AT_ONCE // max(columns, 1)))
 
 
 def check(*samples, at_least=2):

@@ -45,11 +45,11 @@ def fd(real, fake):
     return (real.mean - fake.mean).square().sum().item() + real.spread + fake.spread - 2 * product
 
 
-def fd_rel(real, fake):
-    """`fd` over the spread of the real features, a ratio: 0 is perfect, a point mass at the real mean scores exactly 1."""
+def fd_rel(real, distance):
+    """An `fd` from the real Moments over their spread, a ratio: 0 is perfect, a point mass at the real mean scores 1."""
     if real.spread <= 0:
         raise ValueError("the real features are all the same: no distance can be measured in units of their spread")
-    return fd(real, fake) / real.spread
+    return distance / real.spread
 
 
 def standardise(features, real):

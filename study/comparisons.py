@@ -1,0 +1,151 @@
+"""Which trainings a comparison holds against which: its arms, the blocks they share, and the table of their outcomes.
+
+An arm is a dict of settings; a tuple among its values means any of them. A block holds everything else equal.
+"""
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from study.outcomes import FACTORS
+
+ANY = (0, math.inf)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms: what changes is the second less the first."""
+    first: Mapping
+    second: Mapping
+
+    def arms(self, rows) -> tuple[Mapping, ...]:
+        return self.first, self.second
+
+    def __str__(self):
+        return f"{described(self.first)} and {described(self.second)}"
+
+
+@dataclass(frozen=True)
+class Only:
+    """One arm, to be held against a fixed value."""
+    settings: Mapping
+
+    def arms(self, rows) -> tuple[Mapping, ...]:
+        return (self.settings,)
+
+    def __str__(self):
+        return described(self.settings)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The ordered levels of a factor, within a range, that all blocks with more than one of them share."""
+    factor: str
+    range: tuple[float, float] = ANY
+    ends: bool = False   # the first and the last of them only
+
+    def arms(self, rows) -> tuple[Mapping, ...]:
+        found = defaultdict(set)
+        for row in rows:
+            if self.range[0] <= row[self.factor] <= self.range[1]:
+                found[block_of(row, FACTORS, {self.factor})].add(row[self.factor])
+        several = [levels for levels in found.values() if len(levels) > 1]
+        shared = sorted(set.intersection(*several)) if several else []
+        if len(shared) < 2:
+            return ()
+        return tuple({self.factor: level} for level in (shared[::len(shared) - 1] if self.ends else shared))
+
+    def __str__(self):
+        low, high = self.range
+        return f"two levels of {self.factor}" + (f" from {low:g} to {high:g}" if self.range != ANY else "")
+
+
+@dataclass(frozen=True)
+class Corners:
+    """Two arms: several factors at their least level, and all of them at their largest."""
+    factors: tuple[str, ...]
+
+    def arms(self, rows) -> tuple[Mapping, ...]:
+        if any(len({row[factor] for row in rows}) < 2 for factor in self.factors):
+            return ()
+        return tuple({factor: side(row[factor] for row in rows) for factor in self.factors} for side in (min, max))
+
+    def __str__(self):
+        return f"two levels of {' and of '.join(self.factors)}"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The cell said to be the best as first arm, then every other cell."""
+    settings: Mapping
+    factors: tuple[str, ...] = ("model", "net", "depth", "latent_dim")
+
+    def arms(self, rows) -> tuple[Mapping, ...]:
+        rivals = {block_of(row, self.factors) for row in rows if not matches(row, self.settings)}
+        if not rivals or all(not matches(row, self.settings) for row in rows):
+            return ()
+        return (self.settings, *map(dict, sorted(rivals, key=str)))
+
+    def __str__(self):
+        return f"{described(self.settings)} and its rivals"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Outcomes (blocks, arms, seeds) without gaps: a seed counts when every arm of every block has it."""
+    values: np.ndarray
+    blocks: tuple[str, ...]
+    seeds: tuple
+    left_out: tuple[str, ...]   # blocks with too few seeds, named
+
+
+def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[str]) -> Table | None:
+    """The outcomes of the arms over blocks equal in the factors `within`, or None without a block of two seeds per arm.
+
+    A block with less than half the seeds of the fullest (unfinished or failed) is left out, so that it costs no seeds.
+    """
+    apart, cells, seeds_of = {key for arm in arms for key in arm}, defaultdict(list), defaultdict(dict)
+    for row in rows:
+        block = block_of(row, within, apart)
+        for arm in (index for index, settings in enumerate(arms) if matches(row, settings)):
+            cells[block, arm, row["seed"]].append(row["value"])
+            seeds_of[block].setdefault(arm, set()).add(row["seed"])
+    shared = {block: set.intersection(*found.values()) if len(found) == len(arms) else set()
+              for block, found in seeds_of.items()}
+    fullest = max(map(len, shared.values()), default=0)
+    kept = sorted((block for block, seeds in shared.items() if len(seeds) * 2 >= fullest > 1), key=str)
+    seeds = sorted(set.intersection(*(shared[block] for block in kept))) if kept else []
+    if len(seeds) < 2:
+        return None
+    values = [[[np.mean(cells[block, arm, seed]) for seed in seeds] for arm in range(len(arms))] for block in kept]
+    cut = [block for block, found in shared.items() if found and block not in kept]
+    return Table(np.array(values), tuple(map(name_of, kept)), tuple(seeds), tuple(map(name_of, cut)))
+
+
+def matches(row: Mapping, settings: Mapping) -> bool:
+    """Whether a row has the settings."""
+    return all(base(row, key) in (value if isinstance(value, tuple) else (value,)) for key, value in settings.items())
+
+
+def base(row: Mapping, key: str):
+    """A row's value of a setting; of a dataset its kind, so that "mnist-binarised" is a form of "mnist"."""
+    return row["dataset"].split("-")[0] if key == "dataset" else row.get(key)
+
+
+def block_of(row: Mapping, factors: Sequence[str], apart=()) -> tuple:
+    """What the trainings of one block have in common, as (factor, value) pairs."""
+    return tuple((factor, row.get(factor)) for factor in factors if factor not in apart)
+
+
+def name_of(block: tuple) -> str:
+    return " ".join(f"{factor} {value}" if isinstance(value, int) else str(value)
+                    for factor, value in block if value is not None)
+
+
+def described(settings: Mapping) -> str:
+    """`model gan latent_dim 350 or 500`, for messages."""
+    alternatives = {key: value if isinstance(value, tuple) else (value,) for key, value in settings.items()}
+    return " ".join(f"{key} {' or '.join(str(value) for value in values if value is not None)}"
+                    for key, values in alternatives.items())

@@ -1,0 +1,36 @@
+"""Fixtures: an empty ledger, a tiny plan, and where the real data is."""
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from study.ledger import Ledger
+from study.plan import Plan
+from tiny import IDENTITY, tiny_space
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> Path:
+    """An empty data folder: digits alone is always at hand."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real MNIST and photographs, where the machine has one."""
+    if not os.environ.get("STUDY_DATA"):
+        pytest.skip("set STUDY_DATA to a folder with MNIST, Imagenette and images of your own")
+    return Path(os.environ["STUDY_DATA"])
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Ledger:
+    return Ledger(tmp_path / "tiny")
+
+
+@pytest.fixture
+def plan(ledger) -> Plan:
+    return Plan(tiny_space(), ledger, IDENTITY)

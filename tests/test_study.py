@@ -1,0 +1,81 @@
+"""One real study with real Ray workers, from launch to MLflow. The only tests that start Ray."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from study.ledger import Ledger
+from study.tracking import default_uri
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def launch(storage, data_dir, *arguments, space="smoke", code=0) -> str:
+    done = subprocess.run([sys.executable, "study/launch.py", "--space", space, "--storage", storage, "--data-dir", data_dir,
+                           *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def tree(ledger):
+    """What training left behind, and when."""
+    return {path: path.stat().st_mtime_ns for path in ledger.root.rglob("metrics.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, data_dir):
+    """A finished smoke study: its storage folder and what it printed."""
+    storage = tmp_path_factory.mktemp("mlruns") / "studies"
+    return storage, launch(storage, data_dir)
+
+
+def test_every_planned_trial_is_done_once_in_the_ledger_and_once_in_mlflow(study):
+    storage, text = study
+    status = json.loads(subprocess.run([sys.executable, "study/status.py", "--space", "smoke", "--storage", storage, "--json"],
+                                       cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert status["planned"] == status["done"] == 27 and status["left"] == status["failed"] == 0
+    client = MlflowClient(default_uri(storage))
+    experiment = client.get_experiment_by_name("smoke")
+    runs = client.search_runs([experiment.experiment_id], "tags.stage != 'summary'")
+    assert sorted(run.data.tags["trial_key"] for run in runs) == Ledger(storage / "smoke").keys()
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert "best vae on digits" in text and "make ui" in text
+
+
+def test_confirm_trials_have_fresh_seeds_and_held_out_data(study):
+    ledger = Ledger(study[0] / "smoke")
+    confirm = [key for key in ledger.keys() if "-confirm-" in key]
+    assert len(confirm) == 9
+    for key in confirm:
+        result, spec = ledger.result(key), ledger.spec(key)
+        assert spec["seeds"] == [0, 1] and len(result["replicas"]) == 2
+        one, other = (replica["measures"]["quality/fd_rel"] for replica in result["replicas"])
+        assert one != other and "quality/fd_rel_sd" in result["measures"]
+
+
+def test_every_trial_shows_its_samples_from_the_untrained_model_on(study):
+    ledger = Ledger(study[0] / "smoke")
+    for key in ledger.keys():
+        names = sorted(path.name for path in (ledger.folder(key) / "images").iterdir())
+        assert names[-7:] == [f"samples-{epoch:05d}.png" for epoch in range(7)]
+        assert "interpolation-00006.png" in names
+        assert ("reconstructions-00006.png" if key.startswith("vae") else "nearest-00006.png") in names
+
+
+def test_a_second_launch_says_that_nothing_is_left_and_trains_nothing(study, data_dir):
+    ledger = Ledger(study[0] / "smoke")
+    before = tree(ledger)
+    assert "nothing is left" in launch(study[0], data_dir)
+    assert tree(ledger) == before
+
+
+def test_asking_for_more_seeds_runs_only_those(study, data_dir):
+    ledger = Ledger(study[0] / "smoke")
+    before = tree(ledger)
+    launch(study[0], data_dir, "--models", "VAE", "--seeds", 3)
+    added = set(tree(ledger)) - set(before)
+    assert len(added) == 3 and all("confirm-s02to02" in path.parent.name for path in added)
+    assert {path: time for path, time in tree(ledger).items() if path in before} == before

@@ -1,0 +1,127 @@
+"""The MLflow view: complete, idempotent, made again from nothing, and never in the way of training."""
+import json
+import socket
+import time
+
+import pytest
+import torch
+
+from study.errors import UserError
+from study.figures import png, tile
+from study.ledger import write_atomic
+from study.tracking import Sink, Tracker, default_uri, sync
+from study.trial import append_line
+from tiny import outcome
+
+
+def train(ledger, plan, trial, epochs=2, finish=True):
+    """Leave in the ledger what a worker and the driver leave there."""
+    params = trial.params or {"lr": 1e-3}
+    ledger.put_spec(trial.key, {**plan.spec(trial, params, "random"), "drawn": params})
+    folder = ledger.folder(trial.key)
+    for epoch in range(epochs + 1):
+        row = {"epoch": epoch, "time": 1.7e9 + epoch, "values": {"loss/train": [1.0 / (epoch + 1), 2.0], "quality/x": [None, 3.0]}}
+        append_line(folder / "metrics.jsonl", json.dumps(row))
+        write_atomic(folder / "images" / f"samples-{epoch:05d}.png", png(tile(torch.rand(4, 1, 8, 8))))
+    if finish:
+        write_atomic(folder / "weights.safetensors", b"weights")
+        ledger.put_result(trial.key, outcome(trial, params=params))
+
+
+def everything(client, experiment):
+    """All that MLflow holds, in a form that can be compared."""
+    runs = client.search_runs([experiment], max_results=1000)
+    return {run.data.tags.get("trial_key", "summary"): (
+        run.info.status, run.data.params, run.data.tags.get("status"),
+        {name: [(m.step, m.value, m.timestamp) for m in client.get_metric_history(run.info.run_id, name)]
+         for name in run.data.metrics},
+        sorted(file.path for file in client.list_artifacts(run.info.run_id, "images"))) for run in runs}
+
+
+@pytest.fixture
+def uri(ledger):
+    return default_uri(ledger.root)  # one folder above: beside the study
+
+
+def test_a_trial_is_shown_with_params_curves_pictures_and_weights(ledger, plan, uri):
+    trial = plan.left()[0]
+    train(ledger, plan, trial)
+    tracker = Tracker(uri, ledger, "tiny", "Does it work?")
+    tracker.project(trial.key)
+    (status, params, tag, curves, images), = everything(tracker.client, tracker.experiment).values()
+    assert (status, tag) == ("FINISHED", "done")
+    assert list(params)[:1] and params["model"] == "vae" and params["lr"] == "0.001" and params["latent_dim"] == "2"
+    assert curves["loss/train"] == [(epoch, (1 / (epoch + 1) + 2) / 2, int(1.7e12) + 1000 * epoch) for epoch in range(3)]
+    assert len(curves["loss/train_sd"]) == 3 and [value for _, value, _ in curves["quality/x"]] == [3.0] * 3
+    assert len(images) == 6 and sum("+step+0+" in name for name in images) == 2
+    run, = tracker.client.search_runs([tracker.experiment])
+    assert {"spec.json", "result.json", "weights.safetensors"} <= {f.path for f in tracker.client.list_artifacts(run.info.run_id)}
+
+
+def test_doing_it_again_changes_nothing_even_when_the_place_kept_was_lost(ledger, plan, uri):
+    for trial in plan.left()[:2]:
+        train(ledger, plan, trial)
+    tracker = Tracker(uri, ledger, "tiny")
+    for key in ledger.keys():
+        tracker.project(key)
+    before = everything(tracker.client, tracker.experiment)
+    for key in ledger.keys():
+        tracker.project(key)
+        (ledger.folder(key) / "tracked.json").unlink()
+        tracker.project(key)
+    assert everything(tracker.client, tracker.experiment) == before and len(before) == 2
+
+
+def test_a_running_trial_grows_and_ends(ledger, plan, uri):
+    trial = plan.left()[0]
+    train(ledger, plan, trial, finish=False)
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.project(trial.key)
+    assert [row[0] for row in everything(tracker.client, tracker.experiment).values()] == ["RUNNING"]
+    ledger.put_result(trial.key, outcome(trial, status="diverged"))
+    tracker.project(trial.key)
+    assert [(row[0], row[2]) for row in everything(tracker.client, tracker.experiment).values()] == [("FAILED", "diverged")]
+
+
+def test_mlflow_is_made_again_from_the_ledger_alone(ledger, plan, uri, tmp_path):
+    for trial in plan.left()[:3]:
+        train(ledger, plan, trial)
+    assert sync(tmp_path, "tiny", uri) == 3
+    tracker = Tracker(uri, ledger, "tiny")
+    first = everything(tracker.client, tracker.experiment)
+    (tmp_path / "mlflow.db").unlink()
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    assert sync(tmp_path, "tiny", other) == 3
+    again = Tracker(other, ledger, "tiny")
+    assert everything(again.client, again.experiment) == first
+
+
+def test_the_summary_run_is_one_and_holds_a_sheet_and_the_table(ledger, plan, uri):
+    for trial in plan.left():
+        train(ledger, plan, trial)
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.summarise()
+    tracker.summarise()
+    run, = tracker.client.search_runs([tracker.experiment], "tags.stage = 'summary'")
+    names = [file.path for file in tracker.client.list_artifacts(run.info.run_id)]
+    assert "cells.csv" in names and "sheet-digits-vae-fc.png" in names
+
+
+def test_training_never_waits_for_a_server_that_is_down(ledger, plan):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    trial, said = plan.left()[0], []
+    train(ledger, plan, trial)
+    sink = Sink(f"http://127.0.0.1:{port}", ledger, "tiny", say=said.append)
+    sink.start()
+    start = time.perf_counter()
+    for _ in range(1000):
+        sink.touch(trial.key)
+    assert time.perf_counter() - start < 0.2
+    assert not sink.close(20) and "training goes on" in said[0]
+
+
+def test_a_space_without_a_ledger_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="no trials of 'nothing'"):
+        sync(tmp_path, "nothing", None)

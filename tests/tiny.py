@@ -1,0 +1,38 @@
+"""A tiny study that needs no Ray, and stand-ins for what a worker and the driver do with a trial."""
+from models.nets import fc
+from models.vae import VAE
+from study.data import digits
+from study.space import Budget, Space, grid
+
+
+def propose(trial, cell):
+    return {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}
+
+
+def tiny_space(**changes) -> Space:
+    """Two small VAEs on digits."""
+    settings = {"cells": grid([VAE], [fc], [1], [2, 4], [digits], width=[16]), "propose": propose,
+                "budget": lambda cell: Budget(epochs=2, batch_size=64), "proposals": 3, "seeds": 4, "pack": 2,
+                "name": "tiny", "question": "Does it work?"}
+    return Space(**{**settings, **changes})
+
+
+IDENTITY = {"digits": {"fingerprint": "f" * 8, "features": "e" * 8}}
+
+
+def outcome(trial, objective=1.0, status="done", params=None) -> dict:
+    """A result as a worker would report it."""
+    params = params if params is not None else {"lr": 1e-3}
+    measures = {"quality/fd_rel": objective} if status == "done" else {}
+    return {"key": trial.key, "status": status, "objective": objective if status == "done" else None, "epochs": 2,
+            "params": params, "drawn": params, "seeds": list(trial.seeds), "measures": measures, "time": 1.7e9,
+            "replicas": [{"seed": seed, "status": status, "measures": measures} for seed in trial.seeds]}
+
+
+def finish(plan, trial, **what) -> None:
+    """Do as the driver does with a trial: spec, result, plan."""
+    params = what.get("params") or trial.params or {"lr": 1e-3}
+    plan.ledger.put_spec(trial.key, {**plan.spec(trial, params, "random"), "drawn": params})
+    result = outcome(trial, **{**what, "params": params})
+    plan.ledger.put_result(trial.key, result)
+    plan.record(trial, result)
