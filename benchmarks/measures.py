@@ -18,9 +18,10 @@ from study.evaluation import Evaluation
 
 COLUMNS = {  # key -> heading
     "quality/fd_rel": "fd_rel", "quality/kid": "kid", "quality/precision": "precision", "quality/recall": "recall",
-    "quality/density": "density", "quality/coverage": "coverage", "quality/swd": "swd", "quality/swd_pixel": "swd_pixel",
-    "modes/label_jsd": "label_jsd", "modes/classes": "classes", "two_sample/accuracy": "two-sample accuracy",
-    "two_sample/jsd": "two-sample jsd", "memory/nn_ratio": "nn_ratio", "memory/authenticity": "authenticity",
+    "quality/density": "density", "quality/coverage": "coverage", "quality/swd": "swd",
+    "quality/swd_pixel": "swd_pixel", "modes/label_jsd": "label_jsd", "modes/classes": "classes",
+    "two_sample/accuracy": "two-sample accuracy", "two_sample/jsd": "two-sample jsd",
+    "memory/nn_ratio": "nn_ratio", "memory/authenticity": "authenticity",
 }
 
 

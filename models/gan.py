@@ -18,7 +18,8 @@ class GAN(nn.Module):
     """
 
     def __init__(self, shape, net, depth, latent_dim, *, loss="non_saturating", smoothing=0.0, feature_matching=False,
-                 lr=2e-4, betas=(0.5, 0.999), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None, **body):
+                 lr=2e-4, betas=(0.5, 0.999), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None,
+                 **body):
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r} must be among {LOSSES}")

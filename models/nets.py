@@ -1,4 +1,4 @@
-"""Fully connected and convolutional bodies for square images of any size and depth; losses and likelihoods live in the models.
+"""Fully connected and convolutional bodies for square images of any size and depth.
 
 Every option is a JSON value. A list holds one value per hidden layer of that side, in the order the data flows, except
 that `norm` is False, True or the indices of the layers with BatchNorm. `slope` is LeakyReLU's.
@@ -124,8 +124,8 @@ def conv_decoder(inputs, shape, depth, *, width=64, activation="ReLU", slope=0.2
                  kernel=4, sides=None, upsample=False) -> nn.Sequential:
     """(n, inputs) -> (n, *shape): a linear layer makes a small image, which `depth` blocks enlarge.
 
-    The hidden layers are the images that enter the blocks. `width` counts the channels of the largest of them, the
-    others mirror the encoder, or lists all. `sides` lists the sides of all images, first to last (default: the encoder's
+    The hidden layers are the images that enter the blocks. `width` lists their channels, or counts those of the last,
+    and the others mirror the encoder. `sides` lists the sides of all images, first to last (default: the encoder's
     halvings in reverse); when the last is not the image's own, the result is interpolated. A block is a transposed
     convolution, or with `upsample` nearest-neighbour enlargement and a convolution (Odena et al. 2016).
     """

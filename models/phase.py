@@ -15,7 +15,7 @@ class Phase:
     learns: tuple[str, ...]  # submodules (or parameters of the model itself) that this phase updates
     optimiser: Callable[[list[Tensor]], torch.optim.Optimizer]
     every: int = 1
-    noise: dict[str, tuple[int, ...]] = field(default_factory=dict)  # name -> shape per image, N(0, 1); "uniform...": U(0, 1)
+    noise: dict[str, tuple] = field(default_factory=dict)  # name -> shape per image; N(0, 1) or, for "uniform...", U(0, 1)
     clip: float | None = None  # learned parameters are clamped to [-clip, clip] after the step
 
 

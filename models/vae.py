@@ -32,10 +32,11 @@ class VAE(nn.Module):
         self.beta, self.warmup, self.reduction = beta, warmup, reduction
         self.encoder = net.encoder(shape, 2 * latent_dim, **{"depth": depth, **body, **(encoder or {})})
         self.decoder = net.decoder(latent_dim, shape, **{"depth": depth, **body, **(decoder or {})})
-        learned = likelihood == "gaussian" and variance == "learned"
-        log_variance = torch.tensor(0.0 if variance == "learned" else log(variance))
-        self.log_variance = nn.Parameter(log_variance) if learned else float(log_variance)
-        learns = ("encoder", "decoder", "log_variance") if learned else ("encoder", "decoder")
+        learns = ("encoder", "decoder")
+        if likelihood == "gaussian" and variance == "learned":
+            self.log_variance, learns = nn.Parameter(torch.zeros(())), (*learns, "log_variance")
+        else:
+            self.register_buffer("log_variance", torch.tensor(log(variance)) if likelihood == "gaussian" else None)
         self.phases = [Phase("vae", "loss", learns, adam(lr, betas), noise={"z": (latent_dim,)})]
 
     @property
@@ -88,15 +89,15 @@ def check_unit_interval(x):
                          "cross-entropy has no lower bound and no density describes them")
 
 
-def bernoulli(logits, x, _):
+def bernoulli(logits, x, log_variance):
     return x * logits - F.softplus(logits)  # faster than the library's cross-entropy with logits, which it equals
 
 
-def continuous_bernoulli(logits, x, _):
+def continuous_bernoulli(logits, x, log_variance):
     """Adds the log of its constant, l / tanh(l / 2), by its Taylor series near 0, where both sides of it vanish."""
     near, safe = split_near_zero(logits, 0.02)
-    constant = torch.where(near, log(2) + logits ** 2 / 12 - 7 * logits ** 4 / 1440, (safe / torch.tanh(safe / 2)).log())
-    return bernoulli(logits, x, _) + constant
+    series = log(2) + logits ** 2 / 12 - 7 * logits ** 4 / 1440
+    return bernoulli(logits, x, log_variance) + torch.where(near, series, (safe / torch.tanh(safe / 2)).log())
 
 
 def continuous_bernoulli_mean(logits):
@@ -112,8 +113,7 @@ def split_near_zero(logits, radius):
 
 
 def gaussian(logits, x, log_variance):
-    scale = torch.exp(-torch.as_tensor(log_variance, dtype=x.dtype, device=x.device))
-    return -0.5 * ((x - torch.sigmoid(logits)) ** 2 * scale + log_variance + log(2 * pi))
+    return -0.5 * ((x - torch.sigmoid(logits)) ** 2 * torch.exp(-log_variance) + log_variance + log(2 * pi))
 
 
 LIKELIHOODS = {"bernoulli": (bernoulli, torch.sigmoid), "gaussian": (gaussian, torch.sigmoid),

@@ -16,11 +16,12 @@ class WGAN(GAN):
     `optimiser`: "adam" or "rmsprop"; Arjovsky et al. clip at 0.01 under RMSprop with lr 5e-5.
     """
 
-    def __init__(self, shape, net, depth, latent_dim, *, clip=None, penalty=10.0, critic_steps=5, optimiser="adam", lr=1e-4,
-                 betas=(0.0, 0.9), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None, **body):
+    def __init__(self, shape, net, depth, latent_dim, *, clip=None, penalty=10.0, critic_steps=5, optimiser="adam",
+                 lr=1e-4, betas=(0.0, 0.9), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None,
+                 **body):
         if not clip and (encoder or {}).get("norm"):
-            raise ValueError("BatchNorm in the critic makes one image's gradient depend on the others of its batch, which "
-                             "the gradient penalty cannot use (Gulrajani et al. 2017, section 4): leave out its norm")
+            raise ValueError("BatchNorm in the critic makes one image's gradient depend on the others of its batch, "
+                             "which the gradient penalty cannot use (Gulrajani et al. 2017, section 4): leave it out")
         unnormed = {} if clip else {"norm": False}
         # a GAN's own options are named here so that a WGAN rejects them
         super().__init__(shape, net, depth, latent_dim, loss="non_saturating", smoothing=0.0, feature_matching=False,
@@ -32,11 +33,10 @@ class WGAN(GAN):
         def stepper(rate):
             return adam(rate, betas) if optimiser == "adam" else rmsprop(rate)
 
-        noise = {"z": (latent_dim,)}
-        mix = {"uniform_mix": (1, 1, 1)} if self.penalty else {}
+        z, mix = {"z": (latent_dim,)}, {"uniform_mix": (1, 1, 1)} if self.penalty else {}
         self.phases = [
-            Phase("critic", "critic_loss", ("critic",), stepper(lr_discriminator or lr), noise={**noise, **mix}, clip=clip),
-            Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), every=critic_steps, noise=noise)]
+            Phase("critic", "critic_loss", ("critic",), stepper(lr_discriminator or lr), noise=z | mix, clip=clip),
+            Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), critic_steps, z)]
 
     def critic_loss(self, x, noise, epoch) -> dict:
         """"distance": the gap between mean scores, the critic's estimate; "penalty": as added to the loss."""

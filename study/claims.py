@@ -28,9 +28,10 @@ ALL = {"reduction": (None, "sum")}
 VAE_TO_GAN = Pair({"model": "vae"}, {"model": "gan"})
 
 
-def better(of, **options) -> tuple[Part, Part]:
+def better(of, of_what="", **options) -> tuple[Part, Part]:
     """From the first arm to the last, samples gain in fidelity and in coverage."""
-    return Part("fidelity", FIDELITY, falls, of, **options), Part("coverage", COVERAGE, rises, of, **options)
+    return (Part(f"fidelity{of_what}", FIDELITY, falls, of, **options),
+            Part(f"coverage{of_what}", COVERAGE, rises, of, **options))
 
 
 def worse(of, **options) -> tuple[Part, Part]:
@@ -38,9 +39,9 @@ def worse(of, **options) -> tuple[Part, Part]:
 
 
 def from_100_to_200(model: dict) -> tuple[Part, ...]:
-    wider = Pair({"latent_dim": 100}, {"latent_dim": 200})
-    return (*better(wider, where=model), Part(f"stability of the {model['model']}", FIDELITY, falls, wider, model,
-                                              outcome=instability))
+    wider, of_what = Pair({"latent_dim": 100}, {"latent_dim": 200}), f" of the {model['model']}"
+    return (*better(wider, of_what, where=model),
+            Part(f"stability{of_what}", FIDELITY, falls, wider, model, outcome=instability))
 
 
 def far_worse_than_mnist(dataset: str) -> tuple[Part, ...]:
@@ -51,10 +52,10 @@ def far_worse_than_mnist(dataset: str) -> tuple[Part, ...]:
             Part(f"coverage on {dataset}", COVERAGE, falls, harder, ALL))
 
 
-def best_of_all(champion: dict, **options) -> tuple[Part, Part]:
+def best_of_all(champion: dict, on: tuple[str, ...]) -> tuple[Part, Part]:
     best = Champion(champion)
-    return (Part("fidelity", FIDELITY, lowest, best, within=("dataset",), **options),
-            Part("coverage", COVERAGE, highest, best, within=("dataset",), **options))
+    return (Part(f"fidelity on {on[0]}", FIDELITY, lowest, best, ALL, on=on, within=("dataset",)),
+            Part(f"coverage on {on[0]}", COVERAGE, highest, best, ALL, on=on, within=("dataset",)))
 
 
 CLAIMS = (
@@ -121,6 +122,6 @@ CLAIMS = (
                 {"model": "gan", "net": "conv"}, outcome=half_and_end),)),
     Claim("C16", "best on MNIST: GAN at latent 350; best on CIFAR-10: VAE at latent 1000 with 4 hidden layers", "E",
           ("depth_and_latent",),
-          (*best_of_all({"model": "gan", "latent_dim": 350}, where=ALL, on=MNIST),
-           *best_of_all({"model": "vae", "depth": 4, "latent_dim": 1000}, where=ALL, on=("cifar10",)))),
+          (*best_of_all({"model": "gan", "latent_dim": 350}, MNIST),
+           *best_of_all({"model": "vae", "depth": 4, "latent_dim": 1000}, ("cifar10",)))),
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.outcomes import FACTORS
+from study.outcomes import FACTORS, grouped_by
 
 ANY = (0, math.inf)
 
@@ -106,14 +106,7 @@ def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[
 
     A block with less than half the seeds of the fullest (unfinished or failed) is left out, so that it costs no seeds.
     """
-    apart, cells, seeds_of = {key for arm in arms for key in arm}, defaultdict(list), defaultdict(dict)
-    for row in rows:
-        block = block_of(row, within, apart)
-        for arm in (index for index, settings in enumerate(arms) if matches(row, settings)):
-            cells[block, arm, row["seed"]].append(row["value"])
-            seeds_of[block].setdefault(arm, set()).add(row["seed"])
-    shared = {block: set.intersection(*found.values()) if len(found) == len(arms) else set()
-              for block, found in seeds_of.items()}
+    cells, shared = collected(rows, arms, within)
     fullest = max(map(len, shared.values()), default=0)
     kept = sorted((block for block, seeds in shared.items() if len(seeds) * 2 >= fullest > 1), key=str)
     seeds = sorted(set.intersection(*(shared[block] for block in kept))) if kept else []
@@ -122,6 +115,19 @@ def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[
     values = [[[np.mean(cells[block, arm, seed]) for seed in seeds] for arm in range(len(arms))] for block in kept]
     cut = [block for block, found in shared.items() if found and block not in kept]
     return Table(np.array(values), tuple(map(name_of, kept)), tuple(seeds), tuple(map(name_of, cut)))
+
+
+def collected(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[str]) -> tuple[dict, dict]:
+    """(block, arm, seed) -> outcomes, several where an arm takes several cells; and block -> the seeds all arms have."""
+    apart, cells, seeds_of = {key for arm in arms for key in arm}, defaultdict(list), defaultdict(dict)
+    for alike in grouped_by(rows, sorted(apart)).values():   # rows of the same arms, which are looked up once
+        for arm in (index for index, settings in enumerate(arms) if matches(alike[0], settings)):
+            for row in alike:
+                block = block_of(row, within, apart)
+                cells[block, arm, row["seed"]].append(row["value"])
+                seeds_of[block].setdefault(arm, set()).add(row["seed"])
+    return cells, {block: set.intersection(*found.values()) if len(found) == len(arms) else set()
+                   for block, found in seeds_of.items()}
 
 
 def matches(row: Mapping, settings: Mapping) -> bool:

@@ -20,14 +20,15 @@ from models.wgan import WGAN
 from study.errors import UserError
 from study.metrics import Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
 
-STAGES = {  # the split held against, the other one that was not trained on, samples, images with an importance-sampled bound
+STAGES = {  # the split held against, the other one that is not trained on, samples at most, images with an iw_nll
     "search": ("validation", "test", 2_500, 250),
     "confirm": ("test", "validation", 10_000, 1_000),
 }
+SAMPLES = 2_500  # and at least: more only where there are as many real images to hold them against
 PAIRED = 5_000  # images at most where every one is compared with every other
 HELD_OUT = 1_000  # images at most for likelihoods, critics and memorisation
 VALUES = 2**27  # pixel values at most in all samples together: bounds their number at 160 pixels a side to 1,747
-CHUNK = 2**22  # pixel values decoded at a time
+CHUNK = 2**20  # pixel values decoded at a time
 
 
 class Drawn(NamedTuple):
@@ -39,13 +40,13 @@ class Drawn(NamedTuple):
 
 
 class Evaluation:
-    """Every measure of models of one dataset on the images' device; raises UserError where images cannot be measured."""
+    """Every measure of the models of one dataset, on its images' device; UserError for images that allow none."""
 
     def __init__(self, images, extractor, stage):
         self.images, self.extractor, self.device = images, extractor, images.train.images.device
-        split_name, other, samples, self.importance_images = STAGES[stage]
+        split_name, other, most, self.importance_images = STAGES[stage]
         self.split, self.other = getattr(images, split_name), getattr(images, other)
-        self.samples = min(samples, VALUES // math.prod(images.shape))
+        self.samples = min(most, max(len(self.split.images), SAMPLES), VALUES // math.prod(images.shape))
         if len(self.split.images) <= coverage.NEIGHBOURS:
             raise UserError(f"the {split_name} split has {len(self.split.images)} images: measuring needs at least "
                             f"{coverage.NEIGHBOURS + 1}")
@@ -112,6 +113,8 @@ class Evaluation:
             check(x, at_least=1)
             labels = self.extractor.classify(x) if self.extractor.head else None
             parts.append((self.extractor(x), labels, memorisation.pixels(x)))
+        if not parts:
+            raise Unmeasurable("there are no samples")
         return Drawn(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
 
     def _frechet(self, fake):
@@ -172,9 +175,9 @@ class Evaluation:
     def _of_vae(self, model):
         x, noise = self._likelihood_images(self.real), self.noise(model.latent_dim)[:len(self.real)]
         bound = likelihood.elbo(x, model.posterior, model.log_likelihood, noise)
+        means = torch.cat([model.posterior(part)[0] for part in x.split(self._at_once)])
         return {**{f"likelihood/{name}": value for name, value in bound.items()}, **self._importance_weighted(model),
-                "likelihood/active_units": likelihood.active_units(model.posterior(x)[0]),
-                "beta_effective": model.beta_effective}
+                "likelihood/active_units": likelihood.active_units(means), "beta_effective": model.beta_effective}
 
     def _likelihood_images(self, x):
         """Binarised sets are binarised once, the same way for every model (Salakhutdinov & Murray 2008)."""
@@ -195,8 +198,9 @@ class Evaluation:
         return {"likelihood/iw_nll": nll, "likelihood/bits_per_dim": bits}
 
     def _of_critic(self, model):
-        real, fake = self.real, model.sample(self.noise(model.latent_dim)[:len(self.real)])
-        scores = [torch.cat([model.discriminate(chunk) for chunk in x.split(self._at_once)]) for x in (real, fake)]
+        real, noise = self.real, self.noise(model.latent_dim)[:len(self.real)]
+        fake = torch.cat([model.sample(z) for z in noise.split(self._at_once)])
+        scores = [torch.cat([model.discriminate(part) for part in x.split(self._at_once)]) for x in (real, fake)]
         if not isinstance(model, WGAN):
             return {"diagnostics/jsd_discriminator": critics.discriminator_jsd(*scores)}
         raw, slope = critics.critic_w1(*scores), critics.largest_slope(model.discriminate, real, fake)
@@ -270,7 +274,7 @@ def _flops(model, phase, shape, batch=2):
 
 
 class Flops(TorchDispatchMode):
-    """Counts as torch's FlopCounterMode does; that one also follows modules, which a gradient penalty does not allow."""
+    """Counts as torch's FlopCounterMode does, but follows no modules, which a gradient penalty would not allow."""
 
     total = 0
 

@@ -98,8 +98,8 @@ class News(tune.Callback):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
 
 
-def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed) -> None:
-    """Run every trial that is left, `slots` at a time."""
+def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed, train=train) -> None:
+    """Run every trial that is left, `slots` at a time; `train` is what a worker does with one."""
     search = LedgerSearch(plan, {**settings, "cpus": resources["CPU"], "gpus": resources["GPU"]}, commit)
     scratch = Path(settings["root"]) / "ray"
     try:

@@ -5,11 +5,9 @@ Features of a classifier trained on the dataset itself are the usual choice wher
 """
 
 import hashlib
-import io
 import json
 import math
 import os
-import pickle
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +19,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from study.errors import UserError
+from study.inception import INCEPTION_SHA256, inception
 
-WIDTHS, FEATURES = (32, 64), 64  # of the first and of the later convolutions; of the layer whose output is kept
+DESIGN = 1  # a new number for any change below that the other constants do not show: everything is trained anew
+WIDTHS, FEATURES = (32, 64), 64  # channels of the first and of the later convolutions; size of the layer that is kept
 RECIPE = {"batch": 64, "peak_rate": 4e-3, "smoothing": 0.1, "images_seen": 130_000, "epochs": (2, 16), "seed": 0}
 CHUNK = 256  # images at a time: small chunks stay in the processor's cache
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ def prepare(dataset, images, cache_dir, kind="classifier", weights=None):
     classifier = _classifier(dataset, images, Path(cache_dir))
     if kind == "classifier":
         return classifier
-    return replace(classifier, network=inception(weights), kind=kind, hash=recipe_hash(dataset, images.fingerprint, kind, weights),
+    return replace(classifier, network=inception(weights), kind=kind,
+                   hash=recipe_hash(dataset, images.fingerprint, kind, weights),
                    describe="2048 features of Inception v3 as converted for torch-fidelity")
 
 
@@ -77,8 +77,8 @@ def recipe_hash(dataset, fingerprint, kind="classifier", weights=None):
         raise UserError(f"unknown features {kind!r}: choose classifier or inception")
     if kind == "inception" and weights is None:
         raise UserError("inception features need their weights: give --inception-weights FILE")
-    facts = {"dataset": dataset.name, "fingerprint": fingerprint, "architecture": [WIDTHS, FEATURES], "recipe": RECIPE,
-             "torch": torch.__version__.split("+")[0]}  # the same for CPU and CUDA builds: training is on the CPU
+    facts = {"dataset": dataset.name, "fingerprint": fingerprint, "architecture": [DESIGN, WIDTHS, FEATURES],
+             "recipe": RECIPE, "torch": torch.__version__.split("+")[0]}  # not the build: training is on the CPU
     if kind == "inception":
         facts["inception"] = INCEPTION_SHA256
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -113,18 +113,34 @@ def _networks(images):
         return body, nn.Linear(body(sample).shape[1], max(len(images.classes), 1))
 
 
+class Standardise(nn.Module):
+    """Shifts and scales pixels by their mean and deviation over training images, without which noise looks harmless."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("deviation", torch.ones(()))
+
+    def fit(self, x):
+        self.mean.copy_(x.mean())
+        self.deviation.copy_(x.std().clamp(min=1e-3))
+
+    def forward(self, x):
+        return (x - self.mean) / self.deviation
+
+
 def _body(shape):
-    """Convolutions that halve the image until at most 5 pixels are left (at least two of them), then one linear layer.
+    """Convolutions (two at least) that halve the image until at most 5 pixels a side are left, then one linear layer.
 
     Above 64 pixels the first one strides by 4. No BatchNorm: features must not depend on the rest of the batch.
     """
-    layers, channels, side, stride = [], shape[1], max(shape[2:]), 4 if max(shape[2:]) > 64 else 2
+    layers, channels, side = [], shape[1], max(shape[2:])
     while side > 5 or len(layers) < 4:
+        stride, kernel = (4, 5) if side > 64 else (2, 3) if side > 5 else (1, 3)
         width = WIDTHS[bool(layers)]
-        layers += [nn.Conv2d(channels, width, 2 * (stride // 2) + 1, stride, stride // 2), nn.ReLU()]
+        layers += [nn.Conv2d(channels, width, kernel, stride, kernel // 2), nn.ReLU()]
         channels, side = width, math.ceil(side / stride)
-        stride = 2 if side > 5 else 1
-    flat = nn.Sequential(*layers, nn.Flatten())
+    flat = nn.Sequential(Standardise(), *layers, nn.Flatten())
     return flat.extend([nn.Linear(flat(torch.zeros(shape)).shape[1], FEATURES), nn.ReLU()])
 
 
@@ -134,6 +150,8 @@ def _float(images, index, split="train"):
 
 def _fit(network, head, images):
     """Train both networks in place if there are labels; the facts to keep with the weights."""
+    if not isinstance(network, nn.Flatten):
+        network[0].fit(_float(images, slice(0, 1000)))
     if not _labelled(images):
         size = head.in_features
         kind = "pixels" if isinstance(network, nn.Flatten) else "features of an untrained convolutional network"
@@ -165,8 +183,9 @@ def _accuracy(classifier, images):
     labels = images.validation.labels
     if labels is None or len(labels) == 0:
         return None
-    guesses = [classifier(_float(images, chunk, "validation")).argmax(1) for chunk in torch.arange(len(labels)).split(CHUNK)]
-    return (torch.cat(guesses) == labels).float().mean().item()
+    chunks = torch.arange(len(labels)).split(CHUNK)
+    guesses = torch.cat([classifier(_float(images, chunk, "validation")).argmax(1) for chunk in chunks])
+    return (guesses == labels).float().mean().item()
 
 
 @contextmanager
@@ -183,7 +202,7 @@ def one_thread():
 def _write(file, network, head, facts):
     """One file, renamed into place, so that a reader never meets half of it."""
     tensors = nn.ModuleList([network, head]).state_dict()
-    metadata = {"facts": json.dumps(facts), "sha256": _digest(tensors)}
+    metadata = {"about": json.dumps({"facts": facts, "sha256": _digest(tensors)})}  # one entry: their order is not kept
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(save(tensors, metadata))
@@ -196,12 +215,12 @@ def _read(file, network, head):
         return None
     try:
         with safetensors.safe_open(file, "pt") as opened:
-            metadata = opened.metadata()
+            about = json.loads(opened.metadata()["about"])
         tensors = load(file.read_bytes())
-        if metadata["sha256"] != _digest(tensors):
+        if about["sha256"] != _digest(tensors):
             raise ValueError("the weights are not those that were written")
         nn.ModuleList([network, head]).load_state_dict(tensors)
-        return json.loads(metadata["facts"])
+        return about["facts"]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
         os.replace(file, file.with_suffix(".broken"))
         return None
@@ -212,45 +231,3 @@ def _digest(tensors):
     for name in sorted(tensors):
         whole.update(name.encode() + tensors[name].numpy().tobytes())
     return whole.hexdigest()
-
-
-class Inception(nn.Module):
-    """The 2048 features of torch-fidelity's Inception v3 for images in [0, 1]; grey ones are repeated to three channels."""
-
-    def __init__(self, extractor):
-        super().__init__()
-        self.extractor = extractor
-
-    def forward(self, x):
-        pixels = (x.expand(-1, 3, -1, -1) * 255).round().clamp(0, 255).to(torch.uint8)
-        return self.extractor(pixels)[0]
-
-
-def inception(weights, sha256=INCEPTION_SHA256):
-    """The network of the standard FID with the weights of a local file, which is opened only if its SHA-256 is right."""
-    try:
-        from study.vision import torchvision  # noqa: F401  (first: torch-fidelity imports it, and may need it mended)
-        from torch_fidelity import FeatureExtractorInceptionV3
-    except ImportError as error:
-        raise UserError(f"inception features need torch-fidelity ({error}): pip install torch-fidelity==0.4.0") from error
-    state = io.BytesIO()
-    torch.save(_trusted_weights(weights, sha256), state)
-    state.seek(0)  # torch-fidelity unpickles whatever it is given, so it is given plain tensors that we have just written
-    try:
-        return Inception(FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], state)).requires_grad_(False).eval()
-    except RuntimeError as error:
-        raise UserError(f"{weights} holds no Inception weights of torch-fidelity's shape: {error}") from error
-
-
-def _trusted_weights(weights, sha256):
-    try:
-        content = Path(weights).read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the Inception weights {weights}: {error.strerror}") from error
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise UserError(f"{weights} is not the published file of Inception weights (SHA-256 {found[:8]}..., wanted "
-                        f"{sha256[:8]}...): download weights-inception-2015-12-05-6726825d.pth again")
-    try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"{weights} is no file of tensors: {str(error).splitlines()[0]}") from error

@@ -83,6 +83,9 @@ def with_datasets(space, options, data_dir, say):
             dataset.download(data_dir)
         missing = []
     fetch = f"python study/launch.py --space {space.name} --datasets {' '.join(d.name for d in missing)} --download"
+    for dataset in missing:
+        if dataset.name.startswith("folder:"):
+            raise UserError(f"there is no folder {dataset.name.removeprefix('folder:')}")
     if missing and options.datasets:
         raise UserError(f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look,"
                         f" --download fetches: {fetch}")

@@ -8,6 +8,7 @@
                                       result.json    the trial is finished when this exists; the first writer wins
 """
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -18,12 +19,27 @@ from pathlib import Path
 
 from study.errors import UserError
 
+PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
+ROW = {"epoch", "time", "values"}
 FINISHED = ("done", "diverged", "failed")
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durably: a reader sees the old file or the new one, never a part."""
     os.replace(_temporary(path, content), path)
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """`write_atomic` with a checksum in front, for files whose damage would otherwise pass for a result."""
+    write_atomic(path, hashlib.sha256(content).digest() + content)
+
+
+def read_sealed(path: Path) -> bytes:
+    """What write_sealed wrote; ValueError if that is not what the file holds any more."""
+    raw = path.read_bytes()
+    if hashlib.sha256(raw[32:]).digest() != raw[:32]:
+        raise ValueError("its checksum is wrong")
+    return raw[32:]
 
 
 def put_once(path: Path, value) -> bool:
@@ -162,14 +178,24 @@ def _locked(file) -> bool:
 
 
 def read_rows(path: Path) -> list[dict]:
+    """The rows of a metrics.jsonl; lines that are not whole rows are passed over."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    rows = []
-    for line in lines[:-1]:  # the last piece is empty, or was cut off by a crash
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
+    return [row for row in map(_parsed, lines[:-1])  # the last piece is empty, or was cut off by a crash
+            if isinstance(row, dict) and ROW <= row.keys()]
+
+
+def read_planned(root: Path) -> list[dict]:
+    """The lines of planned.jsonl."""
+    path = root / PLANNED
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [row for row in map(_parsed, lines) if isinstance(row, dict) and {"cell", "planned", "trials"} <= row.keys()]
+
+
+def _parsed(line: bytes):
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from study.ledger import FINISHED, Ledger, write_atomic
+from study.ledger import FINISHED, PLANNED, Ledger, write_atomic
 from study.space import Budget, Cell, Space
 
-PLANNED = "planned.jsonl"
 PROTOCOL = 1  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
 
 

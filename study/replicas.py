@@ -1,4 +1,4 @@
-"""Trains K replicas of one model side by side: stacked parameters, losses lifted by vmap, one optimiser step for all."""
+"""Trains K replicas of one model side by side: stacked parameters, lifted losses, one optimiser step for all."""
 import zlib
 from contextlib import contextmanager
 from math import prod
@@ -25,7 +25,7 @@ class Replicas:
         self.models = [seeded(build, seed).to(self.device) for seed in self.seeds]
         self.model, self.phases = self.models[0], self.models[0].phases
         self.parameters, self.buffers = stack_module_state(self.models)
-        self.share_memory()
+        self.join_memory()
         self.dtype = next(iter(self.parameters.values())).dtype
         self.learned = [learned_by(phase, self.parameters) for phase in self.phases]
         self.learned_plainly = [[learned_by(phase, dict(model.named_parameters())) for model in self.models]
@@ -39,7 +39,7 @@ class Replicas:
         self.random = self.generator(f"dropout {self.seeds}").get_state()
         self.epoch = self.batches = 0
 
-    def share_memory(self):
+    def join_memory(self):
         """Makes each model's parameters and buffers views of the stacks, which are what the optimisers step."""
         for k, model in enumerate(self.models):
             for name, own in [*model.named_parameters(), *model.named_buffers()]:
@@ -78,11 +78,12 @@ class Replicas:
         floats = batch_size * sum(prod(size) for noise in wanted for size in noise.values())
         block = max(1, NOISE_FLOATS // max(1, floats))
         for start in range(0, steps, block):
-            turns = [[(self.batches + ahead) % phase.every == phase.every - 1 for ahead in range(min(block, steps - start))]
+            count = min(block, steps - start)
+            turns = [[(self.batches + ahead) % phase.every == phase.every - 1 for ahead in range(count)]
                      for phase in self.phases]
             drawn = [{name: self.draw(name, (sum(turn), batch_size, *size)) for name, size in noise.items()}
-                     for noise, turn in zip(wanted, [*turns, [True] * len(turns[0])])]
-            for ahead in range(len(turns[0])):
+                     for noise, turn in zip(wanted, [*turns, [True] * count])]
+            for ahead in range(count):
                 chosen = orders[:, start + ahead].flatten()
                 x = torch.div(pixels.index_select(0, chosen), largest).view(self.K, batch_size, *shape)
                 if binarised:
@@ -136,7 +137,7 @@ class Replicas:
 
     @torch.no_grad()
     def call(self, method, *arguments, shared=True):
-        """A method of every replica in eval mode: results (K, ...). Arguments are (n, ...), or (K, n, ...) if not shared."""
+        """A method of every replica in eval mode: results (K, ...). Unshared arguments are (K, n, ...)."""
         results = []
         for k, model in enumerate(self.models):
             model.eval()
@@ -153,8 +154,8 @@ class Replicas:
 
     def state_dict(self) -> dict:
         """All that training goes on from, bit for bit on a CPU; as with torch's own, its tensors are not copies."""
-        return {"seeds": list(self.seeds), "epoch": self.epoch, "batches": self.batches,
-                "parameters": {name: value.detach() for name, value in self.parameters.items()}, "buffers": self.buffers,
+        return {"seeds": list(self.seeds), "epoch": self.epoch, "batches": self.batches, "buffers": self.buffers,
+                "parameters": {name: value.detach() for name, value in self.parameters.items()},
                 "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
                 "random": [self.random, *(generator.get_state() for generator in self.orders + self.noises)]}
 
@@ -166,7 +167,8 @@ class Replicas:
         for name, value in (self.parameters | self.buffers).items():
             value.copy_((state["parameters"] | state["buffers"])[name])
         for optimiser, saved in zip(self.optimisers, state["optimisers"]):
-            optimiser.load_state_dict(saved)
+            # the saved settings may be another device's
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": saved["state"]})
         self.epoch, self.batches = state["epoch"], state["batches"]
         self.random, *states = [saved.cpu() for saved in state["random"]]
         for generator, saved in zip(self.orders + self.noises, states):

@@ -9,16 +9,15 @@ from pathlib import Path
 
 from study.command import DONE, STORAGE, run_command
 from study.errors import UserError
-from study.ledger import FINISHED, Ledger, read_rows, study_folder
+from study.ledger import FINISHED, Ledger, read_planned, study_folder
 
-PLANNED = "planned.jsonl"  # written by the driver, see study/plan.py
 WORDS = ("planned", "running", *FINISHED, "left")
 
 
 def study_counts(storage: Path, space: str) -> dict:
     """planned, running, done, diverged, failed, left: of the whole study, and per model and dataset."""
     ledger = Ledger(study_folder(storage, space))
-    cells = {row["cell"]: row for row in read_rows(ledger.root / PLANNED)}
+    cells = {row["cell"]: row for row in read_planned(ledger.root)}
     if not cells:
         raise UserError(f"no study '{space}' under {storage}; launch it first, or say with --storage where it is")
     on_disk, at_work = set(ledger.keys()), ledger.held()

@@ -19,7 +19,7 @@ from study import features, figures
 from study.data import named
 from study.errors import UserError
 from study.evaluation import Evaluation, cost
-from study.ledger import finite, put_once, read_json, read_rows, set_aside, write_atomic
+from study.ledger import finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
 from study.replicas import Replicas
 from study.space import imported
 from study.summary import OBJECTIVE, aggregate
@@ -98,7 +98,7 @@ class Run:
         if not place.exists():
             return
         try:
-            saved = torch.load(place, map_location=self.device, weights_only=True)
+            saved = torch.load(io.BytesIO(read_sealed(place)), map_location=self.device, weights_only=True)
             self.replicas.load_state_dict(saved["replicas"])
             self.state = saved["state"]
         except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
@@ -171,7 +171,7 @@ class Run:
             return
         buffer = io.BytesIO()
         torch.save({"replicas": self.replicas.state_dict(), "state": self.state}, buffer)
-        write_atomic(self.folder / "last.pt", buffer.getvalue())
+        write_sealed(self.folder / "last.pt", buffer.getvalue())
         self.checkpointed = time.monotonic()
 
     def tell(self, report, values: dict) -> None:

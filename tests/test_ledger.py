@@ -6,7 +6,8 @@ import os
 import pytest
 
 from study.errors import UserError
-from study.ledger import Ledger, finite, put_once, read_json, read_rows, study_folder, write_atomic
+from study.ledger import (Ledger, finite, put_once, read_json, read_rows, read_sealed, study_folder, write_atomic,
+                          write_sealed)
 from study.trial import append_line
 
 
@@ -47,12 +48,22 @@ def test_a_file_that_lies_is_set_aside_and_said(tmp_path, content):
 
 def test_a_line_cut_off_by_a_crash_is_no_row_and_does_not_spoil_the_next(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    append_line(path, json.dumps({"epoch": 1}))
+    append_line(path, json.dumps({"epoch": 1, "time": 0, "values": {}}))
     with open(path, "a") as file:
         file.write('{"epoch": 2, "val')
     assert [row["epoch"] for row in read_rows(path)] == [1]
-    append_line(path, json.dumps({"epoch": 2}))
+    append_line(path, json.dumps({"epoch": 2, "time": 0, "values": {}}))
     assert [row["epoch"] for row in read_rows(path)] == [1, 2]
+
+
+def test_a_checkpoint_that_was_changed_on_disk_is_noticed(tmp_path):
+    path = tmp_path / "last.pt"
+    write_sealed(path, b"weights")
+    assert read_sealed(path) == b"weights"
+    for damaged in (b"", path.read_bytes()[:-1], path.read_bytes().replace(b"w", b"W")):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="checksum"):
+            read_sealed(path)
 
 
 def test_numbers_that_json_does_not_know_become_null():

@@ -131,7 +131,8 @@ def test_a_wgan_has_none_of_a_gans_own_options(options):
 @pytest.mark.parametrize("model, options", [
     (VAE, {"likelihood": "poisson"}), (VAE, {"reduction": "median"}), (GAN, {"loss": "hinge"}),
     (WGAN, {"optimiser": "sgd"}), (WGAN, {"encoder": {"norm": True}}),
-    (VAE, {"width": [3]}), (VAE, {"norm": [2]}), (VAE, {"activation": "Softish"}), (GAN, {"encoder": {"depth": 0}})], ids=str)
+    (VAE, {"width": [3]}), (VAE, {"norm": [2]}), (VAE, {"activation": "Softish"}), (GAN, {"encoder": {"depth": 0}})],
+    ids=str)
 def test_options_that_make_no_sense_are_rejected(model, options):
     with pytest.raises(ValueError):
         model((1, 8, 8), fc, 2, 5, **options)
@@ -144,11 +145,11 @@ def test_a_decoder_says_which_size_it_cannot_reach():
 
 @every_net
 def test_lists_name_every_layer(net, small):
-    side = net.decoder(5, (1, 8, 8), 3, width=[4, 6, 8], activation=["ELU", "Tanh", "LeakyReLU"], slope=0.3, norm=[0, 2],
-                       eps=0.8, dropout=[0.0, 0.5, 0.0])
+    side = net.decoder(5, (1, 8, 8), 3, width=[4, 6, 8], activation=["ELU", "Tanh", "LeakyReLU"], slope=0.3,
+                       norm=[0, 2], eps=0.8, dropout=[0.0, 0.5, 0.0])
+    expected = ["BatchNorm", "ELU", "Tanh", "Dropout", "BatchNorm", "LeakyReLU"]
     kinds = [type(layer).__name__.rstrip("12d") for layer in side]
-    names = ("BatchNorm", "ELU", "Tanh", "LeakyReLU", "Dropout")
-    assert [kind for kind in kinds if kind in names] == ["BatchNorm", "ELU", "Tanh", "Dropout", "BatchNorm", "LeakyReLU"]
+    assert [kind for kind in kinds if kind in expected] == expected
     assert [layer.eps for layer in side if hasattr(layer, "eps")] == [0.8, 0.8]
     assert [layer.negative_slope for layer in side if hasattr(layer, "negative_slope")] == [0.3]
 
@@ -168,7 +169,8 @@ def test_convolutions_start_as_in_dcgan_and_linear_layers_as_in_torch():
 def test_defaults_are_the_published_ones():
     def settings(model):
         optimiser = model.phases[0].optimiser(list(model.parameters()))
-        return type(optimiser).__name__, optimiser.defaults["lr"], optimiser.defaults.get("betas"), model.phases[-1].every
+        defaults = optimiser.defaults
+        return type(optimiser).__name__, defaults["lr"], defaults.get("betas"), model.phases[-1].every
     build = [(1, 8, 8), fc, 1, 2]
     assert settings(VAE(*build)) == ("Adam", 1e-3, (0.9, 0.999), 1)
     assert settings(GAN(*build)) == ("Adam", 2e-4, (0.5, 0.999), 1)
@@ -368,7 +370,8 @@ def test_a_vae_whose_sides_differ_in_depth_and_activations():
                 decoder={"depth": 3, "activation": ["Tanh", "ELU", "ELU"]})
     assert layers(model.encoder) == [(784, 512), (512, 512), (512, 40)]
     assert layers(model.decoder) == [(20, 512), (512, 512), (512, 512), (512, 784)]
-    assert [type(layer).__name__ for layer in model.decoder if isinstance(layer, (nn.Tanh, nn.ELU))] == ["Tanh", "ELU", "ELU"]
+    activations = [type(layer).__name__ for layer in model.decoder if isinstance(layer, (nn.Tanh, nn.ELU))]
+    assert activations == ["Tanh", "ELU", "ELU"]
     assert sum(isinstance(layer, nn.Dropout) for layer in model.modules()) == 5
 
 

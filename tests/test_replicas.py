@@ -69,7 +69,8 @@ def test_a_replica_is_what_a_loop_by_hand_trains(model, net, images):
     replicas, batches = Replicas(build, [7, 8], fused=True), Replicas(build, [7]).batches_of(images, 17, 10, False)
     by_hand = build()
     by_hand.load_state_dict(replicas.weights(0))
-    parts = [[p for name, p in by_hand.named_parameters() if name.split(".")[0] in phase.learns] for phase in by_hand.phases]
+    parts = [[value for name, value in by_hand.named_parameters() if name.split(".")[0] in phase.learns]
+             for phase in by_hand.phases]
     optimisers = [unfused(phase.optimiser(part)) for phase, part in zip(by_hand.phases, parts)]
     for x, noises in batches:
         for index, noise in noises.items():
@@ -108,7 +109,8 @@ def test_a_phase_takes_its_turn_on_every_nth_batch_across_epochs(images):
 @pytest.mark.parametrize("fused", [True, False])
 def test_with_dropout_even_equal_seeds_draw_their_own_masks(images, fused):
     for rate, equal in ((0.0, True), (0.5, False)):
-        losses = Replicas(builder(VAE, NETS["fc"], dropout=rate), [5, 5], fused=fused).train_epoch(images, 17, 10)["vae/loss"]
+        replicas = Replicas(builder(VAE, NETS["fc"], dropout=rate), [5, 5], fused=fused)
+        losses = replicas.train_epoch(images, 17, 10)["vae/loss"]
         assert torch.allclose(losses[0], losses[1]) == equal
 
 

@@ -32,11 +32,19 @@ def test_the_interval_of_the_median_covers_it_in_95_percent_of_studies(name, see
     assert 0.93 <= covered <= 0.97
 
 
-def test_a_bca_bootstrap_would_cover_too_rarely_at_eight_seeds():
+def test_a_bca_bootstrap_of_the_mean_would_cover_too_rarely_at_eight_seeds():
     rng = np.random.default_rng(1)
     found = stats.bootstrap((rng.normal(size=(500, 8)),), np.mean, axis=-1, n_resamples=999, method="BCa", rng=rng)
     covered = ((found.confidence_interval.low <= 0) & (0 <= found.confidence_interval.high)).mean()
     print(f"coverage of BCa at 8 seeds, normal: {covered:.3f}")
+    assert covered < 0.93
+
+
+def test_students_interval_of_the_mean_would_cover_too_rarely_where_differences_are_skewed():
+    draws = np.random.default_rng(2).exponential(size=(STUDIES, 8))
+    low, high = stats.t.interval(0.95, 7, draws.mean(1), stats.sem(draws, axis=1))
+    covered = ((low <= 1) & (1 <= high)).mean()
+    print(f"coverage of Student's t at 8 seeds, exponential: {covered:.3f}")
     assert covered < 0.93
 
 

@@ -26,7 +26,8 @@ def two_sample(real, fake, folds=2, seed=0):
     with threadpool_limits(1, "blas"):  # for so small a problem more threads only wait for each other
         for fold in range(folds):
             seen = x[:, held != fold]
-            judge = LogisticRegression(C=0.1, max_iter=200).fit(np.concatenate(seen), np.repeat([1, 0], seen.shape[1]))
+            judge = LogisticRegression(C=0.1, max_iter=200)
+            judge.fit(np.concatenate(seen), np.repeat([1, 0], seen.shape[1]))
             scores[:, held == fold] = [judge.decision_function(side[held == fold]) for side in x]
     real_logits, fake_logits = torch.from_numpy(scores)
     return {"accuracy": ((real_logits > 0).double().mean() + (fake_logits < 0).double().mean()).item() / 2,
@@ -34,7 +35,7 @@ def two_sample(real, fake, folds=2, seed=0):
 
 
 def discriminator_jsd(real_logits, fake_logits):
-    """The bound 1 + (E log2 s(d(real)) + E log2 s(-d(fake))) / 2 on the Jensen-Shannon divergence, in bits (at most 1).
+    """The bound 1 + (E log2 s(d(real)) + E log2 s(-d(fake))) / 2 on the Jensen-Shannon divergence: bits, at most 1.
 
     Goodfellow et al. 2014, eq. 4 and theorem 1, from a discriminator's logits (n,) and (m,). Only on held-out real
     images: on its own training images a discriminator can report .9998 bits between identical distributions.
@@ -54,12 +55,11 @@ def critic_w1(real_scores, fake_scores):
 
 
 def largest_slope(critic, real, fake, seed=0):
-    """The largest gradient norm of critic(x) -> (n,) at real images, fakes and points between them, per unit of pixels."""
+    """The largest gradient norm of critic(x) -> (n,) at real images, fakes and points between, per unit of pixels."""
     n = min(len(real), len(fake))
     between = torch.rand(n, generator=torch.Generator().manual_seed(seed)).to(real.device)
-    between = between.view(n, *[1] * (real.dim() - 1))
-    points = torch.cat([real[:n], fake[:n], real[:n].lerp(fake[:n], between)])
-    return max(_slopes(critic, chunk).max().item() for chunk in points.split(256))
+    mixed = real[:n].lerp(fake[:n], between.view(n, *[1] * (real.dim() - 1)))
+    return max(_slopes(critic, part).max().item() for x in (real[:n], fake[:n], mixed) for part in x.split(64))
 
 
 def _slopes(critic, x):
@@ -69,7 +69,7 @@ def _slopes(critic, x):
 
 
 def normalised_w1(raw, slope):
-    """The estimate of a critic scaled to be 1-Lipschitz where it was looked at: in units of Euclidean pixel distance."""
+    """The estimate of a critic scaled to a largest slope of 1 where it was looked at, in Euclidean pixel distance."""
     if slope <= 0:
         raise Unmeasurable("the critic is flat: its estimate has no scale")
     return raw / slope

@@ -46,14 +46,14 @@ def fd(real, fake):
 
 
 def fd_rel(real, distance):
-    """An `fd` from the real Moments over their spread, a ratio: 0 is perfect, a point mass at the real mean scores 1."""
+    """An `fd` from the real Moments over their spread: 0 is perfect, a point mass at the real mean scores exactly 1."""
     if real.spread <= 0:
         raise ValueError("the real features are all the same: no distance can be measured in units of their spread")
     return distance / real.spread
 
 
 def standardise(features, real):
-    """Features (n, d) in units of the real ones' standard deviation; features constant on real images are only shifted."""
+    """Features (n, d) in units of the real ones' deviation; those that are constant on real images are only shifted."""
     deviation = real.covariance.diagonal().sqrt()
     return (features.double() - real.mean) / torch.where(deviation > 1e-6, deviation, 1.0)
 

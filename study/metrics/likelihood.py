@@ -8,7 +8,7 @@ import math
 
 import torch
 
-VALUES_AT_ONCE = 2**17  # pixel values decoded at a time stay in the processor's cache; 64 images at least
+IMAGES_AT_ONCE, VALUES_AT_ONCE = 64, 2**17  # pixel values decoded at a time stay in the processor's cache
 
 
 def elbo(x, posterior, log_likelihood, noise):
@@ -17,20 +17,27 @@ def elbo(x, posterior, log_likelihood, noise):
     Kingma & Welling 2014, eq. 10: nats per image, sums over pixels, means over images. elbo: higher is better;
     recon (-log p(x|z)) and kl (closed form): lower is better.
     """
-    mean, log_variance = posterior(x)
-    recon = -log_likelihood(x, mean + noise * (log_variance / 2).exp()).double().mean().item()
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).double().sum(1).mean().item()
+    parts = [_terms(*part, posterior, log_likelihood)
+             for part in zip(x.split(IMAGES_AT_ONCE), noise.split(IMAGES_AT_ONCE))]
+    recon, kl = torch.cat(parts, 1).double().mean(1).tolist()
     return {"elbo": -recon - kl, "recon": recon, "kl": kl}
+
+
+def _terms(x, noise, posterior, log_likelihood):
+    """-log p(x|z) and KL(q(z|x) || p(z)) as (2, n)."""
+    mean, log_variance = posterior(x)
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+    return torch.stack([-log_likelihood(x, mean + noise * (log_variance / 2).exp()), kl.sum(1)])
 
 
 def iw_nll(x, posterior, log_likelihood, draws=500, seed=0):
     """Upper bound on -log p(x) (n,) in nats per image from `draws` importance samples; lower is better.
 
-    Burda et al. 2016, eq. 8: -log mean p(x|z) p(z) / q(z|x) over z drawn from the posterior. It tightens with the draws
+    Burda et al. 2016: -log mean p(x|z) p(z) / q(z|x) over z drawn from the posterior. It tightens with the draws
     and is exact in the limit.
     """
     generator = torch.Generator(x.device).manual_seed(seed)
-    each = max(64, VALUES_AT_ONCE // x[0].numel())  # images times draws that are decoded together
+    each = max(IMAGES_AT_ONCE, VALUES_AT_ONCE // x[0].numel())  # images times draws that are decoded together
     return torch.cat([_iw_nll(part, posterior, log_likelihood, draws, min(each, draws), generator)
                       for part in x.split(max(1, each // draws))])
 
@@ -53,17 +60,20 @@ def bits_per_dim(nll, values, levels=None):
     """Nats per image of `values` pixel values as bits per value; lower is better.
 
     Without `levels`, of a probability (binarised pixels). With `levels`, nll is of a density at images dequantised to
-    [0, 1] in steps of 1 / levels; adding log2(levels) bounds the bits of the discrete image (Theis et al. 2016, eq. 9).
+    [0, 1] in steps of 1 / levels; adding log2(levels) bounds the bits of the discrete image (Theis et al. 2016).
     """
     return nll / (values * math.log(2)) + (math.log2(levels) if levels else 0)
 
 
 def dequantised(x, levels, seed=0):
-    """Images v / (levels - 1), v = 0 ... levels - 1, spread evenly over steps of 1 / levels: (v + u) / levels, u in U(0, 1)."""
+    """Images of grey levels v / (levels - 1) spread over steps of 1 / levels: (v + u) / levels, u from U(0, 1)."""
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)).to(x.device)
     return (x * (levels - 1) + noise) / levels
 
 
 def active_units(posterior_mean):
-    """Number of latent units whose posterior mean (n, latent_dim) varies over images by more than .01 (Burda et al. 2016)."""
+    """Number of latent units whose posterior mean (n, latent_dim) has a variance over images above .01.
+
+    Burda et al. 2016.
+    """
     return int((posterior_mean.double().var(0) > 0.01).sum())

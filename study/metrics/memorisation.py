@@ -1,4 +1,4 @@
-"""Does a generator repeat its training images? Distances between pixels of samples and of the nearest training images."""
+"""Does a generator repeat its training images? Pixel distances from samples to the nearest of them."""
 
 import torch
 from torch.nn import functional as F
@@ -19,14 +19,14 @@ def pixels(x):
 def nearest(x, train):
     """Distance (n,) and index (n,) of the nearest training vector (m, d) to each vector of x (n, d).
 
-    A matrix product finds the candidates and their distance is then measured exactly: the product's rounding alone
-    would put up to .09 between an image and its own copy.
+    A matrix product finds the candidates, whose distance is then measured exactly: the product's rounding alone would
+    put up to .09 between an image and its own copy.
     """
     return _nearest(x, train, torch.full((len(x),), -1, device=x.device))
 
 
 def spacing(indices, train):
-    """Distance (n,) from the training vectors at `indices` (n,) to their nearest other training vector (m, d), m >= 2."""
+    """Distance (n,) from training vectors, given by `indices` (n,), to the nearest other one of all (m, d), m >= 2."""
     check(train)
     return _nearest(train[indices], train, indices)[0]
 
@@ -37,8 +37,8 @@ def _nearest(x, train, excluded):
     distances, indices = [], []
     for rows, own in zip(row_chunks(x, len(train)), row_chunks(excluded, len(train))):
         candidates = (half_squares - rows @ train.T).topk(count, largest=False).indices
-        apart = (rows[:, None] - train[candidates]).norm(dim=2).masked_fill(candidates == own[:, None], torch.inf)
-        best = apart.min(1)
+        apart = (rows[:, None] - train[candidates]).norm(dim=2)
+        best = apart.masked_fill(candidates == own[:, None], torch.inf).min(1)
         distances.append(best.values)
         indices.append(candidates.gather(1, best.indices[:, None])[:, 0])
     return torch.cat(distances), torch.cat(indices)
@@ -58,7 +58,7 @@ def nn_ratio(sample_distances, held_out_distances):
 def authenticity(distances, spacings):
     """Share of images farther from their nearest training image than that one is from any other training image.
 
-    Alaa et al. 2022, section 4.3, from `nearest` distances (n,) and the `spacing` (n,) of those nearest images. Real
+    Alaa et al. 2022, from `nearest` distances (n,) and the `spacing` (n,) of those nearest images. Real
     held-out images do not score 1 but about .6: compare with them, lower is more copying.
     """
     return (distances > spacings).double().mean().item()

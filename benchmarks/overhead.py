@@ -1,0 +1,80 @@
+"""What a sweep adds to a trial: Ray Tune, Optuna, the ledger and MLflow around an empty training step.
+
+    python benchmarks/overhead.py [--trials 200]
+"""
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from models.nets import fc
+from models.vae import VAE
+from study.data import digits
+from study.ledger import Ledger
+from study.plan import Plan
+from study.space import Budget, Space, grid
+
+
+def empty_trial(config: dict) -> None:
+    """Reports what a trial reports, having done nothing."""
+    from ray import tune
+    spec = json.loads((Path(config["root"]) / "trials" / config["key"] / "spec.json").read_text())
+    measures = {"quality/fd_rel": spec["params"]["lr"]}
+    result = {"key": spec["key"], "status": "done", "objective": measures["quality/fd_rel"], "measures": measures,
+              "replicas": [{"seed": seed, "status": "done", "measures": measures} for seed in spec["seeds"]],
+              "seeds": spec["seeds"], "epochs": 1, "params": spec["params"], "drawn": spec["drawn"], "time": time.time()}
+    tune.report({"objective": result["objective"], "outcome": json.dumps(result)})
+
+
+def plan_of(trials: int, root: Path) -> Plan:
+    """A plan of `trials` search trials in cells of ten, with as many confirm trials as cells."""
+    cells = grid([VAE], [fc], [1], list(range(1, max(2, trials // 11 + 1))), [digits])
+    space = Space(cells=cells, propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True)},
+                  budget=lambda cell: Budget(1), proposals=10, seeds=1, name="overhead")
+    return Plan(space, Ledger(root / "overhead"), {"digits": {"fingerprint": "", "features": ""}})
+
+
+def measure(trials: int) -> dict:
+    """Milliseconds per trial of a sweep of empty trials, one at a time, Ray's start left out."""
+    import ray
+
+    from study import executor
+    from study.tracking import Sink, default_uri
+    with tempfile.TemporaryDirectory() as folder:
+        plan, moments = plan_of(trials, Path(folder)), []
+        sink = Sink(default_uri(Path(folder) / "studies"), plan.ledger, "overhead")
+        sink.start()
+
+        def commit(trial, outcome):
+            plan.ledger.put_result(trial.key, outcome)
+            sink.touch(trial.key)
+            moments.append(time.monotonic())
+
+        executor.start(None)
+        try:
+            executor.execute(plan, {"root": str(plan.ledger.root), "data_dir": ""}, {"CPU": 1, "GPU": 0}, 1, commit,
+                             lambda key: None, sink.touch, train=empty_trial)
+        finally:
+            ray.shutdown()
+        start = time.monotonic()
+        sink.close(600)
+        behind = time.monotonic() - start
+    return {"name": "overhead of a trial in a sweep", "trials": len(moments), "unit": "ms per trial",
+            "ours": 1000 * (moments[-1] - moments[9]) / (len(moments) - 10), "mlflow_behind_s": behind}
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=220)
+    options = parser.parse_args(arguments)
+    row = measure(options.trials)
+    print(f"{row['name']}: {row['ours']:.1f} ms ({row['trials']} empty trials, one at a time; MLflow caught up"
+          f" {row['mlflow_behind_s']:.1f} s after the end)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

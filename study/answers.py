@@ -1,0 +1,206 @@
+"""Answers from trainings, as plain dicts: verdicts, effects of the factors, rates, tuning curves, and three sentences."""
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from study.claims import COVERAGE, FIDELITY
+from study.comparisons import Levels, Pair
+from study.measures import described, number
+from study.outcomes import as_measured, finite
+from study.rules import rises
+from study.statistics import superiority, tuning_curve, variance_shares
+from study.trainings import family_order, grouped
+from study.verdicts import ALPHA, Claim, Finding, Part, Verdict, judge, weigh
+
+WORDS = ("supported", "refuted", "undecided", "unanswerable")
+FACTORS = {"latent_dim": Levels("latent_dim"), "depth": Levels("depth"), "net": Pair({"net": "fc"}, {"net": "conv"})}
+NAMES = {"latent_dim": "latent", "depth": "depth", "net": "net"}
+
+
+def verdicts(claims: Sequence[Claim], rows: list[dict]) -> list[dict]:
+    """Every claim with its verdict, as study/verdicts.py judges it."""
+    return [as_dict(verdict) for verdict in judge(claims, rows)]
+
+
+def as_dict(verdict: Verdict) -> dict:
+    claim, deciding = verdict.claim, verdict.deciding
+    return {"id": claim.id, "sentence": claim.sentence, "source": claim.source, "spaces": list(claim.spaces),
+            "word": verdict.word, "p": verdict.p, "p_holm": verdict.p_holm, "more": verdict.more,
+            "missing": list(verdict.missing), "deciding": part(deciding) if deciding else None,
+            "parts": [part(found) for found in verdict.findings]}
+
+
+def part(found: Finding) -> dict:
+    return {"label": found.part.label, "measure": found.part.measure, "unit": found.part.unit, "rule": found.part.rule.__name__,
+            "stage": found.part.stage, "pairs": found.part.pairs, "missing": found.missing,
+            "datasets": list(found.datasets), "effect": found.effect,
+            "interval": found.interval and list(found.interval), "points": list(found.points),
+            "by_block": dict(found.by_block), "left_out": list(found.left_out), "p_for": found.p_for,
+            "p_against": found.p_against, "needed": found.needed, "diverged": found.diverged and list(found.diverged)}
+
+
+def effects(rows: list[dict]) -> list[dict]:
+    """What changes from the least to the largest level of a factor, everything else being equal, per dataset and model."""
+    table = []
+    for (dataset, model), group in by_family(rows):
+        for factor, levels in FACTORS.items():
+            for measure in (FIDELITY, COVERAGE):
+                found = weigh(Part(factor, measure, rises, levels), group, ALPHA)
+                if not found.missing:
+                    arms = levels.arms(as_measured([row for row in group if row["stage"] == "confirm"], measure))
+                    table.append({"dataset": dataset, "model": model, "factor": factor, "from": arms[0][factor],
+                                  "to": arms[-1][factor], **part(found)})
+    return table
+
+
+def by_family(rows: list[dict]) -> list:
+    groups = grouped(rows, lambda row: (row["dataset"], row["model"])).items()
+    return sorted(groups, key=lambda item: (item[0][0], family_order(item[0][1])))
+
+
+def best(cells: list[dict]) -> list[dict]:
+    """Per dataset and model the cell nearest to the real images, and the one that covers most of them."""
+    table = []
+    for (dataset, model), group in grouped(cells, lambda cell: (cell["dataset"], cell["model"])).items():
+        alive = [cell for cell in group if cell["status"] == "done" and FIDELITY in cell["values"]]
+        alive = [cell for cell in alive if cell["stage"] == "confirm"] or alive
+        if alive:
+            covering = [cell for cell in alive if COVERAGE in cell["values"]]
+            table.append({"dataset": dataset, "model": model, "fidelity": min(alive, key=value_of(FIDELITY))["cell"],
+                          "coverage": max(covering, key=value_of(COVERAGE))["cell"] if covering else None})
+    return table
+
+
+def value_of(measure: str):
+    return lambda cell: cell["values"][measure]["value"]
+
+
+def chances(leaders: list[dict], cells: list[dict]) -> list[dict]:
+    """P(a new training of one family's best cell beats one of another's), for fidelity and for coverage."""
+    table, by_name = [], {cell["cell"]: cell for cell in cells}
+    for dataset, group in grouped(leaders, lambda row: row["dataset"]).items():
+        for a, b in combinations(group, 2):
+            for word, measure, sign in (("fidelity", FIDELITY, 1), ("coverage", COVERAGE, -1)):
+                pair = [by_name[row[word]] for row in (a, b) if row[word]]
+                if len(pair) == 2 and all(cell["stage"] == "confirm" for cell in pair):
+                    ours, theirs = (sign * np.array(cell["values"][measure]["points"]) for cell in pair)
+                    share, low, high = superiority(ours, theirs)
+                    table.append({"dataset": dataset, "measure": measure, "better": a["model"], "than": b["model"],
+                                  "share": share, "interval": [low, high]})
+    return table
+
+
+def variance(cells: list[dict]) -> list[dict]:
+    """Shares of variance between models, between a model's cells, and between a cell's seeds; fd_rel in doublings."""
+    table = []
+    confirmed = [cell for cell in cells if cell["stage"] == "confirm"]
+    for dataset, group in grouped(confirmed, lambda cell: cell["dataset"]).items():
+        for measure in (FIDELITY, COVERAGE):
+            points = [(value, cell["model"], cell["cell"]) for cell in group for value in
+                      cell["values"].get(measure, {"points": []})["points"]]
+            if separable(points):
+                values, models, names = zip(*points)
+                values = np.log2(np.maximum(values, 1e-6)) if measure == FIDELITY else values
+                table.append({"dataset": dataset, "measure": measure, **variance_shares(values, models, names)})
+    return table
+
+
+def separable(points: list[tuple]) -> bool:
+    """Whether models, cells and seeds can be told apart: two models, one with two cells, one of them repeated."""
+    models, cells = {point[1] for point in points}, {point[2] for point in points}
+    return 1 < len(models) < len(cells) < len(points) and len({point[0] for point in points}) > 1
+
+
+def tuning(rows: list[dict]) -> list[dict]:
+    """Per dataset and model, averaged over cells: fd_rel at the defaults, what to expect of the best of k random
+    proposals, and the best so far of the adviser's, which depend on one another and so have no such expectation."""
+    table = []
+    for (dataset, model), group in by_family(rows):
+        found = as_measured([row for row in group if row["stage"] == "search"], FIDELITY)
+        scores = {word: [[row["value"] for row in cell] for cell in grouped(
+                  [row for row in found if row["proposed_by"] == word], lambda row: row["cell"]).values()]
+                  for word in ("default", "random", "tpe")}
+        if found:
+            table.append({"dataset": dataset, "model": model,
+                          "default": float(np.mean(scores["default"])) if scores["default"] else None,
+                          "random": together([tuning_curve(cell) for cell in scores["random"]]),
+                          "tpe": together([np.minimum.accumulate(cell) for cell in scores["tpe"]]),
+                          "cells": len({row["cell"] for row in found})})
+    return table
+
+
+def together(curves: list) -> list[float]:
+    """The mean curve over those at least as long as the median one, as far as the shortest of these goes."""
+    if not curves:
+        return []
+    usual = int(np.median([len(curve) for curve in curves]))
+    long = [curve[:usual] for curve in curves if len(curve) >= usual]
+    return np.mean(long, 0).tolist()
+
+
+def sentences(found: dict) -> list[str]:
+    """The answer in three sentences: how near and how much, what depth and latent size change, and the claims."""
+    confirmed = [cell for cell in found["cells"] if cell["stage"] == "confirm"]
+    counted = grouped(confirmed or found["cells"], lambda cell: cell["dataset"])
+    dataset = max(counted, key=lambda name: len(counted[name]))
+    return [reached(found, dataset), changed(found, dataset), claimed(found["claims"])]
+
+
+def reached(found: dict, dataset: str) -> str:
+    """How near each family comes to the real images, and how many of them it covers."""
+    cells = {cell["cell"]: cell for cell in found["cells"]}
+    leaders = [row for row in found["best"] if row["dataset"] == dataset]
+    if not leaders:
+        return f"On {dataset}, no training gave images that can be measured: all of them diverged or failed."
+    near = [(row["model"], cells[row["fidelity"]]["values"][FIDELITY]["value"]) for row in leaders]
+    wide = [(row["model"], cells[row["coverage"]]["values"][COVERAGE]["value"]) for row in leaders if row["coverage"]]
+    floor = next(row["floor"] for row in found["datasets"] if row["dataset"] == dataset).get(FIDELITY)
+    held_out = all(cells[row["fidelity"]]["stage"] == "confirm" for row in leaders)
+    where = "held-out images" if held_out else "the validation images of the search, one training per setting,"
+    return (f"On {dataset}, the best cells come as near to {where} as fd_rel "
+            + listed([f"{number(value)} ({model.upper()})" for model, value in sorted(near, key=lambda pair: pair[1])])
+            + (f", where real images score {number(floor)} against each other" if floor is not None else "")
+            + (", and the widest cover " + listed([f"{100 * value:.0f} % ({model.upper()})" for model, value in
+                                                   sorted(wide, key=lambda pair: -pair[1])]) + " of them" if wide else "") + ".")
+
+
+def changed(found: dict, dataset: str) -> str:
+    """What a larger latent and more depth do to fidelity and to coverage."""
+    clauses = []
+    for factor in ("latent_dim", "depth"):
+        rows = [row for row in found["effects"] if (row["dataset"], row["factor"]) == (dataset, factor)]
+        if rows:
+            said = [moved(group) for group in grouped(rows, lambda row: row["measure"]).values()]
+            clauses.append(f"rom {NAMES[factor]} {rows[0]['from']} to {rows[0]['to']}, {', and '.join(said)}")
+    if not clauses:
+        return "How depth and latent size change this cannot be told yet: no two finished cells differ in them alone."
+    return "F" + "; f".join(clauses) + "."
+
+
+def moved(rows: list[dict]) -> str:
+    """`fd_rel falls for VAE (-0.4)`: whom a change moves, by the intervals that exclude 0."""
+    groups, name = grouped(rows, direction), described(rows[0]["measure"]).name
+    parts = [f"{word} for " + listed([f"{row['model'].upper()} ({number(row['effect'])})" for row in groups[word]])
+             for word in ("falls", "rises") if word in groups]
+    if unclear := groups.get(""):
+        parts.append("shows no clear change for " + listed([row["model"].upper() for row in unclear]))
+    return f"{name} {', '.join(parts)}"
+
+
+def direction(row: dict) -> str:
+    low, high = row["interval"] or (-1, 1)   # under five pairs there is no interval, so nothing is clear
+    return "falls" if high < 0 else "rises" if low > 0 else ""
+
+
+def claimed(claims: list[dict]) -> str:
+    groups = grouped(claims, lambda claim: claim["word"])
+    said = {"supported": "support", "refuted": "refute", "undecided": "leave undecided",
+            "unanswerable": "lack the cells or seeds to answer"}
+    parts = [f"{said[word]} {len(groups[word])}" + ("" if word == "unanswerable" else
+             f" ({', '.join(claim['id'] for claim in groups[word])})") for word in WORDS if word in groups]
+    return f"Of the {len(claims)} published claims, these trainings {listed(parts)}."
+
+
+def listed(words: list[str]) -> str:
+    return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]

@@ -1,0 +1,179 @@
+"""What a ledger says, as one plain dict: the answer, verdicts, cells, effects, rates. Pages and files only print it."""
+import ast
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from study import answers
+from study.claims import CLAIMS
+from study.errors import UserError
+from study.ledger import Ledger, read_json
+from study.outcomes import as_measured, finite, rate, rates
+from study.space import FOLDER
+from study.statistics import median_interval
+from study.status import study_counts
+from study.trainings import comparable, curves_of, family_order, grouped, planned_lines, read, rows_of, shown, thinned
+
+FLOORS = "floors.json"    # dataset -> measure -> what real images score against real ones, written by the driver
+RANKED = ("quality/", "modes/", "likelihood/", "two_sample/")   # measures of which a diverged training has the worst
+CURVE_POINTS, FEW_CELLS = 40, 400
+PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
+
+
+def findings(ledger: Ledger, claims: Sequence = CLAIMS) -> dict:
+    """Everything a report prints, from the ledger alone; UserError where no trial is finished.
+
+    "rows" holds every training, as study/outcomes.py describes them; verdicts and intervals are computed from these.
+    """
+    lines = planned_lines(ledger)
+    planned = {key for line in lines for key in line["trials"]}
+    trials, notes = comparable(read(ledger), planned)
+    if not trials:
+        raise UserError(f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
+                        " report; launch the study first, or say with --storage where it is")
+    groups = grouped(trials, lambda trial: trial["cell"])
+    speaking = {cell: shown(group, planned) for cell, group in groups.items()}
+    curves = {trial["key"]: curves_of(ledger.rows(trial["key"])) for group in speaking.values() for trial in group}
+    rows = [row for cell, group in groups.items() for trial in group
+            if trial["spec"]["stage"] == "search" or trial in speaking[cell]
+            for row in rows_of(trial, curves.get(trial["key"], {}))]
+    found = {"space": ledger.root.name, "question": question(ledger.root.name), "time": time.time(), "notes": notes,
+             "progress": progress(ledger, lines), "missing": missing(lines, {trial["key"] for trial in trials}),
+             "floors": read_json(ledger.root / FLOORS) or {}, "rows": rows, "versions": versions(trials),
+             "cells": cells(ledger, speaking, rows, curves)}
+    found["datasets"] = datasets(trials, found["floors"])
+    found["claims"] = answers.verdicts(claims, rows)
+    found["effects"] = answers.effects(rows)
+    found["best"] = answers.best(found["cells"])
+    found["chances"] = answers.chances(found["best"], found["cells"])
+    found["variance"] = answers.variance(found["cells"])
+    found["rates"] = [{"dataset": dataset, "model": model, "net": net, **counted} for (dataset, model, net), counted
+                      in sorted(rates([row for row in rows if row["stage"] == "confirm"]).items(), key=by_family)]
+    found["tuning"] = answers.tuning(rows)
+    found["answer"] = answers.sentences(found)
+    return found
+
+
+def by_family(item: tuple) -> tuple:
+    (dataset, model, *rest), _ = item
+    return dataset, family_order(model), *rest
+
+
+def question(space: str) -> str:
+    """The first words of the space's file, where this checkout has it; nothing is imported for it."""
+    file = FOLDER / f"{space}.py"
+    return (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n\n")[0] if file.exists() else ""
+
+
+def progress(ledger: Ledger, lines: list[dict]) -> dict | None:
+    """planned, running, done, diverged, failed, left, as a status prints them; None for a ledger without its plan."""
+    return {**study_counts(ledger.root.parent, ledger.root.name), "at_work": ledger.held()} if lines else None
+
+
+def missing(lines: list[dict], finished: set[str]) -> list[dict]:
+    """Cells with trials left: name, how many, and whether none at all is finished."""
+    table = []
+    for line in lines:
+        done = len(finished.intersection(line["trials"]))
+        if done < line["planned"]:
+            table.append({"cell": line["cell"], "left": line["planned"] - done, "untouched": done == 0})
+    return table
+
+
+def cells(ledger: Ledger, speaking: dict, rows: list[dict], curves: dict) -> list[dict]:
+    """One dict per cell, in the order of dataset, model, net, depth and latent size."""
+    points = CURVE_POINTS if len(speaking) <= FEW_CELLS else CURVE_POINTS // 2
+    values = measured([row for row in rows if row["trial"] in curves])
+    table = []
+    for name, trials in speaking.items():
+        first, of_cell = trials[0], values[name]
+        drawn = {measure: curve for measure, column in curves[first["key"]].items() if (curve := thinned(column, points))}
+        table.append({**about(name, trials), "values": of_cell["values"], "diverged": of_cell["diverged"],
+                      "seeds": of_cell["seeds"], "curves": drawn, "run": run_of(ledger, first["key"]),
+                      "pictures": pictures(ledger, first["key"])})
+    return sorted(table, key=lambda cell: (cell["dataset"], family_order(cell["model"]), cell["net"], cell["depth"],
+                                           cell["latent_dim"], cell["cell"]))
+
+
+def about(name: str, trials: list[dict]) -> dict:
+    """What a cell is and how it was trained."""
+    spec, result = trials[0]["spec"], trials[0]["result"]
+    row = rows_of(trials[0], {})[0]
+    return {"cell": name, **{word: row[word] for word in ("dataset", "model", "net", "depth", "latent_dim", "system", "stage")},
+            "settings": spec["settings"], "params": spec["params"], "proposed_by": spec["proposed_by"],
+            "epochs": spec["epochs"], "batch_size": spec["batch_size"], "status": result["status"],
+            "error": result.get("error", ""), "trials": [trial["key"] for trial in trials]}
+
+
+def measured(rows: list[dict]) -> dict:
+    """Cell -> values, diverged (count, trainings, low, high) and seeds. Only cells of one dataset and stage are ranked
+    together, so that a diverged training counts as the worst seen where it was measured."""
+    table = {}
+    for group in grouped(rows, lambda row: (row["dataset"], row["stage"])).values():
+        names = sorted({name for row in group for name in row if "/" in name and not name.startswith("curve/")})
+        columns = {name: column(group, name) for name in names + ["beta_effective"]}
+        for cell, members in grouped(group, lambda row: row["cell"]).items():
+            tried = [row["status"] == "diverged" for row in members if row["status"] != "failed"]
+            table[cell] = {"seeds": len(tried), "diverged": list(rate(tried)),
+                           "values": {name: estimate(points[cell]) for name, points in columns.items() if cell in points}}
+    return table
+
+
+def column(rows: list[dict], measure: str) -> dict[str, list[float]]:
+    """Cell -> a value per training; diverged ones count as the worst where that has a meaning."""
+    slim = [{"cell": row["cell"], "dataset": row["dataset"], measure: row.get(measure),
+             "status": row["status"] if measure.startswith(RANKED) else "done"} for row in rows]
+    found = as_measured(slim, measure)
+    return {cell: [row["value"] for row in group if finite(row["value"])]
+            for cell, group in grouped(found, lambda row: row["cell"]).items()}
+
+
+def estimate(points: list[float]) -> dict:
+    """Median over seeds, its 95 % interval (None below five seeds), and the points themselves."""
+    interval = median_interval(points)
+    return {"value": float(np.median(points)), "interval": interval and [float(bound) for bound in interval], "points": points}
+
+
+def datasets(trials: list[dict], floors: dict) -> list[dict]:
+    """What each dataset's numbers rest on."""
+    return [{"dataset": name, "features": group[0]["spec"].get("features", ""),
+             "fingerprint": group[0]["spec"].get("fingerprint", ""), "floor": floors.get(name, {}),
+             "trials": len(group)} for name, group in sorted(grouped(trials, lambda trial: trial["spec"]["dataset"]).items())]
+
+
+def run_of(ledger: Ledger, key: str) -> dict | None:
+    """The trial's MLflow run: id, experiment, store; None where it was not tracked."""
+    tracked = read_json(ledger.folder(key) / "tracked.json") or {}
+    if "run_id" not in tracked:
+        return None
+    store, experiment = tracked.get("store", ["", ""])
+    return {"id": tracked["run_id"], "experiment": experiment, "store": store}
+
+
+def pictures(ledger: Ledger, key: str) -> dict[str, list]:
+    """Kind of picture -> (epoch, path under the study's folder), in the order of epochs."""
+    found = {}
+    for path in sorted((ledger.folder(key) / "images").glob("*-[0-9]*.png")):
+        kind, epoch = path.stem.rsplit("-", 1)
+        if epoch.isdigit():
+            found.setdefault(kind, []).append((int(epoch), str(path.relative_to(ledger.root))))
+    return found
+
+
+def versions(trials: list[dict]) -> dict:
+    """What the trials ran on, and what read them."""
+    said = {word: sorted({str(trial["result"][word]) for trial in trials if trial["result"].get(word)})
+            for word in ("torch", "device")}
+    protocols = sorted({trial["spec"]["protocol"] for trial in trials if "protocol" in trial["spec"]})
+    return {"trained with": {**said, "protocol": protocols}, "reported with": {"Python": platform.python_version(), **{
+        name: known for name in PACKAGES if (known := installed(name))}}}
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,53 @@
+"""The answer that a study gives: one page for a browser, figures and tables, from the ledger alone.
+
+    python study/report.py --space latent_sweep [--storage mlruns/studies] [--out FOLDER] [--open]
+"""
+import argparse
+import base64
+import sys
+import webbrowser
+from pathlib import Path
+
+from study.command import DONE, STORAGE, run_command
+from study.ledger import Ledger, study_folder, write_atomic
+
+FOLDER = "report"   # inside the study's folder
+
+
+def write_report(ledger: Ledger, out: Path | None = None, data_dir: Path | None = None) -> Path:
+    """Write report.html, the figures and the tables; the page's path. UserError where no trial is finished."""
+    from study.findings import findings
+    from study.report_files import write_figures, write_tables
+    from study.report_page import page
+    from study.report_pictures import embedded, real_images, webp
+    out = out or ledger.root / FOLDER
+    found = findings(ledger)
+    real = {row["dataset"]: real_images(row, [cell for cell in found["cells"] if cell["dataset"] == row["dataset"]],
+                                        ledger.root, data_dir) for row in found["datasets"]}
+    pictures, left_out = embedded(found["cells"], ledger.root)
+    small = {dataset: (image and base64.b64encode(webp(image.copy())).decode(), words) for dataset, (image, words) in real.items()}
+    write_atomic(out / "report.html", page(found, pictures, small, left_out).encode())
+    write_tables(found, out)
+    write_figures(found, ledger.root, real, out)
+    return out / "report.html"
+
+
+def main(arguments=None) -> int:
+    from study.data import data_folder
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", required=True)
+    parser.add_argument("--storage", type=Path, default=STORAGE, help="where studies are kept (default: %(default)s)")
+    parser.add_argument("--data-dir", help="where real images are looked for (default: $STUDY_DATA, else data/)")
+    parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")
+    parser.add_argument("--open", action="store_true", help="show it in a browser")
+    options = parser.parse_args(arguments)
+    ledger = Ledger(study_folder(options.storage, options.space))
+    path = write_report(ledger, options.out, data_folder(options.data_dir)).resolve()
+    print(f"report: {path.as_uri()}")
+    if options.open:
+        webbrowser.open(path.as_uri())
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

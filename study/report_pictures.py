@@ -1,0 +1,100 @@
+"""The pictures of a report, small enough to lie inside one page: WebP as base64, the most telling first."""
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+BUDGET = 9_000_000         # bytes of all pictures together; base64 makes 12 MB of them
+LARGE, WIDTH = 16_000, 640  # beyond so many bytes a picture is a photograph: lossy, and at most so many pixels wide
+LAST = ("samples", "reconstructions", "nearest", "interpolation")
+
+
+def embedded(cells: list[dict], root: Path, budget: int = BUDGET) -> tuple[dict, int]:
+    """({cell: {kind: {epoch: base64}}}, number of pictures left out), as many as the budget holds.
+
+    First every cell's last samples, then its other last pictures, then what it drew while it was trained.
+    """
+    wanted = sorted(((rank(kind, index, len(series)), cell["cell"], kind, epoch, path) for cell in cells
+                     for kind, series in cell["pictures"].items() for index, (epoch, path) in enumerate(series)))
+    found = {}
+    for place, (_, cell, kind, epoch, path) in enumerate(wanted):
+        content = encoded(root / path)
+        budget -= len(content)
+        if budget < 0:
+            return found, len(wanted) - place
+        if content:
+            found.setdefault(cell, {}).setdefault(kind, {})[epoch] = base64.b64encode(content).decode()
+    return found, 0
+
+
+def rank(kind: str, index: int, count: int) -> int:
+    """What comes first: the last of each kind in the order of LAST, then earlier ones."""
+    place = LAST.index(kind) if kind in LAST else len(LAST)
+    return place if index == count - 1 else len(LAST) + 1 + place
+
+
+def encoded(path: Path) -> bytes:
+    """The picture as WebP, without loss where that is small; nothing for a file that is no picture."""
+    try:
+        picture = Image.open(path).convert("RGB")
+    except OSError:
+        return b""
+    return webp(picture)
+
+
+def webp(picture: Image.Image) -> bytes:
+    content = saved(picture, lossless=True)
+    if len(content) > LARGE:
+        picture.thumbnail((WIDTH, WIDTH))
+        content = saved(picture, quality=75)
+    return content
+
+
+def saved(picture: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", method=2, **options)
+    return buffer.getvalue()
+
+
+def real_images(dataset: dict, cells: list[dict], root: Path, data_dir) -> tuple[Image.Image | None, str]:
+    """A grid of real images and where they are from: the data itself where it is at hand, else what the ledger drew."""
+    if (pixels := from_data(dataset, data_dir)) is not None:
+        return Image.fromarray(pixels), "training images"
+    for cell in cells:
+        for _, path in reversed(cell["pictures"].get("reconstructions", [])):
+            return above(Image.open(root / path).convert("RGB")), "images that the models reconstructed"
+    return None, "no real images are shown: the dataset is not at hand, and no model here reconstructs any"
+
+
+def from_data(dataset: dict, data_dir):
+    """Tiled training images, if those that the trials were trained on are in data_dir already prepared."""
+    from study.data import named  # imports torch: seconds that a report on the ledger alone does not need
+    from study.errors import UserError
+    from study.figures import COLUMNS, ROWS, tile
+    try:
+        source = named(dataset["dataset"])
+        if source.fingerprint(data_dir) != dataset["fingerprint"]:
+            return None
+        images = source.load(data_dir)
+    except (UserError, OSError):
+        return None
+    return tile(images.scaled(images.train.images[:COLUMNS * ROWS]))
+
+
+def above(pairs: Image.Image, rows: int = 4) -> Image.Image:
+    """The upper row of each pair of rows of a grid (see figures.paired), put together."""
+    pixels = np.asarray(pairs)
+    pitch = (len(pixels) + 1) // rows
+    parts = [pixels[row * pitch:(row + 1) * pitch] for row in range(0, rows, 2)]
+    return Image.fromarray(np.concatenate(parts)[:rows // 2 * pitch - 1])
+
+
+def tiles_of(cell: dict, root: Path) -> Image.Image | None:
+    """The last samples of a cell."""
+    series = cell["pictures"].get("samples")
+    try:
+        return Image.open(root / series[-1][1]).convert("RGB") if series else None
+    except OSError:
+        return None

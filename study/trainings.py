@@ -1,0 +1,116 @@
+"""The ledger as the trials that compare with one another, and as one row per training, as study/outcomes.py wants them."""
+import json
+import re
+import statistics
+from collections import defaultdict
+
+from study.ledger import Ledger, read_planned
+from study.summary import OBJECTIVE, finished, label
+
+
+def read(ledger: Ledger) -> list[dict]:
+    """Every finished trial: key, cell (the name of its cell), spec, result."""
+    return [{"key": key, "cell": cell_name(key), "spec": spec, "result": result}
+            for key, spec, result in finished(ledger)]
+
+
+def cell_name(key: str) -> str:
+    return re.sub(r"-(?:search-\d+|confirm-s\d+to\d+)-[0-9a-f]+$", "", key)
+
+
+def planned_lines(ledger: Ledger) -> list[dict]:
+    """What the last launch meant to do, a line per cell (the last one counts)."""
+    return list({line["cell"]: line for line in read_planned(ledger.root)}.values())
+
+
+def family_order(model: str) -> tuple:
+    """The published families first, in the order in which they were invented."""
+    known = ("vae", "gan", "wgan")
+    return (known.index(model) if model in known else len(known), model)
+
+
+def comparable(trials: list[dict], planned: set[str]) -> tuple[list[dict], list[str]]:
+    """The trials that may stand side by side, and a line about each that may not.
+
+    Scores of different features do not compare, nor do budgets: of several, that of the last launch's plan counts, and
+    where the plan has none of them the newest.
+    """
+    kept, notes = [], []
+    for dataset, group in grouped(trials, lambda trial: trial["spec"]["dataset"]).items():
+        chosen = newest(group, lambda trial: trial["spec"].get("features"), planned)
+        kept += chosen
+        if len(chosen) < len(group):
+            notes.append(f"{dataset}: {len(group) - len(chosen)} trials were measured with other features, whose scores do"
+                         f" not compare; only those of features {chosen[0]['spec'].get('features')} are shown")
+    cells = [newest(group, budget, planned) for group in grouped(kept, lambda trial: trial["cell"]).values()]
+    if others := len(kept) - sum(map(len, cells)):
+        notes.append(f"{others} trials of other budgets or other images than the last launch's are left out")
+    return [trial for group in cells for trial in group], notes
+
+
+def budget(trial: dict) -> tuple:
+    return tuple(trial["spec"].get(name) for name in ("epochs", "batch_size", "fingerprint", "protocol"))
+
+
+def shown(cell: list[dict], planned: set[str]) -> list[dict]:
+    """The trials that speak for a cell: confirm trials of its present best params, until then its best search trial."""
+    confirm = [trial for trial in cell if trial["spec"]["stage"] == "confirm"]
+    if confirm:
+        current = newest(confirm, lambda trial: json.dumps(trial["spec"]["params"], sort_keys=True), planned)
+        return sorted(current, key=lambda trial: min(trial["spec"]["seeds"]))
+    return [min(cell, key=lambda trial: (trial["result"]["status"] != "done", trial["result"].get("objective") or 0.0))]
+
+
+def newest(trials: list[dict], group_of, planned: set[str]) -> list[dict]:
+    """The group that is in the plan, or that was finished last."""
+    groups = grouped(trials, group_of).values()
+    return max(groups, key=lambda group: (any(trial["key"] in planned for trial in group),
+                                          max(trial["result"]["time"] for trial in group)))
+
+
+def grouped(items, key) -> dict:
+    groups = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def rows_of(trial: dict, curves: dict) -> list[dict]:
+    """One row per training of a trial; `curves` as curves_of() gives them, or empty."""
+    spec, result = trial["spec"], trial["result"]
+    about = {"cell": trial["cell"], "model": label(spec["model"]), "net": label(spec["net"]), "depth": spec["depth"],
+             "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], "system": spec.get("system", ""),
+             **{name: value for name, value in spec["settings"].items() if "/" not in name},
+             "stage": spec["stage"], "proposed_by": spec["proposed_by"], "trial": trial["key"]}
+    replicas = result.get("replicas") or [{"seed": seed, "status": result["status"], "measures": {}} for seed in spec["seeds"]]
+    return [{**about, "seed": replica["seed"], "status": status_of(replica), **replica["measures"],
+             **{f"curve/{name}": [each[index] if each else None for each in column] for name, column in curves.items()}}
+            for index, replica in enumerate(replicas)]
+
+
+def status_of(replica: dict) -> str:
+    """A training that ended with images that cannot be measured has diverged, whatever its losses say."""
+    unmeasured = replica["status"] == "done" and replica["measures"].get(OBJECTIVE) is None
+    return "diverged" if unmeasured else replica["status"]
+
+
+def curves_of(rows: list[dict]) -> dict[str, list]:
+    """Measure -> entry per epoch: the values of all seeds, None where the epoch was not measured."""
+    last = max((row["epoch"] for row in rows), default=-1)
+    curves = defaultdict(lambda: [None] * (last + 1))
+    for row in rows:
+        for name, values in row["values"].items():
+            curves[name][row["epoch"]] = values
+    return dict(curves)
+
+
+def thinned(column: list, points: int) -> dict | None:
+    """A curve as a page draws it: at most so many epochs, the least, the median and the largest over seeds."""
+    known = [(epoch, [value for value in values if value is not None]) for epoch, values in enumerate(column) if values]
+    known = [(epoch, values) for epoch, values in known if values]
+    if len(known) < 2:
+        return None
+    kept = sorted({round(index * (len(known) - 1) / (points - 1)) for index in range(points)})
+    epochs, values = zip(*(known[index] for index in kept))
+    return {"epochs": list(epochs), "low": list(map(min, values)), "middle": list(map(statistics.median, values)),
+            "high": list(map(max, values))}
