@@ -118,7 +118,7 @@ def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[
 
 
 def collected(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[str]) -> tuple[dict, dict]:
-    """(block, arm, seed) -> outcomes, several where an arm takes several cells; and block -> the seeds all arms have."""
+    """(block, arm, seed) -> outcomes, several where an arm takes several cells; block -> the seeds all arms have."""
     apart, cells, seeds_of = {key for arm in arms for key in arm}, defaultdict(list), defaultdict(dict)
     for alike in grouped_by(rows, sorted(apart)).values():   # rows of the same arms, which are looked up once
         for arm in (index for index, settings in enumerate(arms) if matches(alike[0], settings)):

@@ -14,8 +14,11 @@ from study.ledger import Ledger, study_folder, write_atomic
 FOLDER = "report"   # inside the study's folder
 
 
-def write_report(ledger: Ledger, out: Path | None = None, data_dir: Path | None = None) -> Path:
-    """Write report.html, the figures and the tables; the page's path. UserError where no trial is finished."""
+def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Path:
+    """Write report.html, the figures and the tables; the page's path. UserError where no trial is finished.
+
+    data_dir: where real images are taken from if they are there; the ledger is enough for everything else.
+    """
     from study.findings import findings
     from study.report_files import write_figures, write_tables
     from study.report_page import page
@@ -42,7 +45,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     options = parser.parse_args(arguments)
     ledger = Ledger(study_folder(options.storage, options.space))
-    path = write_report(ledger, options.out, data_folder(options.data_dir)).resolve()
+    path = write_report(ledger, data_folder(options.data_dir), options.out).resolve()
     print(f"report: {path.as_uri()}")
     if options.open:
         webbrowser.open(path.as_uri())

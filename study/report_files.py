@@ -136,7 +136,7 @@ def maps(cells: list[dict], measure: str):
     groups = grouped(cells, lambda cell: (cell["net"], cell["model"]))
     nets, models = (list(dict.fromkeys(key[axis] for key in groups)) for axis in (0, 1))
     depths, latents = (sorted({cell[axis] for cell in cells}) for axis in ("depth", "latent_dim"))
-    figure = new_figure(1.2 + len(models) * max(1.6, 0.62 * len(latents)), 0.7 + len(nets) * max(1.2, 0.45 * len(depths)))
+    figure = new_figure(1.2 + len(models) * max(1.6, 0.8 * len(latents)), 0.7 + len(nets) * max(1.2, 0.45 * len(depths)))
     axes = figure.subplots(len(nets), len(models), squeeze=False, sharex=True, sharey=True)
     scale = scale_of([cell["values"][measure]["value"] for cell in cells])
     for (net, model), group in groups.items():
@@ -157,19 +157,26 @@ def scale_of(values: list[float]):
 
 
 def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
+    from matplotlib import colormaps
+    colours = colormaps["viridis_r" if lower_is_better else "viridis"]
     grid = np.full((len(depths), len(latents)), np.nan)
     for cell in cells:
         value, row, column = cell["values"][measure]["value"], depths.index(cell["depth"]), latents.index(cell["latent_dim"])
-        grid[row, column] = value if np.isnan(grid[row, column]) else min(grid[row, column], value)
-    image = axis.imshow(grid, norm=scale, cmap="viridis" + "_r" * lower_is_better, aspect="auto")
-    for (row, column), value in np.ndenumerate(grid):
-        if not np.isnan(value):
-            red, green, blue, _ = image.cmap(scale(value))
-            axis.text(column, row, number(float(value)), ha="center", va="center", fontsize=7,
-                      color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white")
+        grid[row, column] = value
+        red, green, blue, _ = colours(scale(value))
+        axis.text(column, row, lines_of(cell, measure), ha="center", va="center", fontsize=6,
+                  color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white")
+    image = axis.imshow(grid, norm=scale, cmap=colours, aspect="auto")
     axis.set_xticks(range(len(latents)), latents)
     axis.set_yticks(range(len(depths)), depths)
     return image
+
+
+def lines_of(cell: dict, measure: str) -> str:
+    """The value, its interval, and how many trainings it rests on."""
+    estimate, lost = cell["values"][measure], cell["diverged"][0]
+    return "\n".join([number(estimate["value"]), *filter(None, [interval(estimate["interval"])]),
+                      f"{cell['seeds']} seeds" + (f", {lost} diverged" if lost else "")])
 
 
 def board(found: dict, cells: list[dict], root: Path, real: tuple):

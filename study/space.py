@@ -4,6 +4,7 @@ import importlib
 import inspect
 import itertools
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,10 +21,19 @@ def import_path(thing) -> str:
     return f"{thing.encoder.__module__}:{thing.name}"
 
 
-def imported(path: str):
-    """The class, function or object behind an import path."""
+def imported(path: str, origin: str = ""):
+    """The class or object behind an import path; `origin` is the folder of a space file from outside the project."""
+    if origin and origin not in sys.path:
+        sys.path.append(origin)
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def found_again(thing) -> bool:
+    try:
+        return imported(import_path(thing)) is thing
+    except (ImportError, AttributeError):
+        return False
 
 
 def slug(text) -> str:
@@ -82,7 +92,7 @@ class Space:
 
     propose(trial, cell) -> dict of the model's keyword arguments, drawn with the `suggest_*` of an optuna.Trial;
     budget(cell) -> Budget; proposals: trainings per cell in search; seeds: fresh trainings per cell in confirm;
-    pack: how many seeds at most train side by side in one trial.
+    pack: how many seeds at most train side by side in one trial. name, question and origin come from its file.
     """
     cells: Sequence[Cell]
     propose: Callable
@@ -92,6 +102,7 @@ class Space:
     pack: int = 8
     name: str = ""
     question: str = ""
+    origin: str = ""
 
     def only(self, datasets=None, models=None) -> "Space":
         """The same question about the datasets and models named (lower case), all of them where None."""
@@ -202,18 +213,35 @@ def space_names() -> list[str]:
 
 
 def load_space(name: str) -> Space:
-    """The SPACE of search_spaces/<name>.py, checked."""
+    """The SPACE of search_spaces/<name>.py, or of a file of your own given by its path, checked."""
+    if name.endswith(".py"):
+        return load_file(Path(name).resolve())
     if name not in space_names():
         raise UserError(f"no space named '{name}' in {FOLDER}{nearest(name, space_names())};"
                         f" there are: {', '.join(space_names())}")
+    return space_of(f"search_spaces.{name}", FOLDER / f"{name}.py")
+
+
+def load_file(path: Path) -> Space:
+    """A space from outside the project; what it defines is imported by the file's name, here and in the workers."""
+    if not path.is_file():
+        raise UserError(f"there is no space file {path}")
+    sys.path.append(str(path.parent))
+    space = space_of(path.stem, path)
+    if Path(sys.modules[path.stem].__file__).resolve() != path:
+        raise UserError(f"{path.name} has the name of a module that is installed; give the space file another name")
+    return replace(space, origin=str(path.parent))
+
+
+def space_of(module_name: str, path: Path) -> Space:
     try:
-        module = importlib.import_module(f"search_spaces.{name}")
+        module = importlib.import_module(module_name)
     except Exception as error:
-        raise UserError(f"search_spaces/{name}.py cannot be loaded: {type(error).__name__}: {error}") from error
+        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
-        raise UserError(f"search_spaces/{name}.py must define SPACE = Space(...)")
-    return checked(replace(space, name=name, question=(module.__doc__ or "").strip()))
+        raise UserError(f"{path} must define SPACE = Space(...)")
+    return checked(replace(space, name=path.stem, question=(module.__doc__ or "").strip()))
 
 
 def checked(space: Space) -> Space:
@@ -238,6 +266,10 @@ def check_cell(cell: Cell, space: Space, where: str) -> None:
     for word in ("model", "net", "dataset"):
         if not hasattr(getattr(cell, word), "__name__" if word == "model" else "name"):
             raise UserError(f"{where}: {word} must be one of the project's, not {getattr(cell, word)!r}")
+    for thing in (cell.model, cell.net):
+        if not found_again(thing):
+            raise UserError(f"{where}: {thing!r} must stand at the top of its module under its own name, so that workers"
+                            " can import it")
     for word in ("depth", "latent_dim"):
         whole(getattr(cell, word), word, where)
     known = hyperparameters(cell)

@@ -76,7 +76,7 @@ class Run:
         feature_folder = str(folder.parent.parent / "features")
         self.watch, self.judge = (evaluation(spec["dataset"], str(data_dir), device, feature_folder, stage)
                                   for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
-        model, net = imported(spec["model"]), imported(spec["net"])
+        model, net = (imported(spec[part], spec["origin"]) for part in ("model", "net"))
         self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
                                    **spec["settings"], **spec["params"])
         self.replicas = Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device)

@@ -148,7 +148,7 @@ def nothing(row):
 
 
 def test_a_table_without_effects_hardly_ever_gets_a_false_verdict():
-    tables = 40
+    tables = 25
     wrong = sum(bool(false_verdicts(trainings(nothing, rng=100 + seed, depth=[1, 2], net=["fc", "conv"], seeds=6,
                                               proposals=2))) for seed in range(tables))
     print(f"tables with any false verdict over 16 claims: {wrong} of {tables}")

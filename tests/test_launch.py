@@ -2,7 +2,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -89,11 +88,12 @@ def test_a_trial_is_looked_at_untrained_and_then_about_six_times():
 
 @pytest.mark.parametrize(("command", "seconds"), [("--help", 0.3), ("--space smoke --dry-run", 2.5)])
 def test_looking_is_quick(command, seconds):
-    """The best of three, since the machine may be busy; the bound is doubled for the same reason."""
+    """Processor seconds of the best of three, twice the target: the machine may be busy with other things."""
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = os.times()
         subprocess.run([sys.executable, "study/launch.py", *command.split()], cwd=ROOT, check=True, capture_output=True,
                        env={**os.environ, "STUDY_DATA": "/nonexistent"})
-        times.append(time.perf_counter() - start)
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(times) < 2 * seconds

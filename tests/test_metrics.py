@@ -187,6 +187,13 @@ def test_a_two_sample_judge_is_tested_on_images_it_was_not_trained_on():
     assert critics.two_sample(gaussian(0), gaussian(1, shift=4.0))["accuracy"] > 0.99
 
 
+@pytest.mark.parametrize("low, high", [(-0.1, 0.1), (0.4, 0.6), (0.9, 1.1)], ids=["real", "between", "generated"])
+def test_the_largest_slope_is_found_at_real_images_at_generated_ones_and_between(low, high):
+    """A critic that is steep in one place only: real images lie at 0, generated ones at 1."""
+    slope = critics.largest_slope(lambda x: 4 * x[:, 0].clamp(low, high), torch.zeros(50, 2), torch.ones(50, 2))
+    assert slope == pytest.approx(4)
+
+
 def test_a_flat_critic_has_no_scale_to_divide_by():
     slope = critics.largest_slope(lambda x: 0 * x.sum(1), gaussian(0), gaussian(1))
     with pytest.raises(Unmeasurable, match="flat"):

@@ -128,6 +128,14 @@ def test_pages_trend_has_a_side_and_rarely_sees_one_in_noise():
     assert called <= 0.055 and power > 0.75
 
 
+def test_luck_that_all_seeds_of_a_cell_share_is_beyond_any_test_over_seeds():
+    rng = np.random.default_rng(12)
+    studies = rng.normal(size=(STUDIES, 3, 8, 3)) + 0.5 * rng.normal(size=(STUDIES, 3, 1, 3))   # blocks, seeds, levels
+    called = np.mean([2 * min(page(study.reshape(-1, 3))) <= 0.05 for study in studies])
+    print(f"Page, 3 levels x 8 seeds x 3 blocks, cells half a seed deviation apart by luck: called {called:.3f}")
+    assert 0.1 < called < 0.25
+
+
 def test_wilsons_interval_is_the_published_one_and_never_empty():
     assert wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
     assert wilson(8, 8)[0] == pytest.approx(0.6756, abs=1e-4)
