@@ -5,16 +5,15 @@ from itertools import combinations
 import numpy as np
 
 from study.claims import COVERAGE, FIDELITY
-from study.comparisons import Levels, Pair
+from study.comparisons import Levels, Pair, tabulate
 from study.measures import described, number
-from study.outcomes import as_measured, finite
-from study.rules import rises
-from study.statistics import superiority, tuning_curve, variance_shares
+from study.outcomes import FACTORS, as_measured
+from study.statistics import median_interval, superiority, tuning_curve, variance_shares
 from study.trainings import family_order, grouped
-from study.verdicts import ALPHA, Claim, Finding, Part, Verdict, judge, weigh
+from study.verdicts import Claim, Finding, Verdict, judge
 
 WORDS = ("supported", "refuted", "undecided", "unanswerable")
-FACTORS = {"latent_dim": Levels("latent_dim"), "depth": Levels("depth"), "net": Pair({"net": "fc"}, {"net": "conv"})}
+COMPARED = {"latent_dim": Levels("latent_dim"), "depth": Levels("depth"), "net": Pair({"net": "fc"}, {"net": "conv"})}
 NAMES = {"latent_dim": "latent", "depth": "depth", "net": "net"}
 
 
@@ -35,23 +34,32 @@ def part(found: Finding) -> dict:
     return {"label": found.part.label, "measure": found.part.measure, "unit": found.part.unit, "rule": found.part.rule.__name__,
             "stage": found.part.stage, "pairs": found.part.pairs, "missing": found.missing,
             "datasets": list(found.datasets), "effect": found.effect,
-            "interval": found.interval and list(found.interval), "points": list(found.points),
+            "interval": as_list(found.interval), "points": list(found.points),
             "by_block": dict(found.by_block), "left_out": list(found.left_out), "p_for": found.p_for,
             "p_against": found.p_against, "needed": found.needed, "diverged": found.diverged and list(found.diverged)}
 
 
 def effects(rows: list[dict]) -> list[dict]:
-    """What changes from the least to the largest level of a factor, everything else being equal, per dataset and model."""
-    table = []
-    for (dataset, model), group in by_family(rows):
-        for factor, levels in FACTORS.items():
-            for measure in (FIDELITY, COVERAGE):
-                found = weigh(Part(factor, measure, rises, levels), group, ALPHA)
-                if not found.missing:
-                    arms = levels.arms(as_measured([row for row in group if row["stage"] == "confirm"], measure))
-                    table.append({"dataset": dataset, "model": model, "factor": factor, "from": arms[0][factor],
-                                  "to": arms[-1][factor], **part(found)})
+    """What changes from the least to the largest level of a factor, everything else being equal, per dataset and model:
+    the median over seeds of the average over blocks, as study/verdicts.py estimates it."""
+    confirmed, table = [row for row in rows if row["stage"] == "confirm"], []
+    for (dataset, model), group in by_family(confirmed):
+        for measure in (FIDELITY, COVERAGE):
+            outcomes = as_measured(group, measure)
+            for factor, levels in COMPARED.items():
+                arms = levels.arms(outcomes)
+                found = tabulate(outcomes, arms[::len(arms) - 1], FACTORS) if arms else None
+                if found is not None:
+                    points = (found.values[:, -1] - found.values[:, 0]).mean(0)
+                    table.append({"dataset": dataset, "model": model, "factor": factor, "measure": measure,
+                                  "from": arms[0][factor], "to": arms[-1][factor], "effect": float(np.median(points)),
+                                  "interval": as_list(median_interval(points)), "points": points.tolist(),
+                                  "blocks": list(found.blocks), "left_out": list(found.left_out)})
     return table
+
+
+def as_list(interval) -> list[float] | None:
+    return interval and [float(bound) for bound in interval]
 
 
 def by_family(rows: list[dict]) -> list:

@@ -86,6 +86,11 @@ class Dataset:
         """The side of the square images in pixels; None for a folder, whose images decide."""
         return self.source.size
 
+    @property
+    def shape(self):
+        """(C, H, W) of the images; None for a folder, whose images decide."""
+        return self.size and (self.source.channels, self.size, self.size)
+
     def at_hand(self, data_dir):
         """Whether the raw files are there; looks at no more than their names."""
         return all(os.path.exists(root) for root in self.source.roots(Path(data_dir)))

@@ -1,32 +1,28 @@
-"""How long what is left of a plan will take, before anything has run: from earlier trials, else from counted FLOPs."""
+"""How long what is left of a plan will take, before anything has run: from earlier trials, else from a timed batch."""
+import time
 from collections import defaultdict
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from study.errors import UserError
+from study.features import one_thread
 from study.plan import Plan, seeds_left
 
-FLOPS = 4e10      # a core's rate on matrix products of this size; an accelerator is far above it
 CALL_S = 8e-4     # of one optimisation step, whatever its size
 TRIAL_S = 0.5     # of measuring and drawing
 
 
 def seconds_left(plan: Plan, data_dir) -> float | None:
     """Core-seconds of the trials that are left; None where a dataset has not been decoded yet, so its shape is unknown."""
-    known, total = observed(plan), 0.0
-    guesses = {}
+    rates, total = observed(plan), 0.0
     for cell in plan.space.cells:
-        seeds = seeds_left(plan, cell)
-        budget = plan.space.budget(cell)
+        seeds, budget = seeds_left(plan, cell), plan.space.budget(cell)
         group = (cell.family, cell.net.name, cell.dataset.name)
-        if not seeds:
-            continue
-        if group not in known and cell.name not in guesses:
+        if seeds and group not in rates:
             if cell.dataset.fingerprint(data_dir) is None:
                 return None
-            guesses[cell.name] = guess(cell, budget, cell.dataset.load(data_dir))
-        total += seeds * budget.epochs * known.get(group, guesses.get(cell.name)) + TRIAL_S
+            rates[group] = guess(cell, budget, cell.dataset.load(data_dir))
+        total += seeds * (budget.epochs * rates.get(group, 0) + TRIAL_S)
     return total
 
 
@@ -43,12 +39,19 @@ def observed(plan: Plan) -> dict:
 
 
 def guess(cell, budget, images) -> float:
-    """Seconds of one epoch of one seed on one core: forward and backward of both sides are about six times a sample."""
+    """Seconds of one epoch of one seed on one core. Drawing one batch is timed: forwards and backwards through both
+    sides cost about six times that, in every phase."""
     steps = len(images.train.images) // budget.batch_size
-    model = built(cell, images.shape).to("meta")  # shapes without numbers: counting costs milliseconds
-    with FlopCounterMode(display=False) as counter:
-        model.sample(torch.empty(budget.batch_size, cell.latent_dim, device="meta"))
-    return steps * len(model.phases) * (6 * counter.get_total_flops() / FLOPS + CALL_S)
+    model, z = built(cell, images.shape).eval(), torch.randn(budget.batch_size, cell.latent_dim)
+    with torch.no_grad(), one_thread():
+        drawing = min(timed(model.sample, z) for _ in range(3))
+    return steps * len(model.phases) * (6 * drawing + CALL_S)
+
+
+def timed(function, argument) -> float:
+    start = time.perf_counter()
+    function(argument)
+    return time.perf_counter() - start
 
 
 def built(cell, shape, params=None):

@@ -67,7 +67,7 @@ def train(config: dict) -> None:
         torch.cuda.set_per_process_memory_fraction(config["gpus"])
     folder = Path(config["root"]) / "trials" / config["key"]
     try:
-        outcome = run_trial(folder, config["data_dir"], device, tune.report)
+        outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"])
     except OSError:
         raise  # a full disk or a lost mount may pass: let Ray try again
     except Exception as error:

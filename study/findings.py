@@ -11,7 +11,7 @@ from study import answers
 from study.claims import CLAIMS
 from study.errors import UserError
 from study.ledger import Ledger, read_json
-from study.outcomes import as_measured, finite, rate, rates
+from study.outcomes import diverged, finite, rate, rates, worst_values
 from study.space import FOLDER
 from study.statistics import median_interval
 from study.status import study_counts
@@ -124,17 +124,18 @@ def measured(rows: list[dict]) -> dict:
 
 def column(rows: list[dict], measure: str) -> dict[str, list[float]]:
     """Cell -> a value per training; diverged ones count as the worst where that has a meaning."""
-    slim = [{"cell": row["cell"], "dataset": row["dataset"], measure: row.get(measure),
-             "status": row["status"] if measure.startswith(RANKED) else "done"} for row in rows]
-    found = as_measured(slim, measure)
-    return {cell: [row["value"] for row in group if finite(row["value"])]
-            for cell, group in grouped(found, lambda row: row["cell"]).items()}
+    ranked, points = measure.startswith(RANKED), {}
+    worst = worst_values(rows, measure) if ranked else {}
+    for row in rows:
+        value = worst.get(row["dataset"]) if ranked and diverged(row, measure) else row.get(measure)
+        if row["status"] != "failed" and finite(value):
+            points.setdefault(row["cell"], []).append(float(value))
+    return points
 
 
 def estimate(points: list[float]) -> dict:
     """Median over seeds, its 95 % interval (None below five seeds), and the points themselves."""
-    interval = median_interval(points)
-    return {"value": float(np.median(points)), "interval": interval and [float(bound) for bound in interval], "points": points}
+    return {"value": float(np.median(points)), "interval": answers.as_list(median_interval(points)), "points": points}
 
 
 def datasets(trials: list[dict], floors: dict) -> list[dict]:

@@ -36,6 +36,7 @@ def parse(arguments=None):
     add("--proposals", type=positive(int), metavar="N", help="search trials per cell (default: the space's)")
     add("--seeds", type=positive(int), metavar="N", help="confirm trainings per cell (default: the space's)")
     add("--epochs", type=positive(int), metavar="N", help="for a quick look: another study, with its own trials")
+    add("--checkpoint-seconds", type=positive(float), default=5.0, metavar="S", help="what a crash may cost (default: 5)")
     add("--dry-run", action="store_true", help="show the plan and stop")
     add("--retry-failed", action="store_true", help="run failed trials again")
     return parser.parse_args(arguments)
@@ -213,7 +214,7 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
             display.finished(trial, outcome)
             sink.touch(trial.key)
 
-        settings = {"root": str(plan.ledger.root), "data_dir": str(data_dir)}
+        settings = {"root": str(plan.ledger.root), "data_dir": str(data_dir), "checkpoint_s": options.checkpoint_seconds}
         with display:
             executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch)
     finally:

@@ -118,9 +118,11 @@ class Replicas:
     def plain_gradients(self, index, x, noise, epoch):
         losses, gradients = [], []
         for k, (model, learned) in enumerate(zip(self.models, self.learned_plainly[index])):
-            losses.append(getattr(model, self.phases[index].loss)(x[k], tree_map(lambda value: value[k], noise), epoch))
+            own_noise = {name: value[k] for name, value in noise.items()}
+            losses.append(getattr(model, self.phases[index].loss)(x[k], own_noise, epoch))
             gradients.append(torch.autograd.grad(losses[k]["loss"], learned))
-        return stacked(losses), [stacked(values) for values in zip(*gradients)]
+        return ({name: stack([values[name] for values in losses]) for name in losses[0]},
+                [stack(values) for values in zip(*gradients)])
 
     @contextmanager
     def own_dropout(self):
@@ -142,7 +144,7 @@ class Replicas:
         for k, model in enumerate(self.models):
             model.eval()
             results.append(getattr(model, method)(*(argument if shared else argument[k] for argument in arguments)))
-        return stacked(results)
+        return tree_map(lambda *values: stack(values), *results)
 
     def sample(self, z):
         """(n, latent_dim) -> (K, n, C, H, W) in [0, 1]: every replica decodes the same latents."""
@@ -200,10 +202,9 @@ def lift(model, method):
     return torch.vmap(one, in_dims=(0, 0, 0, None), randomness="different")
 
 
-def stacked(results):
-    """Tensors, or tuples or dicts of them, with a new leading dimension; one alone is not copied."""
-    combine = torch.stack if len(results) > 1 else lambda values: values[0][None]
-    return tree_map(lambda *values: combine(values), *results)
+def stack(values):
+    """torch.stack, which would copy even a single tensor."""
+    return torch.stack(values) if len(values) > 1 else values[0][None]
 
 
 def seeded(build, seed):

@@ -3,7 +3,6 @@
     python study/report.py --space latent_sweep [--storage mlruns/studies] [--out FOLDER] [--open]
 """
 import argparse
-import base64
 import sys
 import webbrowser
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 from study.command import DONE, STORAGE, run_command
 from study.ledger import Ledger, study_folder, write_atomic
 
-FOLDER = "report"   # inside the study's folder
+FOLDER = "report"       # inside the study's folder
+LARGEST = 14_000_000    # bytes of the page, which mail and browsers still take
 
 
 def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Path:
@@ -22,13 +22,14 @@ def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Pat
     from study.findings import findings
     from study.report_files import write_figures, write_tables
     from study.report_page import page
-    from study.report_pictures import embedded, real_images, webp
+    from study.report_pictures import base64_webp, embedded, real_images
     out = out or ledger.root / FOLDER
     found = findings(ledger)
     real = {row["dataset"]: real_images(row, [cell for cell in found["cells"] if cell["dataset"] == row["dataset"]],
                                         ledger.root, data_dir) for row in found["datasets"]}
-    pictures, left_out = embedded(found["cells"], ledger.root)
-    small = {dataset: (image and base64.b64encode(webp(image.copy())).decode(), words) for dataset, (image, words) in real.items()}
+    small = {dataset: (image and base64_webp(image), words) for dataset, (image, words) in real.items()}
+    room = LARGEST - len(page(found, {}, small, 0).encode())
+    pictures, left_out = embedded(found["cells"], ledger.root, room)
     write_atomic(out / "report.html", page(found, pictures, small, left_out).encode())
     write_tables(found, out)
     write_figures(found, ledger.root, real, out)

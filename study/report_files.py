@@ -15,6 +15,7 @@ from study.trainings import grouped
 
 COLOURS = {"vae": "#0072b2", "gan": "#d55e00", "wgan": "#009e73"}   # Okabe and Ito's, told apart by all
 MAPPED = (FIDELITY, COVERAGE)
+MOST_NUMBERS = 40   # squares of a map beyond which numbers would not be legible
 
 
 def write_tables(found: dict, folder: Path) -> None:
@@ -119,6 +120,8 @@ def file_name(text: str) -> str:
 
 
 def save(figure, path: Path) -> None:
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")   # laid out once, not for each format
     figure.savefig(path.with_name(path.name + ".png"), dpi=150)
     figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})
 
@@ -164,8 +167,9 @@ def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
         value, row, column = cell["values"][measure]["value"], depths.index(cell["depth"]), latents.index(cell["latent_dim"])
         grid[row, column] = value
         red, green, blue, _ = colours(scale(value))
-        axis.text(column, row, lines_of(cell, measure), ha="center", va="center", fontsize=6,
-                  color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white")
+        if len(depths) * len(latents) <= MOST_NUMBERS:
+            axis.text(column, row, lines_of(cell, measure), ha="center", va="center", fontsize=6,
+                      color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white")
     image = axis.imshow(grid, norm=scale, cmap=colours, aspect="auto")
     axis.set_xticks(range(len(latents)), latents)
     axis.set_yticks(range(len(depths)), depths)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-BUDGET = 9_000_000         # bytes of all pictures together; base64 makes 12 MB of them
 LARGE, WIDTH = 16_000, 640  # beyond so many bytes a picture is a photograph: lossy, and at most so many pixels wide
+OVERHEAD = 60               # characters around a picture
 LAST = ("samples", "reconstructions", "nearest", "interpolation")
 
 
-def embedded(cells: list[dict], root: Path, budget: int = BUDGET) -> tuple[dict, int]:
-    """({cell: {kind: {epoch: base64}}}, number of pictures left out), as many as the budget holds.
+def embedded(cells: list[dict], root: Path, room: int) -> tuple[dict, int]:
+    """({cell: {kind: {epoch: base64}}}, number of pictures left out), as many as go into so many characters of a page.
 
     First every cell's last samples, then its other last pictures, then what it drew while it was trained.
     """
@@ -21,11 +21,11 @@ def embedded(cells: list[dict], root: Path, budget: int = BUDGET) -> tuple[dict,
     found = {}
     for place, (_, cell, kind, epoch, path) in enumerate(wanted):
         content = encoded(root / path)
-        budget -= len(content)
-        if budget < 0:
+        room -= len(content) + OVERHEAD
+        if room < 0:
             return found, len(wanted) - place
         if content:
-            found.setdefault(cell, {}).setdefault(kind, {})[epoch] = base64.b64encode(content).decode()
+            found.setdefault(cell, {}).setdefault(kind, {})[epoch] = content
     return found, 0
 
 
@@ -35,21 +35,27 @@ def rank(kind: str, index: int, count: int) -> int:
     return place if index == count - 1 else len(LAST) + 1 + place
 
 
-def encoded(path: Path) -> bytes:
-    """The picture as WebP, without loss where that is small; nothing for a file that is no picture."""
+def encoded(path: Path) -> str:
+    """The picture as base64; nothing for a file that is no picture."""
+    picture = opened(path)
+    return "" if picture is None else base64_webp(picture)
+
+
+def opened(path: Path) -> Image.Image | None:
     try:
-        picture = Image.open(path).convert("RGB")
+        return Image.open(path).convert("RGB")
     except OSError:
-        return b""
-    return webp(picture)
+        return None
 
 
-def webp(picture: Image.Image) -> bytes:
+def base64_webp(picture: Image.Image) -> str:
+    """WebP as base64, without loss where that is small."""
     content = saved(picture, lossless=True)
     if len(content) > LARGE:
+        picture = picture.copy()
         picture.thumbnail((WIDTH, WIDTH))
         content = saved(picture, quality=75)
-    return content
+    return base64.b64encode(content).decode()
 
 
 def saved(picture: Image.Image, **options) -> bytes:
@@ -64,7 +70,8 @@ def real_images(dataset: dict, cells: list[dict], root: Path, data_dir) -> tuple
         return Image.fromarray(pixels), "training images"
     for cell in cells:
         for _, path in reversed(cell["pictures"].get("reconstructions", [])):
-            return above(Image.open(root / path).convert("RGB")), "images that the models reconstructed"
+            if (pairs := opened(root / path)) is not None:
+                return above(pairs), "images that the models reconstructed"
     return None, "no real images are shown: the dataset is not at hand, and no model here reconstructs any"
 
 
@@ -94,7 +101,4 @@ def above(pairs: Image.Image, rows: int = 4) -> Image.Image:
 def tiles_of(cell: dict, root: Path) -> Image.Image | None:
     """The last samples of a cell."""
     series = cell["pictures"].get("samples")
-    try:
-        return Image.open(root / series[-1][1]).convert("RGB") if series else None
-    except OSError:
-        return None
+    return opened(root / series[-1][1]) if series else None

@@ -23,9 +23,10 @@ class Raw(NamedTuple):
     levels: int = 256
 
 
-# A source has a name, a size (the side of its square images in pixels), validation (of so many training images one is
-# set aside), roots(data_dir) (the files and folders it is read from), read(data_dir, scratch, skip_corrupt, say) -> Raw
-# with `scratch` a folder for files it wants to map, and download(data_dir). `published`: training and test images.
+# A source has a name, a size (the side of its square images in pixels) and channels (a folder has neither before it is
+# read), validation (of so many training images one is set aside), roots(data_dir) (the files and folders it is read
+# from), read(data_dir, scratch, skip_corrupt, say) -> Raw with `scratch` a folder for files it wants to map, and
+# download(data_dir). `published`: training and test images.
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Digits:
 
     name: ClassVar[str] = "digits"
     size: ClassVar[int] = 8
+    channels: ClassVar[int] = 1
     validation: ClassVar[None] = None  # there is no test part either: 1,077 / 360 / 360
 
     def roots(self, data_dir):
@@ -57,6 +59,7 @@ class IDX:
     name: str
     torchvision_name: str  # of the class, and of the folder it downloads to
     size: ClassVar[int] = 28
+    channels: ClassVar[int] = 1
     validation: ClassVar[int] = 6  # 50,000 / 10,000
     published: ClassVar[tuple[int, int]] = (60_000, 10_000)
 
@@ -109,6 +112,7 @@ class CIFAR10:
 
     name: ClassVar[str] = "cifar10"
     size: ClassVar[int] = 32
+    channels: ClassVar[int] = 3
     validation: ClassVar[int] = 10  # 45,000 / 5,000
     published: ClassVar[tuple[int, int]] = (50_000, 10_000)
     classes: ClassVar[tuple[str, ...]] = (
@@ -161,6 +165,7 @@ class Imagenette:
     """Imagenette: 9,469 and 3,925 photographs of ten ImageNet classes, short side 160; its `val` is the test set."""
 
     size: int = 160
+    channels: ClassVar[int] = 3
     validation: ClassVar[int] = 10
     published: ClassVar[tuple[int, int]] = (9_469, 3_925)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from study.errors import UserError
+from study.systems import moved_to
 
 FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"
 
@@ -68,7 +69,8 @@ class Cell:
     @property
     def name(self) -> str:
         parts = [self.system or f"{self.family}-{self.net.name}", f"d{self.depth}", f"z{self.latent_dim}"]
-        parts += [f"{key}-{value}" for key, value in self.settings.items() if isinstance(value, str | int | float)]
+        if not self.system:  # whose settings are told by its name
+            parts += [f"{key}-{value}" for key, value in self.settings.items() if isinstance(value, str | int | float)]
         return "-".join(slug(part) for part in [*parts, self.dataset.slug])
 
     def definition(self) -> dict:
@@ -104,23 +106,17 @@ class Space:
     question: str = ""
     origin: str = ""
 
-    def only(self, datasets=None, models=None) -> "Space":
-        """The same question about the datasets and models named (lower case), all of them where None."""
+    def only(self, datasets=None, models=None, systems=None) -> "Space":
+        """The same question about the datasets, models (lower case) and systems named, all of them where None."""
         cells = [cell for cell in self.cells if (datasets is None or cell.dataset in datasets)
-                 and (models is None or cell.family in models)]
+                 and (models is None or cell.family in models) and (systems is None or cell.system in systems)]
         return replace(self, cells=cells)
 
     def with_dataset(self, dataset) -> "Space":
         """The cells of `dataset`; for one that the space does not name, every combination it compares elsewhere."""
         if any(cell.dataset == dataset for cell in self.cells):
             return self.only([dataset])
-        moved, seen = [], set()
-        for cell in self.cells:
-            cell = replace(cell, dataset=dataset)
-            if cell.name not in seen:
-                seen.add(cell.name)
-                moved.append(cell)
-        return replace(self, cells=moved)
+        return replace(self, cells=moved_to(self.cells, dataset))
 
     def ranges(self, cell: Cell) -> dict:
         """What `propose` draws for a cell: name -> the JSON-able range of that suggestion."""

@@ -80,7 +80,8 @@ class Run:
         self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
                                    **spec["settings"], **spec["params"])
         self.replicas = Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device)
-        self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0}
+        self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0,
+                      "attempts": []}
         self.checkpointed = self.reported = time.monotonic()
 
     def go(self, report) -> dict:
@@ -95,8 +96,11 @@ class Run:
         """Go back to the last checkpoint. Rows that a crash left behind it stand: training them again gives the same."""
         self.written = {row["epoch"] for row in read_rows(self.folder / "metrics.jsonl")}
         place = self.folder / "last.pt"
-        if not place.exists():
-            return
+        if place.exists():
+            self.load_checkpoint(place)
+        self.state["attempts"].append(self.state["epoch"])  # where each try at this trial began
+
+    def load_checkpoint(self, place: Path) -> None:
         try:
             saved = torch.load(io.BytesIO(read_sealed(place)), map_location=self.device, weights_only=True)
             self.replicas.load_state_dict(saved["replicas"])
@@ -207,7 +211,7 @@ class Run:
         objective = measures.get(OBJECTIVE)
         status = "done" if objective is not None and math.isfinite(objective) else "diverged"
         return finite({"key": self.spec["key"], "status": status, "objective": objective, "measures": measures,
-                       "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
+                       "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"], "attempts": self.state["attempts"],
                        "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),
                        "features": self.spec["features"], "torch": torch.__version__, "device": self.device})
 

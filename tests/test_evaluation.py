@@ -115,6 +115,12 @@ def test_samples_that_are_not_finite_have_no_measures(search, value):
     assert search.objective(samples) == {} and search.of_samples([samples]) == {}
 
 
+def test_samples_that_are_not_finite_are_seen_even_where_the_features_would_hide_them(images, extractor):
+    """Inception takes bytes, which are always finite."""
+    judge = Evaluation(images, replace(extractor, network=lambda x: x.nan_to_num().flatten(1)), "search")
+    assert judge.objective(torch.full((20, 1, 8, 8), math.nan)) == {}
+
+
 def test_a_model_with_weights_that_are_not_finite_has_no_measures_but_raises_nothing(images, search):
     for build in (builder(VAE), builder(GAN), builder(WGAN)):
         replicas = Replicas(build, [1, 2])

@@ -68,6 +68,7 @@ def test_fd_of_two_known_gaussians_is_exact():
     assert distances.fd(real, fake) == pytest.approx(25 + 1 + 0 + 4, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Metric .Kernel Inception Distance. will save")
 def test_kid_equals_torchmetrics_with_one_subset():
     from torchmetrics.image.kid import KernelInceptionDistance
     real, fake = features(0, n=300) / 10, features(1, n=300) / 10

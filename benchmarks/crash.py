@@ -1,0 +1,197 @@
+"""Kill a real study in every way we can think of, launch it again, and count what was lost, doubled or left stuck.
+
+    python benchmarks/crash.py --rounds 20 [--only driver worker] [--markdown docs/crashes.md]
+"""
+import argparse
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from study.ledger import Ledger, read_sealed
+from study.tracking import Tracker, default_uri
+
+SPACE = '''"""A study made to be killed: two models, checkpoints at every epoch, so that every kill hits something."""
+from models.gan import GAN
+from models.nets import fc
+from models.vae import VAE
+from study.data import digits
+from study.space import Budget, Space, grid
+
+SPACE = Space(cells=grid([VAE, GAN], [fc], [1], [2], [digits], width=[32]),
+              propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)},
+              budget=lambda cell: Budget(epochs=40, batch_size=64), proposals=2, seeds=4, pack=2)
+'''
+PLANNED = 2 * (2 + 2)
+
+
+@dataclass
+class Study:
+    """One study in a folder of its own, launched as a user launches it."""
+    folder: Path
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / "mlruns" / "studies"
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.storage / "killed")
+
+    def start(self, *arguments, **options) -> subprocess.Popen:
+        (self.folder / "killed.py").write_text(SPACE)
+        log = open(self.folder / "log.txt", "a")
+        return subprocess.Popen([sys.executable, ROOT / "study/launch.py", "--space", self.folder / "killed.py", "--storage",
+                                 self.storage, "--data-dir", self.folder / "data", "--checkpoint-seconds", "0.001", *arguments],
+                                stdout=log, stderr=log, start_new_session=True, **options)
+
+    def finish(self) -> None:
+        """Launch until nothing is left, as a user would; a study that cannot be finished raises."""
+        process = self.start()
+        if process.wait(300) != 0:
+            raise RuntimeError(f"the launch after the crash ended with {process.returncode}:\n{self.log()[-3000:]}")
+
+    def log(self) -> str:
+        return (self.folder / "log.txt").read_text()
+
+    def wait_until_at_work(self, process, epochs: int = 3, timeout_s: float = 120) -> None:
+        """Return once some trial has trained a few epochs."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and process.poll() is None:
+            if any(len(self.ledger.rows(key)) > epochs for key in self.ledger.keys()):
+                return
+            time.sleep(0.02)
+        raise RuntimeError(f"the study never came to work:\n{self.log()[-3000:]}")
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a crash cost: trials lost, results or runs doubled, runs stuck RUNNING, epochs trained twice."""
+    lost: int
+    doubled: int
+    stuck: int
+    retrained: int
+
+    def __bool__(self):
+        return bool(self.lost or self.doubled or self.stuck or self.retrained)
+
+
+def checkpoints(study: Study) -> dict[str, int]:
+    """Trial key -> the epoch of its last checkpoint."""
+    saved = {}
+    for place in study.ledger.root.glob("trials/*/last.pt"):
+        content = torch.load(io.BytesIO(read_sealed(place)), weights_only=True)
+        saved[place.parent.name] = content["state"]["epoch"]
+    return saved
+
+
+def count(study: Study, saved: dict[str, int]) -> Count:
+    """Hold ledger and MLflow against the plan, and the trials that were going on against their checkpoints."""
+    ledger = study.ledger
+    done = [key for key in ledger.keys() if (ledger.result(key) or {}).get("status") == "done"]
+    tracker = Tracker(default_uri(study.storage), ledger, "killed")
+    runs = tracker.client.search_runs([tracker.experiment], "tags.stage != 'summary'", max_results=1000)
+    tracked = [run.data.tags["trial_key"] for run in runs]
+    rows = [[row["epoch"] for row in ledger.rows(key)] for key in done]
+    retrained = sum(max(0, saved[key] - ledger.result(key)["attempts"][-1]) for key in set(done) & set(saved))
+    return Count(lost=PLANNED - len(done) + len(set(done) - set(tracked)) + sum(len(set(r)) != 41 for r in rows),
+                 doubled=len(tracked) - len(set(tracked)) + sum(len(row) - len(set(row)) for row in rows)
+                 + len(ledger.keys()) - PLANNED,
+                 stuck=sum(run.info.status == "RUNNING" for run in runs), retrained=retrained)
+
+
+def children(process, name: str = "") -> list[psutil.Process]:
+    """The processes below `process` whose command line holds `name`; Ray's workers call themselves ray::..."""
+    return [child for child in psutil.Process(process.pid).children(recursive=True) if name in " ".join(child.cmdline())]
+
+
+def kill_driver(study, process):
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def kill_worker(study, process):
+    workers = [child for child in children(process, "ray::") if "IDLE" not in " ".join(child.cmdline())]
+    random.choice(workers).kill()
+
+
+def kill_everything(study, process):
+    for victim in [*children(process), psutil.Process(process.pid)]:
+        try:
+            victim.kill()
+        except psutil.NoSuchProcess:
+            pass
+
+
+def kill_at_a_commit(study, process):
+    """The moment a result appears: ledger written, MLflow not yet."""
+    finished = len(list(study.ledger.root.glob("trials/*/result.json")))
+    while process.poll() is None and len(list(study.ledger.root.glob("trials/*/result.json"))) == finished:
+        pass
+    kill_driver(study, process)
+
+
+def terminate(study, process):
+    process.terminate()
+
+
+def interrupt(study, process):
+    os.kill(process.pid, signal.SIGINT)
+
+
+KINDS = {"kill -9 of the driver": kill_driver, "kill -9 of a worker": kill_worker,
+         "kill -9 of everything at once": kill_everything, "kill -9 of the driver as it commits": kill_at_a_commit,
+         "SIGTERM": terminate, "Ctrl-C": interrupt}
+
+
+def one_round(kind, folder: Path, seed: int) -> Count:
+    """Launch, crash at a random moment, launch again, count."""
+    random.seed(seed)
+    study = Study(folder)
+    process = study.start()
+    study.wait_until_at_work(process)
+    time.sleep(random.random() * 4)
+    if process.poll() is None:
+        kind(study, process)
+    saved = checkpoints(study)
+    process.wait(300)
+    study.finish()
+    return count(study, saved)
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", nargs="+", default=[""], help="only the kinds whose name holds one of these words")
+    parser.add_argument("--markdown", type=Path, help="also write the table there")
+    options = parser.parse_args(arguments)
+    lines = ["| crash | rounds | lost | doubled | stuck | epochs trained twice |", "|---|---|---|---|---|---|"]
+    bad = False
+    for name, kind in KINDS.items():
+        if not any(word in name for word in options.only):
+            continue
+        total = [0, 0, 0, 0]
+        for number in range(options.rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                result = one_round(kind, Path(folder), number)
+            total = [a + b for a, b in zip(total, (result.lost, result.doubled, result.stuck, result.retrained))]
+            bad |= bool(result)
+        lines.append(f"| {name} | {options.rounds} | " + " | ".join(map(str, total)) + " |")
+        print(lines[-1], flush=True)
+    if options.markdown:
+        options.markdown.write_text("\n".join(lines) + "\n")
+    return int(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What spaces of published systems share: their cells on other images, how long a quick look takes, equal weights.
+
+The rule by which a system moves to smaller images, which search spaces use for the embedded digits: the width of every
+layer and every side that a decoder passes through is multiplied by the ratio of the images' sides and rounded, widths
+to no less than 8, and convolutions are padded, so that something is left of the images. On larger images the layers
+stay as they are. Depth, latent sizes and all other settings stay in either case.
+"""
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from study.errors import UserError
+
+NARROWEST = 8       # units or channels: below, a layer is no longer the one that was published
+QUICK_EPOCHS, QUICK_BATCH = 60, 32   # on digits: 33 steps per epoch, seconds per training
+TOLERANCE = 0.02    # by how much matched parameter counts may differ
+
+
+def moved(cell, dataset):
+    """The cell on another dataset; the layers of a system shrink with the images."""
+    if not cell.system or not (cell.dataset.size and dataset.size) or dataset.size >= cell.dataset.size:
+        return replace(cell, dataset=dataset)
+    return replace(cell, dataset=dataset, settings=shrunk(cell.settings, dataset.size / cell.dataset.size))
+
+
+def shrunk(settings: Mapping, ratio: float) -> dict:
+    return changed(settings, {"width": lambda width: max(min(width, NARROWEST), round(width * ratio)),
+                              "sides": lambda side: max(1, round(side * ratio)), "padded": lambda _: True})
+
+
+def changed(settings: Mapping, rules: Mapping[str, Callable]) -> dict:
+    """Settings with a rule applied to every value (or list of values) under its name, on either side of the model."""
+    def of(name, value):
+        if isinstance(value, Mapping):
+            return changed(value, rules)
+        if name not in rules:
+            return value
+        return [rules[name](item) for item in value] if isinstance(value, list | tuple) else rules[name](value)
+    return {name: of(name, value) for name, value in settings.items()}
+
+
+def moved_to(cells: Sequence, dataset) -> list:
+    """The cells moved to another dataset, every combination once. A system that was published on several datasets
+    moves from the first, so that all its cells shrink alike."""
+    first, found = {}, {}
+    for cell in cells:
+        if not cell.system or cell.dataset == first.setdefault(cell.system, cell.dataset):
+            new = moved(cell, dataset)
+            found.setdefault(new.name, new)
+    return list(found.values())
+
+
+def shortened(budget, cell):
+    """A report's budget, or on the digits that of a quick look."""
+    if cell.dataset.source.name != "digits":
+        return budget
+    return replace(budget, epochs=min(budget.epochs, QUICK_EPOCHS), batch_size=min(budget.batch_size, QUICK_BATCH))
+
+
+def match_parameters(cells: Sequence, alike=("dataset", "net", "depth", "latent_dim")) -> list:
+    """The cells, with as many parameters as the first of those that are equal in the factors `alike`, within 2 %.
+
+    Every width of a cell is multiplied by one factor and rounded. Raises UserError where whole widths come no nearer,
+    and ValueError for a dataset that does not say its images' shape, which a folder does not.
+    """
+    targets, matched = {}, []
+    for cell in cells:
+        group = tuple(repr(getattr(cell, factor)) for factor in alike)
+        if group not in targets:
+            targets[group] = sum(parameters(cell).values())
+        matched.append(resized(cell, targets[group]))
+    return matched
+
+
+def resized(cell, target: int):
+    """The cell with its widths multiplied by the factor that brings it nearest to `target` parameters."""
+    low, high, best = 1 / 64, 64.0, cell
+    for _ in range(24):
+        if distance(best, target) <= TOLERANCE / 20:
+            break
+        middle = (low * high) ** 0.5
+        tried = widened(cell, middle)
+        low, high = (middle, high) if sum(parameters(tried).values()) < target else (low, middle)
+        best = min(best, tried, key=lambda each: distance(each, target))
+    if distance(best, target) > TOLERANCE:
+        raise UserError(f"cell {cell.name}: no widths bring it within {TOLERANCE:.0%} of {target:,} parameters;"
+                        " wider layers can be matched more finely")
+    return best
+
+
+def distance(cell, target: int) -> float:
+    return abs(sum(parameters(cell).values()) / target - 1)
+
+
+def widened(cell, factor: float):
+    """The cell with every width multiplied, those that its net has by default included."""
+    sides = [cell.settings.get(side) or {} for side in ("encoder", "decoder")]
+    by_default = {} if all("width" in side for side in sides) else {"width": default_width(cell)}
+    return replace(cell, settings=changed({**by_default, **cell.settings},
+                                          {"width": lambda width: max(1, round(width * factor))}))
+
+
+def default_width(cell) -> int:
+    import inspect
+    return inspect.signature(cell.net.encoder).parameters["width"].default
+
+
+def parameters(cell) -> dict[str, int]:
+    """Part of the cell's model (encoder, decoder, critic, generator) -> number of parameters."""
+    import torch  # here: spaces are read without it
+    if cell.dataset.shape is None:
+        raise ValueError(f"the shape of the images of {cell.dataset.name} is not known before they are decoded")
+    with torch.device("meta"):   # shapes without numbers: milliseconds for any size
+        model = cell.model(cell.dataset.shape, cell.net, cell.depth, cell.latent_dim, **cell.settings)
+    counts = {}
+    for name, value in model.named_parameters():
+        part = name.split(".")[0]
+        counts[part] = counts.get(part, 0) + value.numel()
+    return counts
