@@ -166,7 +166,9 @@ def reached(found: dict, dataset: str) -> str:
     floor = next(row["floor"] for row in found["datasets"] if row["dataset"] == dataset).get(FIDELITY)
     held_out = all(cells[row["fidelity"]]["stage"] == "confirm" for row in leaders)
     where = "held-out images" if held_out else "the validation images of the search, one training per setting,"
-    return (f"On {dataset}, the best cells come as near to {where} as fd_rel "
+    others = len(found["datasets"]) - 1
+    also = f" ({others} more dataset{'s' * (others > 1)} below)" if others else ""
+    return (f"On {dataset}{also}, the best cells come as near to {where} as fd_rel "
             + listed([f"{number(value)} ({model.upper()})" for model, value in sorted(near, key=lambda pair: pair[1])])
             + (f", where real images score {number(floor)} against each other" if floor is not None else "")
             + (", and the widest cover " + listed([f"{100 * value:.0f} % ({model.upper()})" for model, value in
@@ -189,7 +191,7 @@ def changed(found: dict, dataset: str) -> str:
 def moved(rows: list[dict]) -> str:
     """`fd_rel falls for VAE (-0.4)`: whom a change moves, by the intervals that exclude 0."""
     groups, name = grouped(rows, direction), described(rows[0]["measure"]).name
-    parts = [f"{word} for " + listed([f"{row['model'].upper()} ({number(row['effect'])})" for row in groups[word]])
+    parts = [f"{word} for " + listed([f"{row['model'].upper()} ({'+' * (row['effect'] > 0)}{number(row['effect'])})" for row in groups[word]])
              for word in ("falls", "rises") if word in groups]
     if unclear := groups.get(""):
         parts.append("shows no clear change for " + listed([row["model"].upper() for row in unclear]))

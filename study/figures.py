@@ -1,4 +1,7 @@
-"""Pictures: tiled grids of images, latent paths, and one sheet of depth by latent size for every model and dataset."""
+"""Pictures: what a model draws while and after it is trained, its loss curves, and sheets of depth by latent size.
+
+All pictures of a model use the same latents and the same real images each time, so that they can be laid side by side.
+"""
 import io
 import math
 from pathlib import Path
@@ -9,6 +12,10 @@ from PIL import Image
 
 COLUMNS, ROWS = 8, 4   # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
 TILE = 32              # pixels at least on a tile's side; smaller images are enlarged by whole factors
+MANY = 64              # images of the sheet at the end
+PLANE = 12             # points on a side of the plane of two latents: the centres of as many equal shares of the prior
+REACH = 2.5            # standard deviations of the prior to either side in a traversal
+POINTS = 1000          # of a curve: more are averaged, which is what a page of this width can show
 
 
 def tile(images: torch.Tensor, columns: int = COLUMNS) -> np.ndarray:
@@ -44,6 +51,82 @@ def latent_path(a: torch.Tensor, b: torch.Tensor, steps: int = COLUMNS) -> torch
     t = torch.linspace(0, 1, steps, device=a.device, dtype=a.dtype)[None, :, None]
     points = ((1 - t) * a[:, None] + t * b[:, None]) / ((1 - t) ** 2 + t ** 2).sqrt()
     return points.reshape(-1, a.shape[1])
+
+
+def in_training(model, noise: torch.Tensor, real: torch.Tensor) -> dict[str, np.ndarray]:
+    """Name -> picture of a model in eval mode: samples of `noise` (n, d), and what a VAE makes of `real` (n, C, H, W)."""
+    count = COLUMNS * ROWS
+    drawn = {"samples": tile(model.sample(noise[:count]))}
+    if hasattr(model, "reconstruct"):
+        drawn["reconstructions"] = paired(real[:count // 2], model.reconstruct(real[:count // 2]))
+    return drawn
+
+
+def at_the_end(model, noise: torch.Tensor, real: torch.Tensor, nearest) -> dict[str, np.ndarray]:
+    """What else is drawn of a trained model. nearest(images) -> the training images most like them."""
+    samples = model.sample(noise[:MANY])
+    half = min(COLUMNS * ROWS // 2, len(real))
+    path = latent_path(noise[:ROWS], noise[ROWS:2 * ROWS])
+    drawn = {"sheet": tile(samples), "beside": paired(real[:half], samples[:half]),
+             "interpolation": tile(model.sample(path))}
+    if model.latent_dim == 2:
+        drawn["plane"] = tile(model.sample(latent_plane(noise)), PLANE)
+    if hasattr(model, "posterior"):
+        return {**drawn, "interpolation-real": between_images(model, real), "traversal": traversal(model, real)}
+    return {**drawn, "nearest": paired(samples[:half], nearest(samples[:half]))}
+
+
+def latent_plane(like: torch.Tensor) -> torch.Tensor:
+    """Two latents at the centres of equal shares of their prior, (PLANE ** 2, 2): the second grows upwards."""
+    shares = torch.special.ndtri((torch.arange(PLANE, device=like.device, dtype=like.dtype) + 0.5) / PLANE)
+    second, first = torch.meshgrid(shares.flip(0), shares, indexing="ij")
+    return torch.stack([first.flatten(), second.flatten()], 1)
+
+
+def between_images(model, real: torch.Tensor) -> np.ndarray:
+    """A row per pair of images: one of them, the images decoded between their posterior means, the other."""
+    a, b = real[:2 * min(ROWS, len(real) // 2)].chunk(2)
+    path = latent_path(model.posterior(a)[0], model.posterior(b)[0])
+    path = model.sample(path).unflatten(0, (len(a), COLUMNS))
+    return tile(torch.cat([a[:, None], path, b[:, None]], 1).flatten(0, 1), COLUMNS + 2)
+
+
+def traversal(model, real: torch.Tensor) -> np.ndarray:
+    """A row per latent unit, by falling KL divergence: the first image with that unit moved across its prior."""
+    mean, log_variance = model.posterior(real[:MANY])
+    kl = 0.5 * (mean ** 2 + log_variance.exp() - 1 - log_variance).mean(0)
+    rows = []
+    for unit in kl.argsort(descending=True)[:2 * ROWS].tolist():
+        z = mean[:1].repeat(COLUMNS, 1)
+        z[:, unit] = torch.linspace(-REACH, REACH, COLUMNS, device=z.device, dtype=z.dtype)
+        rows.append(z)
+    return tile(model.sample(torch.cat(rows)))
+
+
+def curves(losses: dict[str, torch.Tensor], units: dict[str, str]) -> bytes:
+    """A PNG of the losses of every batch, {name: (seeds, steps)}: each seed pale, their mean dark. A phase that takes
+    fewer steps than another is stretched over the same batches. `units`: name -> what its axis says."""
+    from matplotlib.figure import Figure  # here, so that workers, who only tile, start without it
+    batches = max(values.shape[1] for values in losses.values())
+    figure = Figure(figsize=(3.2 * len(losses), 2.6), dpi=110, layout="constrained")
+    for axis, (name, values) in zip(figure.subplots(1, len(losses), squeeze=False)[0], losses.items()):
+        values = thinned(values.double()).numpy()
+        x = np.linspace(batches / values.shape[1], batches, values.shape[1])
+        axis.plot(x, values.T, color="#7fa6c9", linewidth=0.4, alpha=0.6)
+        axis.plot(x, values.mean(0), color="#123a5e", linewidth=0.9)
+        axis.set_title(name, fontsize=9)
+        axis.set_ylabel(units.get(name, ""), fontsize=7)
+        axis.set_xlabel("batches", fontsize=7)
+        axis.tick_params(labelsize=7)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def thinned(values: torch.Tensor) -> torch.Tensor:
+    """(seeds, steps) averaged over runs of neighbours until no more than POINTS are left; a partial last run is cut."""
+    run = -(-values.shape[1] // POINTS)
+    return values[:, :values.shape[1] // run * run].unflatten(1, (-1, run)).mean(2)
 
 
 def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[int, int], str]) -> bytes:

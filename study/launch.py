@@ -24,6 +24,7 @@ def parse(arguments=None):
     add("--space", required=True, help="the question: the name of a file in search_spaces/")
     add("--datasets", nargs="+", metavar="NAME", help="only these: digits, mnist, ..., or folder:PATH for your own images")
     add("--models", nargs="+", metavar="NAME", help="only these: VAE, GAN, WGAN")
+    add("--systems", nargs="+", metavar="NAME", help="only these systems of a report: A-vae-20-epochs, ...")
     add("--storage", type=Path, default=STORAGE, help="where studies are kept (default: %(default)s)")
     add("--tracking-uri", help="MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
     add("--data-dir", help="where datasets are (default: $STUDY_DATA, else data/)")
@@ -54,20 +55,26 @@ def positive(kind):
 
 def chosen_space(options):
     """The space with what the command line changes in it."""
-    from study.space import load_space, nearest
+    from study.space import load_space
     space = load_space(options.space)
-    if options.models:
-        families = sorted({cell.family for cell in space.cells})
-        for name in options.models:
-            if name.lower() not in families:
-                raise UserError(f"space '{space.name}' has no model '{name}'{nearest(name.lower(), families)};"
-                                f" it has: {', '.join(families)}")
-        space = space.only(models=[name.lower() for name in options.models])
+    space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
+    space = space.only(systems=chosen(options.systems, {cell.system for cell in space.cells} - {""}, "system", space))
     space = replace(space, proposals=options.proposals or space.proposals, seeds=options.seeds or space.seeds)
     if options.epochs:
         budget = space.budget
         space = replace(space, budget=lambda cell: replace(budget(cell), epochs=options.epochs))
     return space
+
+
+def chosen(names, known, kind: str, space):
+    """The known names that were asked for in whatever case, None where none were."""
+    from study.space import nearest
+    spelled = {name.lower(): name for name in sorted(known)}
+    for name in names or []:
+        if name.lower() not in spelled:
+            raise UserError(f"space '{space.name}' has no {kind} '{name}'{nearest(name.lower(), spelled)};"
+                            f" it has: {', '.join(spelled.values()) or 'none'}")
+    return [spelled[name.lower()] for name in names] if names else None
 
 
 def with_datasets(space, options, data_dir, say):
@@ -129,16 +136,19 @@ def main(arguments=None) -> int:
     from study.data import data_folder
     from study.ledger import Ledger, study_folder
     from study.plan import Plan, write_planned
-    from study.progress import console, plan_table
+    from study.progress import console, plan_table, systems_table
     screen = console()
 
     def say(text):
         screen.print(text, markup=False, soft_wrap=True)
 
     data_dir = data_folder(options.data_dir)
-    space = with_datasets(chosen_space(options), options, data_dir, say)
+    asked = chosen_space(options)
+    space = with_datasets(asked, options, data_dir, say)
     ledger = Ledger(study_folder(options.storage, space.name))
     if options.dry_run:
+        if any(cell.system for cell in space.cells):
+            screen.print(systems_table(space if options.datasets else asked, data_dir))
         plan = Plan(space, ledger, identities(space, data_dir))
         screen.print(plan_table(plan))
         say(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
@@ -228,7 +238,7 @@ def ended(plan, sink, uri, say) -> int:
     if not sink.close(CATCH_UP_S):
         say(f"MLflow at {uri} lacks some of this; `python study/tracking.py sync --space {plan.space.name}` catches up")
     for row in best(cells(plan.ledger)):
-        say(f"best {row['model']} on {row['dataset']}: {row['net']}, depth {row['depth']}, latent {row['latent_dim']}:"
+        say(f"best {row['model']} on {row['dataset']}: {row['system'] or row['net']}, depth {row['depth']}, latent {row['latent_dim']}:"
             f" fd_rel {value_text(row)} ({row['seeds']} seeds, {'held-out' if row['stage'] == 'confirm' else 'search'} data)")
     failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
     for key in failed:

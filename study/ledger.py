@@ -4,7 +4,7 @@
                                       metrics.jsonl  a row per epoch, with the wall time at which it was written
                                       images/        samples-0010.png and the like
                                       last.pt        where to go on after a crash
-                                      weights.safetensors
+                                      weights.safetensors, curves.safetensors (the losses of every batch)
                                       result.json    the trial is finished when this exists; the first writer wins
 """
 import fcntl

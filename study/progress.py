@@ -4,6 +4,7 @@ import threading
 import time
 from collections import defaultdict
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -11,6 +12,8 @@ from rich.table import Table
 
 from study.ledger import FINISHED
 from study.plan import Plan, Trial, counts, seeds_left
+from study.space import Space
+from study.systems import parameters
 
 LINE_S = 30.0  # between lines where there is no terminal
 
@@ -41,6 +44,35 @@ def plan_table(plan: Plan) -> Table:
                       f"{min(epochs)}" if len(epochs) == 1 else f"{min(epochs)}-{max(epochs)}",
                       str(finished), str(row["planned"] - finished))
     return table
+
+
+def systems_table(space: Space, data_dir) -> Table:
+    """The systems of a report with their parameters; three and more cells that differ in depth or latent share a row."""
+    table, groups = Table(title=f"Systems of {space.name}", box=SIMPLE_HEAD, pad_edge=False), defaultdict(list)
+    for name in ("system", "model", "dataset", "depth", "latent", "epochs", "parameters: down + up"):
+        table.add_column(name, no_wrap=name not in ("depth", "latent"), min_width=len(name))
+    for cell in space.cells:
+        groups[cell.system, cell.dataset].append(cell)
+    for (system, dataset), cells in groups.items():
+        for row in [cells] if len(cells) > 2 else [[cell] for cell in cells]:
+            depths, latents = (dict.fromkeys(getattr(cell, word) for cell in row) for word in ("depth", "latent_dim"))
+            budget = space.budget(row[0])
+            table.add_row(system, f"{row[0].family} {row[0].net.name}", dataset.name + ("" if dataset.at_hand(data_dir) else " *"),
+                          ", ".join(map(str, depths)), ", ".join(map(str, latents)),
+                          f"{budget.epochs} x {budget.batch_size}", sizes(row))
+    table.caption = "epochs x images of a step; down: encoder or discriminator; up: decoder or generator; *: not on disk"
+    return table
+
+
+def sizes(cells) -> str:
+    """Parameters of both parts of one cell, or the least and the most of several; ? where images decide the layers."""
+    if cells[0].dataset.shape is None:
+        return "?"
+    counts = [list(parameters(cell).values()) for cell in cells]
+    if len(cells) == 1:
+        return " + ".join(f"{count:,}" for count in counts[0]) + f" = {sum(counts[0]):,}"
+    totals = list(map(sum, counts))
+    return f"{min(totals):,} to {max(totals):,}"
 
 
 class Display:

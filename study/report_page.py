@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import json
+import re
 import string
 import time
 from html import escape
@@ -36,13 +37,21 @@ def joined(*children) -> Html:
 
 
 def table(caption: str, head: list, rows: list[list], **attributes) -> Html:
-    """A table whose first column names the row; the head is repeated on each cell for narrow screens."""
-    body = [element("tr", element("th", row[0], scope="row"),
-                    [element("td", cell, data_head=title) for title, cell in zip(head[1:], row[1:])]) for row in rows]
+    """A table whose first column names the row; the head is repeated on each cell for narrow screens. What a row has
+    beyond the head stands below it, across all columns."""
+    body = [[element("tr", element("th", row[0], scope="row"),
+                     [element("td", cell, data_head=title, class_=shape(cell)) for title, cell in zip(head[1:], row[1:])]),
+             [element("tr", element("td", more, colspan=str(len(head))), class_="below") for more in row[len(head):]]]
+            for row in rows]
     return element("div", element("table", element("caption", caption),
                                   element("thead", element("tr", [element("th", title, scope="col") for title in head])),
                                   element("tbody", body), **attributes), class_="scroll", tabindex="0", role="region",
                    aria_label=caption)
+
+
+def shape(cell: str) -> str | None:
+    """How a cell behaves where rows become cards: left out when empty, on a line of its own when long."""
+    return "empty" if re.sub("<[^>]*>", "", cell) == "–" else "wide" if len(cell) > 60 and "forest" not in cell else None
 
 
 def page(found: dict, pictures: dict, real: dict, left_out: int) -> str:
@@ -138,12 +147,13 @@ def claims(found: dict) -> Html:
     tested = [claim for claim in found["claims"] if claim["word"] != "unanswerable"]
     lacking = [claim for claim in found["claims"] if claim["word"] == "unanswerable"]
     head = ["Claim", "Verdict", "Effect, 95 % interval", "Paired seeds", "p (Holm)", "What would decide it"]
-    rows = [[joined(element("b", claim["id"]), " ", claim["sentence"], parts(claim)), verdict(claim["word"]),
-             effect_of(claim["deciding"]), pairs_of(claim["deciding"]), p_of(claim["p_holm"]), decided_by(claim)]
+    rows = [[joined(element("b", claim["id"]), " ", claim["sentence"]), verdict(claim["word"]),
+             effect_of(claim["deciding"]), pairs_of(claim["deciding"]), p_of(claim["p_holm"]), decided_by(claim), parts(claim)]
             for claim in sorted(tested, key=lambda claim: WORDS.index(claim["word"]))]
     shown = [table("Claims that these trainings can answer", head, rows, class_="claims cards")] if rows else []
-    rows = [[joined(element("b", claim["id"]), " ", claim["sentence"], parts(claim)), verdict(claim["word"]),
-             element("small", "; ".join(dict.fromkeys(claim["missing"]))), asked_by(claim, found["space"])] for claim in lacking]
+    rows = [[joined(element("b", claim["id"]), " ", claim["sentence"]), verdict(claim["word"]),
+             element("small", "; ".join(dict.fromkeys(claim["missing"]))), asked_by(claim, found["space"]), parts(claim)]
+            for claim in lacking]
     if rows:
         shown.append(element("details", element("summary", f"{len(rows)} claims lack cells or seeds in this study"),
                              table("Claims that cannot be answered from this ledger",
@@ -225,11 +235,11 @@ def effects(found: dict) -> Html:
         for (factor, low, high, model), pair in grouped(sorted(group, key=lambda row: list(FACTORS).index(row["factor"])),
                                                         lambda row: (row["factor"], row["from"], row["to"], row["model"])).items():
             by_measure = {row["measure"]: row for row in pair}
-            rows.append([f"{FACTORS[factor]} {low} → {high}", model.upper(),
+            rows.append([f"{model.upper()}, {FACTORS[factor]} {low} → {high}",
                          *(forest(by_measure.get(measure), spans[measure]) for measure in (FIDELITY, COVERAGE)),
                          str(len(pair[0]["points"]))])
         shown.append(table(f"{dataset}: change from the least level to the largest, everything else equal",
-                           ["Factor", "Family", "fd_rel (lower is nearer)", "coverage (higher is wider)", "Paired seeds"],
+                           ["Family and factor", "fd_rel (lower is nearer)", "coverage (higher is wider)", "Paired seeds"],
                            rows, class_="cards"))
     return joined(shown)
 
@@ -303,11 +313,12 @@ def stability(found: dict) -> Html:
     if rows:
         shown.append(table("Where the variance lies (fd_rel in doublings)",
                            ["Measure", "between families", "between a family's cells", "between seeds"], rows, class_="cards"))
-    rows = [[f"{row['dataset']}: {row['better'].upper()} over {row['than'].upper()}", described(row["measure"]).name,
-             f"{number(row['share'])} {interval(row['interval'])}"] for row in found["chances"]]
+    pairs = grouped(found["chances"], lambda row: (row["dataset"], row["better"], row["than"])).items()
+    rows = [[f"{dataset}: {better.upper()} over {than.upper()}",
+             *(f"{number(row['share'])} {interval(row['interval'])}" for row in both)] for (dataset, better, than), both in pairs]
     if rows:
-        shown.append(table("Probability that a new training of one family's best cell beats one of another's",
-                           ["Comparison", "Measure", "Probability, 95 % interval"], rows, class_="cards"))
+        shown.append(table("Probability that a new training of one family's best cell beats one of another's, 95 % interval",
+                           ["Comparison", "nearer (fd_rel)", "wider (coverage)"], rows, class_="cards"))
     return joined(shown) if shown else element("p", "Nothing has been confirmed on held-out images yet.")
 
 

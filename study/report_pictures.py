@@ -8,7 +8,8 @@ from PIL import Image
 
 LARGE, WIDTH = 16_000, 640  # beyond so many bytes a picture is a photograph: lossy, and at most so many pixels wide
 OVERHEAD = 60               # characters around a picture
-LAST = ("samples", "reconstructions", "nearest", "interpolation")
+LAST = ("samples", "reconstructions", "nearest", "interpolation", "interpolation-real", "traversal", "plane", "beside")
+LEFT_OUT = ("sheet", "curves")   # the page shows samples already, and draws its curves itself
 
 
 def embedded(cells: list[dict], root: Path, room: int) -> tuple[dict, int]:
@@ -16,8 +17,9 @@ def embedded(cells: list[dict], root: Path, room: int) -> tuple[dict, int]:
 
     First every cell's last samples, then its other last pictures, then what it drew while it was trained.
     """
-    wanted = sorted(((rank(kind, index, len(series)), cell["cell"], kind, epoch, path) for cell in cells
-                     for kind, series in cell["pictures"].items() for index, (epoch, path) in enumerate(series)))
+    wanted = sorted((rank(kind, index, len(series)), cell["cell"], kind, epoch, path) for cell in cells
+                    for kind, series in cell["pictures"].items() if kind not in LEFT_OUT
+                    for index, (epoch, path) in enumerate(series))
     found = {}
     for place, (_, cell, kind, epoch, path) in enumerate(wanted):
         content = encoded(root / path)
@@ -69,10 +71,10 @@ def real_images(dataset: dict, cells: list[dict], root: Path, data_dir) -> tuple
     if (pixels := from_data(dataset, data_dir)) is not None:
         return Image.fromarray(pixels), "training images"
     for cell in cells:
-        for _, path in reversed(cell["pictures"].get("reconstructions", [])):
+        for _, path in reversed(cell["pictures"].get("reconstructions", []) + cell["pictures"].get("beside", [])):
             if (pairs := opened(root / path)) is not None:
-                return above(pairs), "images that the models reconstructed"
-    return None, "no real images are shown: the dataset is not at hand, and no model here reconstructs any"
+                return above(pairs), "validation images that were drawn beside the models' own"
+    return None, "no real images are shown: the dataset is not at hand, and none were drawn beside the models' own"
 
 
 def from_data(dataset: dict, data_dir):

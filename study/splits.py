@@ -27,7 +27,8 @@ def divide(raw, one_in):
 def split_off(labels, count, one_in):
     """Shuffled indices (kept, taken) of `count` images: ceil(count / one_in) are taken, each class its due share."""
     # RandomState, because NumPy promises that its stream never changes; that of default_rng may.
-    order = np.random.RandomState(SEED).permutation(count)
+    random = np.random.RandomState(SEED)
+    order = random.permutation(count)
     shuffled = np.zeros(count, np.int64) if labels is None else labels[order]
     wanted = -(-count // one_in)
     due = np.bincount(shuffled) * wanted / count
@@ -37,4 +38,5 @@ def split_off(labels, count, one_in):
     taken = np.zeros(count, bool)
     for label, share in enumerate(shares):
         taken[np.flatnonzero(shuffled == label)[:share]] = True
-    return order[~taken], order[taken]
+    # Shuffled again: what was taken came from the start of the order, which leaves the other classes there.
+    return random.permutation(order[~taken]), random.permutation(order[taken])

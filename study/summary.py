@@ -2,8 +2,9 @@
 import csv
 import io
 import math
+import re
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from study.ledger import Ledger
 
@@ -70,7 +71,9 @@ def _cell_row(trials: list) -> dict | None:
 
 def _row(key: str, spec: dict, result: dict, measures: dict, seeds: int) -> dict:
     dataset, model, net, depth, latent_dim, system, _ = cell_of(spec)
-    return {"dataset": dataset, "model": model, "net": net, "system": system, "depth": depth, "latent_dim": latent_dim,
+    settings = " ".join(f"{name}={value}" for name, value in spec["settings"].items() if isinstance(value, str | int | float))
+    return {"dataset": dataset, "model": model, "net": net, "system": system, "settings": settings, "depth": depth,
+            "latent_dim": latent_dim,
             "stage": spec["stage"], "seeds": seeds, "status": result["status"], **measures, "trial": key}
 
 
@@ -90,12 +93,14 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
     files = {"cells.csv": table(rows)}
     groups = defaultdict(dict)
     for row in rows:
-        groups[row["dataset"], row["model"], row["net"]][row["depth"], row["latent_dim"]] = row
-    for (dataset, model, net), group in groups.items():
+        groups[row["dataset"], row["model"], row["system"] or row["net"], row["settings"]][row["depth"], row["latent_dim"]] = row
+    forms = Counter(key[:3] for key in groups)
+    for (dataset, model, net, settings), group in groups.items():
+        net += f" {settings}" if forms[dataset, model, net] > 1 else ""
         pictures = {place: newest for place, row in group.items() if (newest := last_samples(ledger, row["trial"]))}
         values = {place: value_text(row) for place, row in group.items()}
         if pictures:
-            name = f"sheet-{dataset}-{model}-{net}.png".replace("/", "-").replace(":", "-")
+            name = re.sub(r"[/: =]", "-", f"sheet-{dataset}-{model}-{net}.png")
             files[name] = sheet(f"{model} ({net}) on {dataset}: samples and {OBJECTIVE}", pictures, values)
     return files
 

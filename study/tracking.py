@@ -27,7 +27,8 @@ from PIL import Image  # noqa: E402
 
 from study.errors import UserError  # noqa: E402
 from study.ledger import Ledger, read_json, study_folder, write_atomic  # noqa: E402
-from study.summary import aggregate, summary_files  # noqa: E402
+from study.measures import LOSSES, MEASURES  # noqa: E402
+from study.summary import aggregate, label, summary_files  # noqa: E402
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
@@ -113,7 +114,7 @@ class Tracker:
         state["images"] += [path.name for path in new]
 
     def _end(self, key: str, run_id: str, result: dict) -> None:
-        for name in ("spec.json", "result.json", "weights.safetensors"):
+        for name in ("spec.json", "result.json", "weights.safetensors", "curves.safetensors"):
             if (self.ledger.folder(key) / name).exists():
                 self.client.log_artifact(run_id, str(self.ledger.folder(key) / name))
         tags = [RunTag("status", result["status"])] + ([RunTag("error", result["error"])] if result.get("error") else [])
@@ -205,7 +206,18 @@ def tags_of(spec: dict) -> dict:
             "model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
             "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], "proposed_by": spec["proposed_by"],
             "features": spec["features"], "fingerprint": spec["fingerprint"], "system": spec["system"]}
-    return {name: str(value) for name, value in tags.items() if value != ""}
+    return {"mlflow.note.content": note_of(spec), **{name: str(value) for name, value in tags.items() if value != ""}}
+
+
+def note_of(spec: dict) -> str:
+    """The run's description: what its losses count, and which of its numbers compare nothing."""
+    model = label(spec["model"])
+    lines = ["Losses, means over the batches of an epoch:", *(f"- `loss/{name}`: {scale}" for name, scale in
+                                                             LOSSES.get(model, {}).items())]
+    if model != "vae":
+        lines += ["", "Diagnostics, which do not compare between trials:",
+                  *(f"- `{measure.key}`: {measure.reads}" for measure in MEASURES if measure.group == "Diagnostics")]
+    return "\n".join(lines)
 
 
 def params_of(spec: dict) -> list[Param]:

@@ -18,11 +18,12 @@ from safetensors.torch import save as save_tensors
 from study import features, figures
 from study.data import named
 from study.errors import UserError
-from study.evaluation import Evaluation, cost
+from study.evaluation import CHUNK, Evaluation, cost
 from study.ledger import finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
+from study.measures import LOSSES
 from study.replicas import Replicas
 from study.space import imported
-from study.summary import OBJECTIVE, aggregate
+from study.summary import OBJECTIVE, aggregate, label
 
 MOMENTS = 6            # how often a trial is measured and drawn, after the untrained start
 CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
@@ -82,6 +83,7 @@ class Run:
         self.replicas = Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device)
         self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0,
                       "attempts": []}
+        self.curves = {}  # loss -> pieces (seeds, steps) of its values in every batch
         self.checkpointed = self.reported = time.monotonic()
 
     def go(self, report) -> dict:
@@ -104,7 +106,7 @@ class Run:
         try:
             saved = torch.load(io.BytesIO(read_sealed(place)), map_location=self.device, weights_only=True)
             self.replicas.load_state_dict(saved["replicas"])
-            self.state = saved["state"]
+            self.state, self.curves = saved["state"], {name: [values.cpu()] for name, values in saved["curves"].items()}
         except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
             set_aside(place, f"not a checkpoint of this trial: {type(error).__name__}")
 
@@ -116,6 +118,8 @@ class Run:
         self.state["epoch"] += 1
         self.state["steps"] += max(history.shape[1] for history in losses.values())
         self.note_divergence(losses)
+        for name, history in losses.items():
+            self.curves.setdefault(name, []).append(history)
         values = {f"loss/{name}": history.mean(1).tolist() for name, history in losses.items()}
         if self.state["epoch"] in moments(self.spec["epochs"]):
             values = self.observe(values)
@@ -136,31 +140,26 @@ class Run:
     def observe(self, values: dict) -> dict:
         """Measure the objective and draw, with the same noise and the same test images each time."""
         start = time.perf_counter()
-        objective = [self.watch.objective(samples) for samples in
-                     self.replicas.sample(self.watch.noise(self.replicas.model.latent_dim))]
+        noise = self.watch.noise(self.replicas.model.latent_dim)
+        objective = [self.watch.objective(drawn(model, noise)) for model in self.replicas.models]
         for name in dict.fromkeys(key for row in objective for key in row):
             values[name] = [row.get(name) for row in objective]
-        for name, picture in self.pictures().items():
-            write_atomic(self.folder / "images" / f"{name}-{self.state['epoch']:05d}.png", figures.png(picture))
+        for name, picture in self.pictures(noise).items():
+            self.draw(name, figures.png(picture))
         self.state["measure_s"] += time.perf_counter() - start
         return values
 
-    def pictures(self) -> dict:
-        """Grids of the first seed's model: samples, and what it makes of (or took from) real images."""
-        count = figures.COLUMNS * figures.ROWS
-        latent_dim = self.replicas.model.latent_dim
-        noise = self.watch.noise(latent_dim)
-        samples = self.replicas.sample(noise[:count])[0]
-        drawn = {"samples": figures.tile(samples)}
-        if hasattr(self.replicas.model, "reconstruct"):
-            real = self.watch.real[:count // 2]
-            drawn["reconstructions"] = figures.paired(real, self.replicas.call("reconstruct", real)[0])
+    @torch.no_grad()
+    def pictures(self, noise) -> dict:
+        """Grids of the first seed's model."""
+        model, real = self.replicas.models[0].eval(), self.watch.real
+        pictures = figures.in_training(model, noise, real)
         if self.state["epoch"] == self.spec["epochs"]:
-            if "reconstructions" not in drawn:
-                drawn["nearest"] = figures.paired(samples[:count // 2], self.watch.nearest(samples[:count // 2]))
-            path = figures.latent_path(noise[:figures.ROWS], noise[figures.ROWS:2 * figures.ROWS])
-            drawn["interpolation"] = figures.tile(self.replicas.sample(path)[0])
-        return drawn
+            pictures |= figures.at_the_end(model, noise, real, self.watch.nearest)
+        return pictures
+
+    def draw(self, name: str, content: bytes) -> None:
+        write_atomic(self.folder / "images" / f"{name}-{self.state['epoch']:05d}.png", content)
 
     def record(self, values: dict) -> None:
         """Add the epoch's row, once."""
@@ -174,9 +173,15 @@ class Run:
         if time.monotonic() - self.checkpointed < self.checkpoint_s:
             return
         buffer = io.BytesIO()
-        torch.save({"replicas": self.replicas.state_dict(), "state": self.state}, buffer)
+        torch.save({"replicas": self.replicas.state_dict(), "state": self.state, "curves": self.whole_curves()}, buffer)
         write_sealed(self.folder / "last.pt", buffer.getvalue())
         self.checkpointed = time.monotonic()
+
+    def whole_curves(self) -> dict:
+        """Loss -> (seeds, steps), its value in every batch so far."""
+        whole = {name: torch.cat(pieces, 1) for name, pieces in self.curves.items()}
+        self.curves = {name: [values] for name, values in whole.items()}
+        return whole
 
     def tell(self, report, values: dict) -> None:
         if time.monotonic() - self.reported >= REPORT_S:
@@ -189,12 +194,20 @@ class Run:
         measured = dict(zip(alive, self.judge.everything(self.replicas, self.build, alive))) if alive else {}
         weights = {f"{k}/{name}": tensor.contiguous().cpu() for k in alive for name, tensor in self.replicas.weights(k).items()}
         write_atomic(self.folder / "weights.safetensors", save_tensors(weights))
+        self.keep_curves()
         self.state["measure_s"] += time.perf_counter() - start
         spent = self.costs()
         replicas = [{"seed": seed, "status": "done" if k in measured else "diverged",
                      "diverged_at": self.state["diverged_at"][k], "measures": {**measured.get(k, {}), **spent}}
                     for k, seed in enumerate(self.spec["seeds"])]
         return self.result(replicas)
+
+    def keep_curves(self) -> None:
+        """The losses of every batch, as numbers and, where one picture per cell is worth its second, drawn."""
+        losses = self.whole_curves()
+        write_atomic(self.folder / "curves.safetensors", save_tensors(losses))
+        if self.spec["stage"] == "confirm" and losses:
+            self.draw("curves", figures.curves(losses, LOSSES.get(label(self.spec["model"]), {})))
 
     def costs(self) -> dict:
         """Seconds, speed, size and memory; shared by the replicas, which train side by side."""
@@ -214,6 +227,12 @@ class Run:
                        "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"], "attempts": self.state["attempts"],
                        "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),
                        "features": self.spec["features"], "torch": torch.__version__, "device": self.device})
+
+
+@torch.no_grad()
+def drawn(model, noise) -> torch.Tensor:
+    """Samples (n, C, H, W) in eval mode, decoded so few at a time that photographs fit into memory."""
+    return torch.cat([model.eval().sample(z) for z in noise.split(max(1, CHUNK // math.prod(model.shape)))])
 
 
 def append_line(path: Path, line: str) -> None:

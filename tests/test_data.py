@@ -422,3 +422,10 @@ def test_all_of_the_real_photographs_are_decoded(real, data_dir):
 
 def test_a_dataset_says_what_it_is():
     assert isinstance(mnist, Dataset) and [mnist.size, imagenette.size, folder("x").size] == [28, 160, None]
+
+
+def test_the_first_images_of_every_split_are_a_fair_sample_of_its_classes(tmp_path):
+    images = digits.load(tmp_path)
+    for split in (images.train, images.validation, images.test):
+        assert torch.bincount(split.labels[:20], minlength=10).max() <= 7  # they were once nearly all of one class
+        assert torch.bincount(split.labels[:100], minlength=10).min() >= 1

@@ -9,6 +9,7 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
+from study import replicas as replicas_module
 from study.replicas import Replicas
 
 SHAPE = (1, 8, 8)
@@ -42,15 +43,15 @@ def distance(one, other):
 @every_net
 def test_replicas_side_by_side_are_the_trainings_one_at_a_time(model, net, images):
     """20 steps, with BatchNorm in all generators and the gradient penalty in the unclipped WGAN."""
-    build = builder(model, net)
+    build, seeds = builder(model, net), [3, 4, 5]
+    singles = [Replicas(build, [seed]) for seed in seeds]
+    histories = [train(single, images) for single in singles]
     for fused in (True, False):
-        together = Replicas(build, [3, 4, 5], fused=fused)
+        together = Replicas(build, seeds, fused=fused)
         losses = train(together, images)
-        for k, seed in enumerate(together.seeds):
-            alone = Replicas(build, [seed])
-            own = train(alone, images)
-            assert distance(alone.weights(0), together.weights(k)) < 1e-8
-            assert distance({name: value[0] for name, value in own.items()},
+        for k, single in enumerate(singles):
+            assert distance(single.weights(0), together.weights(k)) < 1e-8
+            assert distance({name: value[0] for name, value in histories[k].items()},
                             {name: value[k] for name, value in losses.items()}) < 1e-8
 
 
@@ -114,12 +115,31 @@ def test_with_dropout_even_equal_seeds_draw_their_own_masks(images, fused):
         assert torch.allclose(losses[0], losses[1]) == equal
 
 
+def test_dropout_draws_new_masks_in_every_epoch(images):
+    replicas = Replicas(builder(VAE, NETS["fc"], dropout=0.5), [1])
+    states = [replicas.random]
+    for _ in range(2):
+        replicas.train_epoch(images, 17, 10)
+        states.append(replicas.random)
+    assert not torch.equal(states[0], states[1]) and not torch.equal(states[1], states[2])
+
+
+def test_the_pack_changes_neither_order_nor_noise_however_often_noise_is_drawn(images, monkeypatch):
+    monkeypatch.setattr(replicas_module, "NOISE_FLOATS", 3000)  # four of the ten steps at a time
+    build = builder(MODELS["wgan"], NETS["fc"])
+    alone, pack = (Replicas(build, seeds).batches_of(images, 17, 10, True) for seeds in ([5], [3, 4, 5, 6]))
+    for (x, own), (others_x, others) in zip(alone, pack, strict=True):
+        assert torch.equal(x[0], others_x[2]) and own.keys() == others.keys()
+        for phase, noise in own.items():
+            assert all(torch.equal(value[0], others[phase][name][2]) for name, value in noise.items())
+
+
 @every_model
 @every_net
-@pytest.mark.parametrize("seeds, fused", [([5], False), ([5, 6], True), ([5, 6], False)], ids=str)
-def test_training_resumed_from_a_file_equals_training_undisturbed(model, net, seeds, fused, images):
+@pytest.mark.parametrize("seeds", [[5], [5, 6]], ids=str)
+def test_training_resumed_from_a_file_equals_training_undisturbed(model, net, seeds, images):
     def make():
-        return Replicas(lambda: builder(model, net, encoder={"dropout": 0.3})().float(), seeds, fused=fused)
+        return Replicas(lambda: builder(model, net, encoder={"dropout": 0.3})().float(), seeds)
     undisturbed, stopped, file = make(), make(), io.BytesIO()
     expected = train(undisturbed, images, epochs=3, binarised=True)
     first = train(stopped, images, epochs=1, binarised=True)

@@ -47,6 +47,8 @@ function axis(values, from, to, options = {}) {
   const log = options.log !== false && low > 0 && high / low > 20;
   if (low === high) [low, high] = [low - Math.abs(low || 1) / 2, high + Math.abs(high || 1) / 2];
   const scaled = value => log ? Math.log(value) : value;
+  if (options.pad && log) [low, high] = [low / (high / low) ** options.pad, high * (high / low) ** options.pad];
+  else if (options.pad) [low, high] = [low - options.pad * (high - low), high + options.pad * (high - low)];
   const place = value => from + (to - from) * (scaled(value) - scaled(low)) / (scaled(high) - scaled(low));
   return {place, log, ticks: ticks(low, high, log)};
 }
@@ -59,9 +61,9 @@ const WIDTH = 420, HEIGHT = 250, LEFT = 58, RIGHT = 12, TOP = 30, BOTTOM = 42;
  */
 function chart({title, xLabel, yLabel, lines = [], points = [], wholeX = false}) {
   const across = axis([...lines.flatMap(line => line.x), ...points.map(point => point.x)], LEFT, WIDTH - RIGHT,
-                      {log: wholeX ? false : undefined});
+                      {log: wholeX ? false : undefined, pad: lines.length ? 0 : 0.04});
   const up = axis([...lines.flatMap(line => [...line.y, ...(line.low || []), ...(line.high || [])]),
-                   ...points.map(point => point.y)], HEIGHT - BOTTOM, TOP);
+                   ...points.map(point => point.y)], HEIGHT - BOTTOM, TOP, {pad: 0.04});
   const root = drawn("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: points.some(point => point.href) ? "group" : "img",
                              "aria-label": `${title}: ${yLabel} against ${xLabel}. ${spoken(lines, points)}`});
   root.append(drawn("text", {x: LEFT, y: 16, class: "chart-title"}, title), ...grid(across, up, wholeX),

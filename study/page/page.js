@@ -52,12 +52,9 @@ function watchPictures() {
   const seen = new IntersectionObserver(entries => entries.filter(entry => entry.isIntersecting).forEach(entry => {
     seen.unobserve(entry.target);
     fill(entry.target);
-  }), {rootMargin: "300px"});
+  }), {rootMargin: "800px"});
   document.querySelectorAll("img[data-cell]").forEach(image => seen.observe(image));
-  addEventListener("beforeprint", () => {
-    document.querySelectorAll("img[data-cell]:not([src])").forEach(fill);
-    document.querySelectorAll("#claims details").forEach(details => { details.open = true; });
-  });
+  addEventListener("beforeprint", () => document.querySelectorAll("img[data-cell]:not([src])").forEach(fill));
 }
 
 // ---------------------------------------------------------------- maps
@@ -107,7 +104,7 @@ function oneMap(dataset, cells, measure, shade) {
   const depths = [...new Set(cells.map(cell => cell.depth))].sort((a, b) => a - b);
   const latents = [...new Set(cells.map(cell => cell.latent_dim))].sort((a, b) => a - b);
   const name = `${cells[0].model.toUpperCase()} · ${cells[0].net}`;
-  const head = element("tr", {}, element("th", {scope: "col", class: "corner"}, "depth \\ latent"),
+  const head = element("tr", {}, element("th", {scope: "col", class: "corner"}, "depth\u00a0↓ latent\u00a0→"),
                        ...latents.map(latent => element("th", {scope: "col"}, String(latent))));
   const rows = depths.map(depth => element("tr", {}, element("th", {scope: "row"}, String(depth)), ...latents.map(latent => {
     const here = cells.filter(cell => cell.depth === depth && cell.latent_dim === latent);
@@ -175,8 +172,9 @@ function openCell(name) {
   panel.hidden = false;
   byId("map-layout").classList.add("open");
   panel.scrollTop = 0;
-  panel.focus();
   markCurrent();
+  document.querySelector("a.square[aria-current]")?.scrollIntoView({block: "nearest"});   // opening has moved the maps
+  panel.focus({preventScroll: true});
 }
 
 function closeCell() {
@@ -203,7 +201,11 @@ function panelOf(cell, pictures) {
 const CAPTIONS = {samples: "Samples of the first seed, from the same noise at every epoch",
   reconstructions: "Real images, and below each what the model makes of it",
   nearest: "Samples, and below each its nearest training image by pixels",
-  interpolation: "From one latent point to another, along a path of equal norm"};
+  interpolation: "From one latent point to another, along a path of equal norm",
+  "interpolation-real": "From one real image (left) to another (right)",
+  traversal: "One latent unit per row, moved across the prior, by falling KL divergence",
+  plane: "The plane of the two latents, in equal shares of the prior",
+  beside: "Real images, and below each row samples"};
 
 function picturePart(cell, pictures) {
   const kinds = [...Object.keys(CAPTIONS).filter(kind => pictures[kind]), ...Object.keys(pictures).filter(kind => !CAPTIONS[kind])];
@@ -246,7 +248,7 @@ function valuesPart(cell) {
       rows.push(element("tr", {class: "group"}, element("th", {scope: "rowgroup", colspan: hasFloor ? "4" : "3"}, group)));
     }
     rows.push(element("tr", {}, element("th", {scope: "row", title: measure.reads}, measure.name),
-      element("td", {}, number(found.value)), element("td", {class: "small"}, rangeText(found)),
+      element("td", {}, number(found.value)), element("td", {class: "small"}, measure.group === "Cost" ? "" : rangeText(found)),
       hasFloor ? element("td", {}, floor[measure.key] === undefined ? "" : number(floor[measure.key])) : null));
   }
   return element("table", {class: "values"}, element("caption", {}, "Measures"),
