@@ -1,11 +1,12 @@
 """Answers from trainings, as plain dicts: verdicts, effects of the factors, rates, tuning curves, and three sentences."""
+
 from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 
-from study.claims import COVERAGE, FIDELITY
-from study.comparisons import Levels, Pair, tabulate
+from study.claims import ALL, COVERAGE, FIDELITY
+from study.comparisons import Levels, Pair, matches, tabulate
 from study.measures import described, number
 from study.outcomes import FACTORS, as_measured
 from study.statistics import median_interval, superiority, tuning_curve, variance_shares
@@ -31,18 +32,32 @@ def as_dict(verdict: Verdict) -> dict:
 
 
 def part(found: Finding) -> dict:
-    return {"label": found.part.label, "measure": found.part.measure, "unit": found.part.unit, "rule": found.part.rule.__name__,
-            "stage": found.part.stage, "pairs": found.part.pairs, "missing": found.missing,
-            "datasets": list(found.datasets), "effect": found.effect,
-            "interval": as_list(found.interval), "points": list(found.points),
-            "by_block": dict(found.by_block), "left_out": list(found.left_out), "p_for": found.p_for,
-            "p_against": found.p_against, "needed": found.needed, "diverged": found.diverged and list(found.diverged)}
+    return {
+        "label": found.part.label,
+        "measure": found.part.measure,
+        "unit": found.part.unit,
+        "rule": found.part.rule.__name__,
+        "stage": found.part.stage,
+        "pairs": found.part.pairs,
+        "missing": found.missing,
+        "datasets": list(found.datasets),
+        "effect": found.effect,
+        "interval": as_list(found.interval),
+        "points": list(found.points),
+        "by_block": dict(found.by_block),
+        "left_out": list(found.left_out),
+        "p_for": found.p_for,
+        "p_against": found.p_against,
+        "needed": found.needed,
+        "diverged": found.diverged and list(found.diverged),
+    }
 
 
 def effects(rows: list[dict]) -> list[dict]:
     """What changes from the least to the largest level of a factor, everything else being equal, per dataset and model:
-    the median over seeds of the average over blocks, as study/verdicts.py estimates it."""
-    confirmed, table = [row for row in rows if row["stage"] == "confirm"], []
+    the median over seeds of the average over blocks, as study/verdicts.py estimates it, of the models that claims are about.
+    """
+    confirmed, table = [row for row in rows if row["stage"] == "confirm" and matches(row, ALL)], []
     for (dataset, model), group in by_family(confirmed):
         for measure in (FIDELITY, COVERAGE):
             outcomes = as_measured(group, measure)
@@ -168,11 +183,21 @@ def reached(found: dict, dataset: str) -> str:
     where = "held-out images" if held_out else "the validation images of the search, one training per setting,"
     others = len(found["datasets"]) - 1
     also = f" ({others} more dataset{'s' * (others > 1)} below)" if others else ""
-    return (f"On {dataset}{also}, the best cells come as near to {where} as fd_rel "
-            + listed([f"{number(value)} ({model.upper()})" for model, value in sorted(near, key=lambda pair: pair[1])])
-            + (f", where real images score {number(floor)} against each other" if floor is not None else "")
-            + (", and the widest cover " + listed([f"{100 * value:.0f} % ({model.upper()})" for model, value in
-                                                   sorted(wide, key=lambda pair: -pair[1])]) + " of them" if wide else "") + ".")
+    return (
+        f"On {dataset}{also}, the best cells come as near to {where} as fd_rel "
+        + listed([f"{number(value)} ({model.upper()})" for model, value in sorted(near, key=lambda pair: pair[1])])
+        + (f", where real images score {number(floor)} against each other" if floor is not None else "")
+        + (
+            ", and the widest cover "
+            + listed(
+                [f"{100 * value:.0f} % ({model.upper()})" for model, value in sorted(wide, key=lambda pair: -pair[1])]
+            )
+            + " of them"
+            if wide
+            else ""
+        )
+        + "."
+    )
 
 
 def changed(found: dict, dataset: str) -> str:
@@ -191,8 +216,14 @@ def changed(found: dict, dataset: str) -> str:
 def moved(rows: list[dict]) -> str:
     """`fd_rel falls for VAE (-0.4)`: whom a change moves, by the intervals that exclude 0."""
     groups, name = grouped(rows, direction), described(rows[0]["measure"]).name
-    parts = [f"{word} for " + listed([f"{row['model'].upper()} ({'+' * (row['effect'] > 0)}{number(row['effect'])})" for row in groups[word]])
-             for word in ("falls", "rises") if word in groups]
+    parts = [
+        f"{word} for "
+        + listed(
+            [f"{row['model'].upper()} ({'+' * (row['effect'] > 0)}{number(row['effect'])})" for row in groups[word]]
+        )
+        for word in ("falls", "rises")
+        if word in groups
+    ]
     if unclear := groups.get(""):
         parts.append("shows no clear change for " + listed([row["model"].upper() for row in unclear]))
     return f"{name} {', '.join(parts)}"
@@ -205,6 +236,8 @@ def direction(row: dict) -> str:
 
 def claimed(claims: list[dict]) -> str:
     groups = grouped(claims, lambda claim: claim["word"])
+    if set(groups) <= {"unanswerable"}:
+        return f"None of the {len(claims)} published claims can be judged yet, for want of the cells or seeds that they need."
     said = {"supported": "support", "refuted": "refute", "undecided": "leave undecided",
             "unanswerable": "lack the cells or seeds to answer"}
     parts = [f"{said[word]} {len(groups[word])}" + ("" if word == "unanswerable" else

@@ -34,27 +34,27 @@ def findings(ledger: Ledger, claims: Sequence = CLAIMS) -> dict:
     if not trials:
         raise UserError(f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
                         " report; launch the study first, or say with --storage where it is")
-    groups = grouped(trials, lambda trial: trial["cell"])
-    speaking = {cell: shown(group, planned) for cell, group in groups.items()}
+    speaking = {cell: shown(group, planned) for cell, group in grouped(trials, lambda trial: trial["cell"]).items()}
     curves = {trial["key"]: curves_of(ledger.rows(trial["key"])) for group in speaking.values() for trial in group}
-    rows = [row for cell, group in groups.items() for trial in group
-            if trial["spec"]["stage"] == "search" or trial in speaking[cell]
+    rows = [row for trial in trials if trial["spec"]["stage"] == "search" or trial["key"] in curves
             for row in rows_of(trial, curves.get(trial["key"], {}))]
     found = {"space": ledger.root.name, "question": question(ledger.root.name), "time": time.time(), "notes": notes,
              "progress": progress(ledger, lines), "missing": missing(lines, {trial["key"] for trial in trials}),
              "floors": read_json(ledger.root / FLOORS) or {}, "rows": rows, "versions": versions(trials),
              "cells": cells(ledger, speaking, rows, curves)}
-    found["datasets"] = datasets(trials, found["floors"])
-    found["claims"] = answers.verdicts(claims, rows)
-    found["effects"] = answers.effects(rows)
-    found["best"] = answers.best(found["cells"])
-    found["chances"] = answers.chances(found["best"], found["cells"])
-    found["variance"] = answers.variance(found["cells"])
-    found["rates"] = [{"dataset": dataset, "model": model, "net": net, **counted} for (dataset, model, net), counted
-                      in sorted(rates([row for row in rows if row["stage"] == "confirm"]).items(), key=by_family)]
-    found["tuning"] = answers.tuning(rows)
-    found["answer"] = answers.sentences(found)
-    return found
+    return concluded(found | {"datasets": datasets(trials, found["floors"])}, claims)
+
+
+def concluded(found: dict, claims: Sequence) -> dict:
+    """The same with what follows from rows and cells."""
+    rows, confirmed = found["rows"], [row for row in found["rows"] if row["stage"] == "confirm"]
+    best = answers.best(found["cells"])
+    found |= {"claims": answers.verdicts(claims, rows), "effects": answers.effects(rows), "best": best,
+              "chances": answers.chances(best, found["cells"]), "variance": answers.variance(found["cells"]),
+              "rates": [{"dataset": dataset, "model": model, "net": net, **counted}
+                        for (dataset, model, net), counted in sorted(rates(confirmed).items(), key=by_family)],
+              "tuning": answers.tuning(rows)}
+    return found | {"answer": answers.sentences(found)}
 
 
 def by_family(item: tuple) -> tuple:
@@ -90,7 +90,9 @@ def cells(ledger: Ledger, speaking: dict, rows: list[dict], curves: dict) -> lis
     table = []
     for name, trials in speaking.items():
         first, of_cell = trials[0], values[name]
-        drawn = {measure: curve for measure, column in curves[first["key"]].items() if (curve := thinned(column, points))}
+        drawn = {
+            measure: curve for measure, column in curves[first["key"]].items() if (curve := thinned(column, points))
+        }
         table.append({**about(name, trials), "values": of_cell["values"], "diverged": of_cell["diverged"],
                       "seeds": of_cell["seeds"], "curves": drawn, "run": run_of(ledger, first["key"]),
                       "pictures": pictures(ledger, first["key"])})
@@ -102,10 +104,18 @@ def about(name: str, trials: list[dict]) -> dict:
     """What a cell is and how it was trained."""
     spec, result = trials[0]["spec"], trials[0]["result"]
     row = rows_of(trials[0], {})[0]
-    return {"cell": name, **{word: row[word] for word in ("dataset", "model", "net", "depth", "latent_dim", "system", "stage")},
-            "settings": spec["settings"], "params": spec["params"], "proposed_by": spec["proposed_by"],
-            "epochs": spec["epochs"], "batch_size": spec["batch_size"], "status": result["status"],
-            "error": result.get("error", ""), "trials": [trial["key"] for trial in trials]}
+    return {
+        "cell": name,
+        **{word: row[word] for word in ("dataset", "model", "net", "depth", "latent_dim", "system", "stage")},
+        "settings": spec["settings"],
+        "params": spec["params"],
+        "proposed_by": spec["proposed_by"],
+        "epochs": spec["epochs"],
+        "batch_size": spec["batch_size"],
+        "status": result["status"],
+        "error": result.get("error", ""),
+        "trials": [trial["key"] for trial in trials],
+    }
 
 
 def measured(rows: list[dict]) -> dict:
@@ -117,8 +127,11 @@ def measured(rows: list[dict]) -> dict:
         columns = {name: column(group, name) for name in names + ["beta_effective"]}
         for cell, members in grouped(group, lambda row: row["cell"]).items():
             tried = [row["status"] == "diverged" for row in members if row["status"] != "failed"]
-            table[cell] = {"seeds": len(tried), "diverged": list(rate(tried)),
-                           "values": {name: estimate(points[cell]) for name, points in columns.items() if cell in points}}
+            table[cell] = {
+                "seeds": len(tried),
+                "diverged": list(rate(tried)),
+                "values": {name: estimate(points[cell]) for name, points in columns.items() if cell in points},
+            }
     return table
 
 
@@ -140,9 +153,16 @@ def estimate(points: list[float]) -> dict:
 
 def datasets(trials: list[dict], floors: dict) -> list[dict]:
     """What each dataset's numbers rest on."""
-    return [{"dataset": name, "features": group[0]["spec"].get("features", ""),
-             "fingerprint": group[0]["spec"].get("fingerprint", ""), "floor": floors.get(name, {}),
-             "trials": len(group)} for name, group in sorted(grouped(trials, lambda trial: trial["spec"]["dataset"]).items())]
+    return [
+        {
+            "dataset": name,
+            "features": group[0]["spec"].get("features", ""),
+            "fingerprint": group[0]["spec"].get("fingerprint", ""),
+            "floor": floors.get(name, {}),
+            "trials": len(group),
+        }
+        for name, group in sorted(grouped(trials, lambda trial: trial["spec"]["dataset"]).items())
+    ]
 
 
 def run_of(ledger: Ledger, key: str) -> dict | None:

@@ -109,8 +109,8 @@ def identities(space, data_dir) -> dict:
     table = {}
     for dataset in {cell.dataset.name: cell.dataset for cell in space.cells}.values():
         fingerprint = dataset.fingerprint(data_dir)
-        table[dataset.name] = {"fingerprint": fingerprint or "",
-                               "features": recipe_hash(dataset, fingerprint) if fingerprint else ""}
+        table[dataset.name] = {"fingerprint": fingerprint or "", "features": recipe_hash(dataset, fingerprint) if fingerprint else "",
+                               "shape": list(dataset.load(data_dir).shape) if fingerprint else ""}
     return table
 
 

@@ -96,6 +96,7 @@ class Plan:
         return {"key": trial.key, "space": self.space.name, "stage": trial.stage, "seeds": list(trial.seeds),
                 "proposal": trial.proposal, "params": params, "proposed_by": proposed_by,
                 "epochs": trial.budget.epochs, "batch_size": trial.budget.batch_size,
+                "ranges": self.ranges[trial.cell.name], "dataset_slug": trial.cell.dataset.slug,
                 **trial.cell.definition(), **self.identity[trial.cell.dataset.name], "origin": self.space.origin, "protocol": PROTOCOL}
 
     def _plan_confirm(self, cell: Cell) -> None:

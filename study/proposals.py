@@ -1,22 +1,30 @@
 """Serves the plan to Ray Tune, and proposes hyperparameters with Optuna: the only place of optuna.
 
+    python study/proposals.py export --space latent_sweep --out proposals.db     for optuna-dashboard sqlite:///proposals.db
+
 Coverage comes from the plan, never from the adviser: Optuna is asked only for the params inside a cell. What it is told
 is the RANK of a trial inside its cell, so that easy cells do not own the good half of its model. One in-memory study per
 (model, net, dataset), rebuilt from finished trials at each ask; nothing of it is stored.
 """
+import argparse
 import json
 import logging
+import sys
 import traceback
 import zlib
 from collections import defaultdict, deque
+from pathlib import Path
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from ray.tune.search import Searcher
 
-from study.ledger import failure
+from study.command import DONE, STORAGE, run_command
+from study.errors import UserError
+from study.ledger import Ledger, failure, study_folder
 from study.plan import Plan, Trial
+from study.summary import finished, label
 
 RANDOM_FIRST = 8    # finished trials of a group before the adviser models anything: proposals until then are random
 MEMORY = 200        # finished trials at most that a rebuild looks at, the cell's own first: an ask costs the same for ever
@@ -174,3 +182,53 @@ class LedgerSearch(Searcher):
         if group not in self.advisers:
             self.advisers[group] = Adviser(self.plan.space.propose, self.plan.ranges)
         return self.advisers[group]
+
+
+def export(ledger: Ledger, space: str, storage: str) -> int:
+    """Write every finished search trial into an Optuna storage, one study per model, net and dataset; how many.
+
+    The value is the objective itself, for people to look at; what the adviser is told is the rank inside the cell.
+    """
+    studies, count = {}, 0
+    for key, spec, result in finished(ledger):
+        if spec["stage"] != "search":
+            continue
+        name = f"{space}/{label(spec['model'])}-{label(spec['net'])}-{spec['dataset_slug']}"
+        if name not in studies:
+            studies[name] = fresh_study(name, storage)
+        known = {name: value for name, value in spec["drawn"].items() if name in spec["ranges"]}
+        studies[name].add_trial(create_trial(
+            params=known, distributions={name: distribution(spec["ranges"][name]) for name in known},
+            value=result["objective"], state=TrialState.COMPLETE if result["status"] == "done" else TrialState.FAIL,
+            user_attrs={"trial_key": key, "depth": spec["depth"], "latent_dim": spec["latent_dim"],
+                        "proposed_by": spec["proposed_by"], "status": result["status"]}))
+        count += 1
+    return count
+
+
+def fresh_study(name: str, storage: str) -> optuna.Study:
+    """An empty study of that name: the ledger is the memory, so what an earlier export wrote is replaced."""
+    try:
+        optuna.delete_study(study_name=name, storage=storage)
+    except KeyError:
+        pass
+    return optuna.create_study(study_name=name, storage=storage)
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["export"])
+    parser.add_argument("--space", required=True)
+    parser.add_argument("--storage", type=Path, default=STORAGE)
+    parser.add_argument("--out", type=Path, default=Path("proposals.db"))
+    options = parser.parse_args(arguments)
+    ledger = Ledger(study_folder(options.storage, options.space))
+    if not ledger.keys():
+        raise UserError(f"no trials of '{options.space}' under {options.storage}; is --storage right?")
+    count = export(ledger, options.space, f"sqlite:///{options.out.resolve()}")
+    print(f"{count} proposals are in {options.out}: optuna-dashboard sqlite:///{options.out}")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

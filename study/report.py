@@ -20,9 +20,10 @@ def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Pat
     data_dir: where real images are taken from if they are there; the ledger is enough for everything else.
     """
     from study.findings import findings
-    from study.report_files import write_figures, write_tables
+    from study.report_figures import write_figures
     from study.report_page import page
     from study.report_pictures import base64_webp, embedded, real_images
+    from study.report_tables import write_tables
     out = out or ledger.root / FOLDER
     found = findings(ledger)
     real = {row["dataset"]: real_images(row, [cell for cell in found["cells"] if cell["dataset"] == row["dataset"]],

@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from study.command import DONE, STORAGE, run_command
-from study.data import data_folder, named
 from study.errors import UserError
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
@@ -31,8 +30,10 @@ STEP = 1.0       # along a dimension, for how much the image depends on it
 def chosen(ledger: Ledger, wanted: str) -> str:
     """The key of the trial that is meant: a key, or "best" for the lowest objective where there is one dataset."""
     if not ledger.keys():
-        raise UserError(f"no trials of '{ledger.root.name}' in {ledger.root.parent}; launch the study first, or say with"
-                        " --storage where it is")
+        raise UserError(
+            f"no trials of '{ledger.root.name}' in {ledger.root.parent}; launch the study first, or say with"
+            " --storage where it is"
+        )
     if wanted != "best":
         if wanted not in ledger.keys():
             raise UserError(f"no trial '{wanted}' in {ledger.root}{nearest(wanted, ledger.keys())}")
@@ -48,18 +49,19 @@ def chosen(ledger: Ledger, wanted: str) -> str:
     return next(iter(lowest.values()))
 
 
-def rebuilt(ledger: Ledger, key: str, data_dir: Path):
+def rebuilt(ledger: Ledger, key: str):
     """The model of the trial's first training that did not diverge, in eval mode."""
     spec, result = ledger.spec(key), ledger.result(key)
     if result is None:
-        raise UserError(f"trial {key} is not finished; python study/status.py --space {ledger.root.name} says how far it is")
+        raise UserError(
+            f"trial {key} is not finished; python study/status.py --space {ledger.root.name} says how far it is"
+        )
     if result["status"] != "done":
         raise UserError(f"trial {key} {result['status']}: there is no model to draw from")
     model, net = (imported(spec[part], spec.get("origin", "")) for part in ("model", "net"))
-    shape = shape_of(spec, data_dir)
 
     def build():
-        return model(shape, net, spec["depth"], spec["latent_dim"], **spec["settings"], **spec["params"])
+        return model(spec["shape"], net, spec["depth"], spec["latent_dim"], **spec["settings"], **spec["params"])
 
     path = ledger.folder(key) / "weights.safetensors"
     try:
@@ -74,11 +76,6 @@ def first_training(tensors: dict) -> dict:
     """The tensors of the lowest replica in a file that names them <replica>/<name>."""
     first = next(iter(sorted(tensors, key=lambda name: int(name.split("/")[0])))).split("/")[0]
     return {name.removeprefix(f"{first}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{first}/")}
-
-
-def shape_of(spec: dict, data_dir: Path) -> tuple[int, ...]:
-    """(C, H, W), as the spec says, or as the dataset has it where the spec is from before that was noted."""
-    return tuple(spec["shape"]) if "shape" in spec else named(spec["dataset"]).load(data_dir).shape
 
 
 @torch.no_grad()
@@ -127,7 +124,6 @@ def parse(arguments=None):
     add("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
     add("--out", type=Path, default=Path("grid.png"), help="the picture (default: %(default)s)")
     add("--npz", type=Path, metavar="FILE", help="the images (n, C, H, W) in [0, 1] and their latents (n, d) as well")
-    add("--data-dir", help="where datasets are (default: $STUDY_DATA, else data/)")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--interpolate", action="store_true", help="paths between points of the prior")
     kind.add_argument("--traverse", action="store_true", help="one row per latent dimension, the most telling first")
@@ -141,7 +137,7 @@ def main(arguments=None) -> int:
     options = parse(arguments)
     ledger = Ledger(study_folder(options.storage, options.space))
     key = chosen(ledger, options.trial)
-    model = rebuilt(ledger, key, data_folder(options.data_dir))
+    model = rebuilt(ledger, key)
     if options.traverse:
         latents, columns = traversed(model, options.n), COLUMNS
     elif options.interpolate:

@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from study.champions import register  # noqa: E402
 from study.errors import UserError  # noqa: E402
 from study.ledger import Ledger, read_json, study_folder, write_atomic  # noqa: E402
 from study.measures import LOSSES, MEASURES  # noqa: E402
@@ -122,6 +123,11 @@ class Tracker:
         self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
 
     def summarise(self) -> None:
+        """What is said of the study as a whole, after its trials: the summary run and the registered champions."""
+        self._summary_run()
+        register(self.client, self.ledger, self.space)
+
+    def _summary_run(self) -> None:
         """The summary run: a sheet of samples for every model, net and dataset, and the table of cells."""
         found = self.client.search_runs([self.experiment], "tags.stage = 'summary'", max_results=1)
         run = found[0] if found else self.client.create_run(

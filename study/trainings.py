@@ -1,4 +1,5 @@
 """The ledger as the trials that compare with one another, and as one row per training, as study/outcomes.py wants them."""
+
 import json
 import re
 import statistics
@@ -40,8 +41,10 @@ def comparable(trials: list[dict], planned: set[str]) -> tuple[list[dict], list[
         chosen = newest(group, lambda trial: trial["spec"].get("features"), planned)
         kept += chosen
         if len(chosen) < len(group):
-            notes.append(f"{dataset}: {len(group) - len(chosen)} trials were measured with other features, whose scores do"
-                         f" not compare; only those of features {chosen[0]['spec'].get('features')} are shown")
+            notes.append(
+                f"{dataset}: {len(group) - len(chosen)} trials were measured with other features, whose scores do"
+                f" not compare; only those of features {chosen[0]['spec'].get('features')} are shown"
+            )
     cells = [newest(group, budget, planned) for group in grouped(kept, lambda trial: trial["cell"]).values()]
     if others := len(kept) - sum(map(len, cells)):
         notes.append(f"{others} trials of other budgets or other images than the last launch's are left out")
@@ -82,7 +85,9 @@ def rows_of(trial: dict, curves: dict) -> list[dict]:
              "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], "system": spec.get("system", ""),
              **{name: value for name, value in spec["settings"].items() if "/" not in name},
              "stage": spec["stage"], "proposed_by": spec["proposed_by"], "trial": trial["key"]}
-    replicas = result.get("replicas") or [{"seed": seed, "status": result["status"], "measures": {}} for seed in spec["seeds"]]
+    replicas = result.get("replicas") or [
+        {"seed": seed, "status": result["status"], "measures": {}} for seed in spec["seeds"]
+    ]
     return [{**about, "seed": replica["seed"], "status": status_of(replica), **replica["measures"],
              **{f"curve/{name}": [each[index] if each else None for each in column] for name, column in curves.items()}}
             for index, replica in enumerate(replicas)]

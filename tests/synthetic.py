@@ -26,8 +26,12 @@ def sweep(root: Path, models=("vae", "gan", "wgan"), nets=("fc",), depths=(1, 2)
         keys = [trial(ledger, name, cell, "search", [0], index, epochs, rng, world, draw and not confirm and not index,
                       spec_changes) for index in range(proposals)]
         if confirm:
-            keys.append(trial(ledger, name, cell, "confirm", list(range(seeds)), None, epochs, rng, world, draw, spec_changes))
-        lines.append({"cell": name, "model": cell["model"], "dataset": cell["dataset"], "planned": proposals + 1, "trials": keys})
+            keys.append(
+                trial(ledger, name, cell, "confirm", list(range(seeds)), None, epochs, rng, world, draw, spec_changes)
+            )
+        lines.append(
+            {"cell": name, "model": cell["model"], "dataset": cell["dataset"], "planned": proposals + 1, "trials": keys}
+        )
     if planned:
         (root / "planned.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return ledger
@@ -38,10 +42,26 @@ def trial(ledger, name, cell, stage, seeds, proposal, epochs, rng, world, draw, 
     key = f"{name}-{part}-{hashlib.sha256(f'{name}{part}{spec_changes}'.encode()).hexdigest()[:10]}"
     folder = ledger.folder(key)
     folder.mkdir(parents=True)
-    spec = {"key": key, "space": ledger.root.name, "stage": stage, "seeds": seeds, "proposal": proposal,
-            "params": {"lr": 1e-3}, "proposed_by": "confirm" if proposal is None else "default" if proposal == 0 else "random",
-            "epochs": epochs, "batch_size": 32, **cell, "model": MODELS[cell["model"]], "net": f"models.nets:{cell['net']}",
-            "settings": {}, "system": "", "fingerprint": "f" * 64, "features": "e" * 16, "protocol": 1, **spec_changes}
+    spec = {
+        "key": key,
+        "space": ledger.root.name,
+        "stage": stage,
+        "seeds": seeds,
+        "proposal": proposal,
+        "params": {"lr": 1e-3},
+        "proposed_by": "confirm" if proposal is None else "default" if proposal == 0 else "random",
+        "epochs": epochs,
+        "batch_size": 32,
+        **cell,
+        "model": MODELS[cell["model"]],
+        "net": f"models.nets:{cell['net']}",
+        "settings": {},
+        "system": "",
+        "fingerprint": "f" * 64,
+        "features": "e" * 16,
+        "protocol": 1,
+        **spec_changes,
+    }
     (folder / "spec.json").write_text(json.dumps(spec))
     replicas = [replica(cell, seed, rng, world(cell)) for seed in seeds]
     if epochs:
@@ -55,15 +75,33 @@ def trial(ledger, name, cell, stage, seeds, proposal, epochs, rng, world, draw, 
 def replica(cell, seed, rng, changes) -> dict:
     """A larger latent is nearer, more depth is a little farther, a GAN covers less; all with noise of a few percent."""
     if changes.get("status") == "diverged":
-        return {"seed": seed, "status": "diverged", "diverged_at": 1, "measures": {"time/train_s": 2.0, "time/step_ms": 1.0}}
-    near = {"vae": 0.30, "gan": 0.22, "wgan": 0.18}[cell["model"]] * (8 / cell["latent_dim"]) ** 0.5 + 0.03 * cell["depth"]
+        return {
+            "seed": seed,
+            "status": "diverged",
+            "diverged_at": 1,
+            "measures": {"time/train_s": 2.0, "time/step_ms": 1.0},
+        }
+    near = {"vae": 0.30, "gan": 0.22, "wgan": 0.18}[cell["model"]] * (8 / cell["latent_dim"]) ** 0.5 + 0.03 * cell[
+        "depth"
+    ]
     wide = {"vae": 0.62, "gan": 0.45, "wgan": 0.74}[cell["model"]] - 0.2 / cell["latent_dim"]
-    measures = {"quality/fd_rel": near, "quality/precision": 0.8, "quality/recall": wide - 0.1, "quality/coverage": wide,
-                "modes/label_jsd": 0.02, "modes/classes": 10.0, "memory/nn_ratio": 1.0}
+    measures = {
+        "quality/fd_rel": near,
+        "quality/precision": 0.8,
+        "quality/recall": wide - 0.1,
+        "quality/coverage": wide,
+        "modes/label_jsd": 0.02,
+        "modes/classes": 10.0,
+        "memory/nn_ratio": 1.0,
+    }
     if cell["model"] == "vae":
         measures |= {"likelihood/elbo": -20 - cell["depth"], "likelihood/recon": 15.0 + cell["depth"]}
     measures = {name: value * float(np.exp(rng.normal(0, 0.04))) for name, value in measures.items()}
-    spent = {"time/train_s": 3.0 * cell["depth"], "time/step_ms": 1.0 * cell["depth"], "cost/parameters": 1e4 * cell["depth"]}
+    spent = {
+        "time/train_s": 3.0 * cell["depth"],
+        "time/step_ms": 1.0 * cell["depth"],
+        "cost/parameters": 1e4 * cell["depth"],
+    }
     measures |= {**spent, **{name: value for name, value in changes.items() if name != "status"}}
     return {"seed": seed, "status": "done", "diverged_at": None,
             "measures": {name: value for name, value in measures.items() if value is not None}}
@@ -72,9 +110,13 @@ def replica(cell, seed, rng, changes) -> dict:
 def write_rows(folder, cell, replicas, epochs, rng) -> None:
     rows = []
     for epoch in range(epochs + 1):
-        values = {"quality/fd_rel": [entry["measures"].get("quality/fd_rel", 1) * (1 + 3 * 0.5 ** epoch) for entry in replicas]}
+        values = {
+            "quality/fd_rel": [entry["measures"].get("quality/fd_rel", 1) * (1 + 3 * 0.5**epoch) for entry in replicas]
+        }
         if epoch:
-            values |= {f"loss/{name}": rng.normal(5 / epoch, 0.1, len(replicas)).tolist() for name in LOSSES[cell["model"]]}
+            values |= {
+                f"loss/{name}": rng.normal(5 / epoch, 0.1, len(replicas)).tolist() for name in LOSSES[cell["model"]]
+            }
         rows.append(json.dumps({"epoch": epoch, "time": 1.7e9 + epoch, "values": values}) + "\n")
     (folder / "metrics.jsonl").write_text("".join(rows))
 
@@ -95,6 +137,18 @@ def result(key, spec, replicas) -> dict:
     done = [entry["measures"] for entry in replicas if entry["status"] == "done"]
     names = dict.fromkeys(name for measures in done for name in measures)
     measures = {name: float(np.mean([row[name] for row in done if name in row])) for name in names}
-    return {"key": key, "status": "done" if done else "diverged", "objective": measures.get("quality/fd_rel"),
-            "measures": measures, "replicas": replicas, "seeds": spec["seeds"], "epochs": spec["epochs"], "params": spec["params"],
-            "drawn": {}, "time": 1.7e9, "features": spec["features"], "torch": "2.13.0", "device": "cpu"}
+    return {
+        "key": key,
+        "status": "done" if done else "diverged",
+        "objective": measures.get("quality/fd_rel"),
+        "measures": measures,
+        "replicas": replicas,
+        "seeds": spec["seeds"],
+        "epochs": spec["epochs"],
+        "params": spec["params"],
+        "drawn": {},
+        "time": 1.7e9,
+        "features": spec["features"],
+        "torch": "2.13.0",
+        "device": "cpu",
+    }

@@ -28,7 +28,7 @@ def here(tmp_path, data_dir, monkeypatch):
 
 def test_a_dry_run_shows_the_plan_and_starts_nothing(capsys, here, tmp_path):
     code, text = run(capsys, "--space", "latent_sweep", "--dry-run", *here)
-    assert code == 0 and "135 trials in 27 cells, 135 left" in text
+    assert code == 0 and "150 trials in 30 cells, 150 left" in text
     assert not (tmp_path / "studies").exists()
 
 

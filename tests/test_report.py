@@ -18,9 +18,9 @@ from study.errors import UserError
 from study.findings import findings
 from study.ledger import Ledger
 from study.report import write_report
-from study.report_files import escaped, write_tables
 from study.report_page import page
 from study.report_pictures import embedded, real_images
+from study.report_tables import escaped, write_tables
 from study.statistics import median_interval, tuning_curve
 from study.verdicts import judge
 
@@ -117,7 +117,9 @@ def test_an_effect_is_the_median_paired_difference_of_the_csv(written):
 def test_a_cell_is_the_median_of_its_confirm_seeds_with_an_interval(finished):
     found = findings(finished)
     cell = next(cell for cell in found["cells"] if cell["cell"] == "gan-fc-d2-z8-digits")
-    points = [row["quality/fd_rel"] for row in found["rows"] if row["cell"] == cell["cell"] and row["stage"] == "confirm"]
+    points = [
+        row["quality/fd_rel"] for row in found["rows"] if row["cell"] == cell["cell"] and row["stage"] == "confirm"
+    ]
     assert cell["seeds"] == 6 and cell["values"]["quality/fd_rel"]["value"] == pytest.approx(np.median(points))
     low, high = cell["values"]["quality/fd_rel"]["interval"]
     assert min(points) <= low < high <= max(points)
@@ -140,7 +142,12 @@ def test_what_real_images_score_is_printed_when_the_study_has_measured_it(tmp_pa
 def test_an_unfinished_sweep_says_what_is_missing(tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae",), draw=False)
     with open(ledger.root / "planned.jsonl", "a") as file:
-        file.write(json.dumps({"cell": "wgan-fc-d1-z2-digits", "model": "wgan", "dataset": "digits", "planned": 5, "trials": []}) + "\n")
+        file.write(
+            json.dumps(
+                {"cell": "wgan-fc-d1-z2-digits", "model": "wgan", "dataset": "digits", "planned": 5, "trials": []}
+            )
+            + "\n"
+        )
     words = in_words(shown(ledger))
     assert "The sweep is not finished: 16 of 21 trials are" in words
     assert "1 cells lack trials" in words and "wgan-fc-d1-z2-digits (all 5)" in words
@@ -187,7 +194,18 @@ def test_a_diverged_training_is_counted_as_the_worst_and_not_dropped(tmp_path):
     def world(cell):
         count["seen"] += 1
         return {"status": "diverged"} if count["seen"] == 5 else {}
-    found = findings(sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,), proposals=2, seeds=6, world=world, draw=False))
+    found = findings(
+        sweep(
+            tmp_path / "study",
+            models=("vae",),
+            depths=(1,),
+            latents=(2,),
+            proposals=2,
+            seeds=6,
+            world=world,
+            draw=False,
+        )
+    )
     cell = found["cells"][0]
     assert cell["diverged"][:2] == [1, 6] and len(cell["values"]["quality/fd_rel"]["points"]) == 6
     assert max(cell["values"]["quality/fd_rel"]["points"]) == 1.0   # what a single constant image scores
@@ -210,8 +228,10 @@ def test_scores_of_different_features_are_never_set_side_by_side(tmp_path):
     sweep(tmp_path / "study", models=("vae",), draw=False, features="0" * 16)   # planned last
     found = findings(ledger)
     assert {row["features"] for row in found["datasets"]} == {"0" * 16}
-    assert found["notes"] == ["digits: 16 trials were measured with other features, whose scores do not compare; only those of"
-                              " features 0000000000000000 are shown"]
+    assert found["notes"] == [
+        "digits: 16 trials were measured with other features, whose scores do not compare; only those of"
+        " features 0000000000000000 are shown"
+    ]
     assert found["notes"][0] in in_words(shown(ledger))
 
 
@@ -226,8 +246,18 @@ def test_failed_trials_are_named_with_what_runs_them_again(tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae",), draw=False)
     key = next(key for key in ledger.keys() if "confirm" in key)
     path = ledger.folder(key) / "result.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "failed", "replicas": [], "measures": {}, "objective": None,
-                                "error": "out of memory"}))
+    path.write_text(
+        json.dumps(
+            {
+                **json.loads(path.read_text()),
+                "status": "failed",
+                "replicas": [],
+                "measures": {},
+                "objective": None,
+                "error": "out of memory",
+            }
+        )
+    )
     words = in_words(shown(ledger))
     assert "1 trials failed" in words and "--retry-failed" in words
 
@@ -237,7 +267,9 @@ def test_names_and_values_that_look_like_markup_stay_text(tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,))
     for key in ledger.keys():
         path = ledger.folder(key) / "spec.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": evil, "system": evil, "params": {evil: evil}}))
+        path.write_text(
+            json.dumps({**json.loads(path.read_text()), "dataset": evil, "system": evil, "params": {evil: evil}})
+        )
     html = shown(ledger)
     assert "<script>alert" not in html and "<img src=x" not in html
     assert html.count("</script>") == html.count("<script")
@@ -277,7 +309,9 @@ def test_real_images_come_from_the_ledger_where_the_data_is_not_at_hand(tmp_path
     vae, gan = found["cells"]
     picture, words = real_images(found["datasets"][0], [gan, vae], ledger.root, NOWHERE)
     pairs = np.asarray(Image.open(ledger.root / vae["pictures"]["reconstructions"][-1][1]))
-    assert np.array_equal(np.asarray(picture)[:32], pairs[:32]) and np.array_equal(np.asarray(picture)[33:65], pairs[66:98])
+    assert np.array_equal(np.asarray(picture)[:32], pairs[:32]) and np.array_equal(
+        np.asarray(picture)[33:65], pairs[66:98]
+    )
     picture, words = real_images(found["datasets"][0], [gan], ledger.root, NOWHERE)
     assert picture is None and "no real images" in words
 
@@ -313,15 +347,26 @@ def test_latex_tables_escape_what_latex_reads_as_commands(tmp_path):
 
 def test_the_command_writes_where_it_is_told_and_says_where(tmp_path, capsys):
     ledger = sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,))
-    assert report.main(["--space", "study", "--storage", str(tmp_path), "--data-dir", "/nowhere", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        report.main(
+            ["--space", "study", "--storage", str(tmp_path), "--data-dir", "/nowhere", "--out", str(tmp_path / "out")]
+        )
+        == 0
+    )
     assert (tmp_path / "out" / "report.html").exists() and not (ledger.root / "report").exists()
     assert f"report: file://{tmp_path}/out/report.html" in capsys.readouterr().out
 
 
 @pytest.mark.long
 def test_five_hundred_trials_make_a_page_under_15_mb(tmp_path):
-    ledger = sweep(tmp_path / "study", nets=("fc", "conv"), depths=(1, 2, 3), latents=(2, 8, 32), datasets=("digits", "mnist"),
-                   proposals=4)
+    ledger = sweep(
+        tmp_path / "study",
+        nets=("fc", "conv"),
+        depths=(1, 2, 3),
+        latents=(2, 8, 32),
+        datasets=("digits", "mnist"),
+        proposals=4,
+    )
     assert len(ledger.keys()) == 540
     assert write_report(ledger, NOWHERE).stat().st_size < 15e6
 

@@ -9,8 +9,16 @@ from synthetic import sweep
 from study.report import write_report
 
 pytestmark = pytest.mark.long
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 DESKTOP, PHONE = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
 EVIL = "folder:</script><img src=x onerror=alert(1)>\"'&"
 
@@ -37,10 +45,15 @@ def report(tmp_path_factory) -> Path:
         return {"status": "diverged"} if (cell["model"], cell["depth"], cell["latent_dim"]) == ("gan", 2, 2) else {}
     ledger = sweep(tmp_path_factory.mktemp("studies") / "made_up", nets=("fc", "conv"), world=world)
     key = next(key for key in ledger.keys() if key.startswith("vae-fc-d1-z2-digits-confirm"))
-    (ledger.folder(key) / "tracked.json").write_text(json.dumps({"store": ["sqlite:///mlflow.db", "1"], "run_id": "abc123"}))
+    (ledger.folder(key) / "tracked.json").write_text(
+        json.dumps({"store": ["sqlite:///mlflow.db", "1"], "run_id": "abc123"})
+    )
     (ledger.root / "floors.json").write_text(json.dumps({"digits": {"quality/fd_rel": 0.024}}))
     with open(ledger.root / "planned.jsonl", "a") as file:
-        file.write(json.dumps({"cell": "vae-fc-d9-z2-digits", "model": "vae", "dataset": "digits", "planned": 2, "trials": []}) + "\n")
+        file.write(
+            json.dumps({"cell": "vae-fc-d9-z2-digits", "model": "vae", "dataset": "digits", "planned": 2, "trials": []})
+            + "\n"
+        )
     return write_report(ledger, Path("/nowhere"))
 
 
@@ -53,10 +66,15 @@ def opened(browser, report):
         context = browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: trouble.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+        page.on(
+            "request",
+            lambda request: trouble.append(request.url) if not request.url.startswith(("file:", "data:")) else None,
+        )
         page.goto(file.as_uri() + place)
         return page
     yield open_page
@@ -79,9 +97,17 @@ def test_a_click_on_a_square_shows_what_the_cell_draws_and_knows(opened):
         assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 200
     assert panel.locator("svg").count() == 3   # fd_rel and two losses
     text = panel.inner_text()
-    for said in ("fd_rel", "0.024", "lr 0.001", "training time", "abc123", "--trial vae-fc-d1-z2-digits-confirm-s00to05"):
+    for said in (
+        "fd_rel",
+        "0.024",
+        "lr 0.001",
+        "training time",
+        "abc123",
+        "--trial vae-fc-d1-z2-digits-confirm-s00to05",
+    ):
         assert said in text
     square(page, "gan-fc-d1-z8-digits").click()
+    assert page.locator("a.square[aria-current]").count() == 1
     assert panel.locator("img[data-kind=nearest]").count() == 1 and "not tracked" in panel.inner_text()
 
 
@@ -227,7 +253,9 @@ def test_hostile_names_are_shown_and_not_run(opened, tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,))
     for key in ledger.keys():
         path = ledger.folder(key) / "spec.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": EVIL, "system": EVIL, "params": {EVIL: EVIL}}))
+        path.write_text(
+            json.dumps({**json.loads(path.read_text()), "dataset": EVIL, "system": EVIL, "params": {EVIL: EVIL}})
+        )
     page = opened(file=write_report(ledger, Path("/nowhere")))
     page.locator("a.square").first.click()
     assert EVIL in page.locator("#panel").inner_text() and EVIL in page.locator("#map-list").inner_text()
@@ -235,10 +263,20 @@ def test_hostile_names_are_shown_and_not_run(opened, tmp_path):
 
 
 def test_a_page_of_a_thousand_cells_stays_usable(opened, tmp_path):
-    ledger = sweep(tmp_path / "study", nets=("fc", "conv"), depths=range(1, 8), latents=(2, 4, 8, 16, 32, 64), epochs=2, proposals=1,
-                   datasets=("digits", "mnist", "cifar10", "imagenette"))
+    ledger = sweep(
+        tmp_path / "study",
+        nets=("fc", "conv"),
+        depths=range(1, 8),
+        latents=(2, 4, 8, 16, 32, 64),
+        epochs=2,
+        proposals=1,
+        datasets=("digits", "mnist", "cifar10", "imagenette"),
+    )
     page = opened(file=write_report(ledger, Path("/nowhere")))
     assert page.locator("a.square").count() == 1008
-    assert page.evaluate("(() => { const start = performance.now(); drawMaps(); return performance.now() - start; })()") < 2000
+    assert (
+        page.evaluate("(() => { const start = performance.now(); drawMaps(); return performance.now() - start; })()")
+        < 2000
+    )
     square(page, "wgan-fc-d7-z64-imagenette").click()
     assert page.locator("#panel-title").inner_text() == "WGAN fc, depth 7, latent 64"

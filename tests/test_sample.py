@@ -1,4 +1,5 @@
 """Images drawn from a finished trial: the same for the same seed, from the weights that were kept, or one clear line."""
+
 import json
 
 import numpy as np
@@ -31,12 +32,15 @@ def finished(plan):
 
 
 def run(ledger, data_dir, *arguments):
-    return sample.main(["--space", ledger.root.name, "--storage", str(ledger.root.parent), "--data-dir", str(data_dir), *arguments])
+    return sample.main(["--space", ledger.root.name, "--storage", str(ledger.root.parent), *arguments])
 
 
 def test_a_trials_images_are_those_of_the_weights_it_kept(finished, data_dir, tmp_path, capsys):
     ledger, key, model = finished
-    assert run(ledger, data_dir, "--trial", key, "-n", "10", "--out", f"{tmp_path}/a.png", "--npz", f"{tmp_path}/a.npz") == 0
+    assert (
+        run(ledger, data_dir, "--trial", key, "-n", "10", "--out", f"{tmp_path}/a.png", "--npz", f"{tmp_path}/a.npz")
+        == 0
+    )
     saved = np.load(tmp_path / "a.npz")
     assert saved["images"].shape == (10, 1, 8, 8) and saved["latents"].shape == (10, 2)
     with torch.no_grad():
@@ -66,7 +70,9 @@ def test_the_best_of_several_datasets_is_not_one_trial(plan):
         finish(plan, trial)
     path = plan.ledger.folder(second.key) / "spec.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": "mnist"}))
-    with pytest.raises(UserError, match=f"do not compare.*--trial {first.key} \\(digits\\).*--trial {second.key} \\(mnist\\)"):
+    with pytest.raises(
+        UserError, match=f"do not compare.*--trial {first.key} \\(digits\\).*--trial {second.key} \\(mnist\\)"
+    ):
         chosen(plan.ledger, "best")
 
 
@@ -89,7 +95,9 @@ def test_a_traversal_starts_with_the_dimension_that_changes_the_image_most():
     assert rows[0, 0, 2] == -rows[0, -1, 2] < 0 and (rows[0, :, 2].diff() > 0).all()
 
 
-@pytest.mark.parametrize("kind, size", [("--interpolate", (8 * 33 - 1, 2 * 33 - 1)), ("--traverse", (8 * 33 - 1, 2 * 33 - 1))])
+@pytest.mark.parametrize(
+    "kind, size", [("--interpolate", (8 * 33 - 1, 2 * 33 - 1)), ("--traverse", (8 * 33 - 1, 2 * 33 - 1))]
+)
 def test_paths_and_traversals_are_rows_of_eight(finished, data_dir, tmp_path, kind, size):
     ledger, key, _ = finished
     run(ledger, data_dir, "--trial", key, kind, "-n", "16", "--out", f"{tmp_path}/grid.png")
@@ -113,10 +121,10 @@ def test_a_trial_that_is_not_finished_or_diverged_has_no_images(plan, data_dir):
     first, second = plan.trials()[:2]
     plan.ledger.put_spec(first.key, {**plan.spec(first, {"lr": 1e-3}, "random"), "drawn": {}})
     with pytest.raises(UserError, match="is not finished.*study/status.py"):
-        rebuilt(plan.ledger, first.key, data_dir)
+        rebuilt(plan.ledger, first.key)
     finish(plan, second, status="diverged")
     with pytest.raises(UserError, match="diverged: there is no model"):
-        rebuilt(plan.ledger, second.key, data_dir)
+        rebuilt(plan.ledger, second.key)
     with pytest.raises(UserError, match="no best one"):
         chosen(plan.ledger, "best")
 
@@ -132,16 +140,18 @@ def test_broken_weights_are_named_with_what_makes_them_again(finished, data_dir,
     elif broken == "empty":
         save_file({}, path)
     else:
-        save_file({f"0/{name}": tensor for name, tensor in VAE((1, 8, 8), fc, 2, 2, width=16).state_dict().items()}, path)
+        save_file(
+            {f"0/{name}": tensor for name, tensor in VAE((1, 8, 8), fc, 2, 2, width=16).state_dict().items()}, path
+        )
     with pytest.raises(UserError, match="weights.safetensors does not hold the weights of this trial .*study/trial.py"):
-        rebuilt(ledger, key, data_dir)
+        rebuilt(ledger, key)
 
 
 def test_a_spec_that_knows_its_shape_needs_no_data(finished, tmp_path):
     ledger, key, _ = finished
     path = ledger.folder(key) / "spec.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "shape": [1, 8, 8], "dataset": "mnist"}))
-    assert rebuilt(ledger, key, tmp_path / "nowhere").shape == (1, 8, 8)
+    assert rebuilt(ledger, key).shape == (1, 8, 8)
 
 
 def test_a_study_that_does_not_exist_is_said(ledger):

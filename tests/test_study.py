@@ -79,3 +79,15 @@ def test_asking_for_more_seeds_runs_only_those(study, data_dir):
     added = set(tree(ledger)) - set(before)
     assert len(added) == 3 and all("confirm-s02to02" in path.parent.name for path in added)
     assert {path: time for path, time in tree(ledger).items() if path in before} == before
+
+
+@pytest.mark.long
+def test_the_systems_of_a_report_are_launched_by_name(tmp_path, data_dir):
+    storage = tmp_path / "mlruns" / "studies"
+    text = launch(storage, data_dir, "--datasets", "digits", "--epochs", 2, "--proposals", 1, "--seeds", 1,
+                  space="dropout_or_dcgan")
+    keys = Ledger(storage / "dropout_or_dcgan").keys()
+    assert [key.split("-d")[0] for key in keys] == ["c-dcgan", "c-dcgan", "c-vae", "c-vae"]
+    assert "best vae on digits: C-vae" in text
+    assert "nothing is left" in launch(storage, data_dir, "--datasets", "digits", "--epochs", 2, "--proposals", 1,
+                                       "--seeds", 1, "--systems", "C-vae", space="dropout_or_dcgan")

@@ -11,7 +11,7 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import launch
+from study import features, launch
 from study.claims import CLAIMS
 from study.command import run_command
 from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist
@@ -22,7 +22,7 @@ from study.progress import console, systems_table
 from study.replicas import Replicas
 from study.space import grid, load_space
 from study.systems import NARROWEST, TOLERANCE, match_parameters, moved_to, parameters
-from study.trial import moments
+from study.trial import moments, run_trial
 from study.verdicts import judge
 from test_claims import MEANS, measures
 
@@ -396,3 +396,20 @@ def test_every_claim_finds_its_cells_in_each_space_that_is_said_to_answer_it():
         lacking = {claim.id: found.missing for claim, found in zip(CLAIMS, judge(CLAIMS, rows))
                    if name in claim.spaces and any(finding.missing for finding in found.findings)}
         assert not lacking, name
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+def test_every_system_takes_its_quick_look_on_digits(name, tmp_path, data_dir):
+    images = digits.load(data_dir)
+    ledger = Ledger(tmp_path / name)
+    features.prepare(digits, images, ledger.root / "features")
+    identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint)}}
+    space = SPACES[name].with_dataset(digits)
+    plan = Plan(replace(space, budget=lambda cell: replace(space.budget(cell), epochs=2)), ledger, identity)
+    for trial in plan.left():
+        ledger.put_spec(trial.key, {**plan.spec(trial, {}, "default"), "drawn": {}})
+        result = run_trial(ledger.folder(trial.key), data_dir)
+        assert result["status"] in ("done", "diverged") and result["epochs"] == 2, trial.key
+        assert {"samples-00002.png", "sheet-00002.png"} <= {path.name for path in (ledger.folder(trial.key) / "images").iterdir()}
+    assert {trial.cell.system for trial in plan.left()} == {cell.system for cell in SPACES[name].cells}

@@ -1,0 +1,84 @@
+"""The best model of each dataset in MLflow's registry under the alias `champion`: loadable without pickle, latents in, images out.
+
+    mlflow.pyfunc.load_model("models:/latent_sweep-digits@champion").predict(z)     z: float32 (n, latent_dim)
+
+Best means the lowest objective of a confirmed cell. It names a model to draw from, not a winner: see the verdicts for that.
+"""
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from mlflow.exceptions import MlflowException
+from torch import nn
+
+from study.ledger import Ledger, read_json
+from study.sample import rebuilt
+from study.summary import OBJECTIVE, best, cells
+
+ALIAS = "champion"
+
+
+class Sampler(nn.Module):
+    """A model's `sample` as a forward: latents (n, latent_dim) to images (n, C, H, W) in [0, 1]."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, z):
+        return self.model.sample(z)
+
+
+def champions(ledger: Ledger) -> dict[str, str]:
+    """Dataset -> key of the confirmed trial with the lowest objective."""
+    lowest = {}
+    for row in sorted(best(cells(ledger)), key=lambda row: -row[OBJECTIVE]):
+        if row["stage"] == "confirm":
+            lowest[row["dataset"]] = row["trial"]
+    return lowest
+
+
+def register(client, ledger: Ledger, space: str) -> None:
+    """Point each dataset's champion at its best trial; nothing is registered twice."""
+    for key in champions(ledger).values():
+        name = f"{space}-{ledger.spec(key)['dataset_slug']}"
+        run_id = (read_json(ledger.folder(key) / "tracked.json") or {}).get("run_id")
+        if run_id and current(client, name) != key:
+            version = add_version(client, ledger, name, key, run_id)
+            client.set_registered_model_alias(name, ALIAS, version)
+
+
+def current(client, name: str):
+    """The trial key behind the alias now, or None."""
+    try:
+        return client.get_model_version_by_alias(name, ALIAS).tags.get("trial_key")
+    except MlflowException:
+        return None
+
+
+def add_version(client, ledger: Ledger, name: str, key: str, run_id: str) -> str:
+    try:
+        client.create_registered_model(name, description="Draws images from latents: float32 (n, latent_dim) in, "
+                                                         "(n, C, H, W) in [0, 1] out.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    with tempfile.TemporaryDirectory() as folder:
+        save(rebuilt(ledger, key), Path(folder) / "model")
+        client.log_artifacts(run_id, str(Path(folder) / "model"), "model")
+    source = f"{client.get_run(run_id).info.artifact_uri}/model"
+    return client.create_model_version(name, source, run_id, tags={"trial_key": key}).version
+
+
+def save(model, folder: Path) -> None:
+    """An MLflow model in PyTorch's exported format, which holds a graph and tensors but no pickle."""
+    import mlflow.pytorch
+    from mlflow.models import infer_signature
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    z = np.random.default_rng(0).standard_normal((2, model.latent_dim)).astype(np.float32)
+    with torch.no_grad():
+        images = model.sample(torch.from_numpy(z)).numpy()
+    mlflow.pytorch.save_model(Sampler(model).eval(), folder, serialization_format="pt2", input_example=z,
+                              signature=infer_signature(z, images), pip_requirements=[f"torch=={torch.__version__.split('+')[0]}"])

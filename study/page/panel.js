@@ -1,0 +1,156 @@
+// The panel of one cell, and the pictures, which are decoded when they are asked for.
+
+const blocks = new Map();
+function picturesOf(index) {
+  if (!blocks.has(index)) {
+    const block = byId(`pictures-${index}`);
+    blocks.set(index, block ? JSON.parse(block.textContent) : {});
+  }
+  return blocks.get(index);
+}
+
+const epochsOf = (pictures, kind) => Object.keys(pictures[kind] || {}).map(Number).sort((a, b) => a - b);
+
+/** The source of the last picture of a kind that was drawn by an epoch. */
+function source(pictures, kind, until = Infinity) {
+  const epochs = epochsOf(pictures, kind);
+  const epoch = epochs.filter(each => each <= until).pop() ?? epochs[0];
+  return epoch === undefined ? null : `data:image/webp;base64,${pictures[kind][epoch]}`;
+}
+
+function watchPictures() {
+  const fill = image => {
+    const found = source(picturesOf(Number(image.dataset.cell)), image.dataset.kind);
+    if (found) image.src = found; else image.replaceWith(element("p", {class: "small"}, "no picture was kept"));
+  };
+  const seen = new IntersectionObserver(entries => entries.filter(entry => entry.isIntersecting).forEach(entry => {
+    seen.unobserve(entry.target);
+    fill(entry.target);
+  }), {rootMargin: "800px"});
+  document.querySelectorAll("img[data-cell]").forEach(image => seen.observe(image));
+  addEventListener("beforeprint", () => document.querySelectorAll("img[data-cell]:not([src])").forEach(fill));
+}
+
+function openCell(name) {
+  const index = byName.get(name), panel = byId("panel");
+  if (index === undefined) return;
+  if (!panel.contains(document.activeElement)) dialogue.from = document.activeElement;
+  dialogue.current = name;
+  panel.replaceChildren(...panelOf(data.cells[index], picturesOf(index)));
+  panel.hidden = false;
+  byId("map-layout").classList.add("open");
+  panel.scrollTop = 0;
+  markCurrent();
+  document.querySelector("a.square[aria-current]")?.scrollIntoView({block: "nearest"});   // opening has moved the maps
+  panel.focus({preventScroll: true});
+}
+
+function closeCell() {
+  byId("panel").hidden = true;
+  byId("map-layout").classList.remove("open");
+  dialogue.current = null;
+  markCurrent();
+  if (dialogue.from?.isConnected) dialogue.from.focus();
+}
+
+function panelOf(cell, pictures) {
+  const close = element("button", {type: "button", class: "close", "aria-label": "Close"}, "×");
+  close.addEventListener("click", closeCell);
+  const state = stateOf(cell), lost = cell.diverged[0] ? `; ${cell.diverged[0]} of ${cell.seeds} trainings diverged` : "";
+  const stage = cell.stage === "confirm" ? `${cell.seeds} seed${cell.seeds === 1 ? "" : "s"}, held-out images`
+                                         : "search only: one seed, validation images";
+  return [close, element("h3", {id: "panel-title"}, element("i", {class: `key ${familyOf(cell.model)}`, "aria-hidden": "true"}),
+                         labelOf(cell)),
+    element("p", {class: "small"}, `${cell.dataset}; ${stage}${lost}`),
+    state || cell.error ? element("p", {class: "notice"}, cell.error || `This cell ${state}.`) : null,
+    ...picturePart(cell, pictures), valuesPart(cell), ...curvesPart(cell), aboutPart(cell)].filter(Boolean);
+}
+
+const CAPTIONS = {samples: "Samples of the first seed, from the same noise at every epoch",
+  reconstructions: "Real images, and below each what the model makes of it",
+  nearest: "Samples, and below each its nearest training image by pixels",
+  interpolation: "From one latent point to another, along a path of equal norm",
+  "interpolation-real": "From one real image (left) to another (right)",
+  traversal: "One latent unit per row, moved across the prior, by falling KL divergence",
+  plane: "The plane of the two latents, in equal shares of the prior",
+  beside: "Real images, and below each row samples"};
+
+function picturePart(cell, pictures) {
+  const kinds = [...Object.keys(CAPTIONS).filter(kind => pictures[kind]), ...Object.keys(pictures).filter(kind => !CAPTIONS[kind])];
+  if (!kinds.length) return [element("p", {class: "small"}, "No pictures of this cell are in this page.")];
+  const epochs = [...new Set(kinds.flatMap(kind => epochsOf(pictures, kind)))].sort((a, b) => a - b);
+  const images = kinds.map(kind => {
+    const image = element("img", {alt: `${kind} of ${labelOf(cell)}`, "data-kind": kind, src: source(pictures, kind)});
+    const moves = epochsOf(pictures, kind).length > 1;
+    return {kind, image, moves, figure: element("figure", {}, image, element("figcaption", {}, CAPTIONS[kind] || kind))};
+  });
+  const moving = images.filter(each => each.moves), still = images.filter(each => !each.moves);
+  return [...(moving.length ? [slider(cell, pictures, epochs, moving)] : []),
+          ...[...moving, ...still].map(each => each.figure)];
+}
+
+function slider(cell, pictures, epochs, moving) {
+  const said = element("output", {for: "epoch"});
+  const input = element("input", {type: "range", id: "epoch", min: "0", max: String(epochs.length - 1), step: "1",
+                                  value: String(epochs.length - 1)});
+  const show = () => {
+    const epoch = epochs[Number(input.value)];
+    said.textContent = `epoch ${epoch} of ${cell.epochs}`;
+    input.setAttribute("aria-valuetext", said.textContent);
+    for (const {kind, image} of moving) image.src = source(pictures, kind, epoch);
+  };
+  input.addEventListener("input", show);
+  show();
+  return element("p", {class: "slider"}, element("label", {for: "epoch"}, "Epoch"), input, said);
+}
+
+function valuesPart(cell) {
+  const floor = data.floors[cell.dataset] || {}, hasFloor = Object.keys(floor).length > 0;
+  const rows = [];
+  let group = "";
+  for (const measure of data.measures) {
+    const found = valueOf(cell, measure.key);
+    if (!found) continue;
+    if (measure.group !== group) {
+      group = measure.group;
+      rows.push(element("tr", {class: "group"}, element("th", {scope: "rowgroup", colspan: hasFloor ? "4" : "3"}, group)));
+    }
+    rows.push(element("tr", {}, element("th", {scope: "row", title: measure.reads}, measure.name),
+      element("td", {}, number(found.value)), element("td", {class: "small"}, measure.group === "Cost" ? "" : rangeText(found)),
+      hasFloor ? element("td", {}, floor[measure.key] === undefined ? "" : number(floor[measure.key])) : null));
+  }
+  return element("table", {class: "values"}, element("caption", {}, "Measures"),
+    element("thead", {}, element("tr", {}, ...["", "value", "95 % or points", ...(hasFloor ? ["real"] : [])].map(title =>
+      element("th", {scope: "col"}, title)))), element("tbody", {}, ...rows));
+}
+
+function curvesPart(cell) {
+  const names = Object.keys(cell.curves).sort((a, b) => (b === "quality/fd_rel") - (a === "quality/fd_rel") || a.localeCompare(b))
+    .filter(name => name === "quality/fd_rel" || name.startsWith("loss/"));
+  return names.length ? [element("h4", {}, "Curves: median and range over seeds"),
+    ...names.map(name => {
+      const curve = cell.curves[name], short = name.replace(/^(loss|quality)\//, "").replace("/", " ");
+      return chart({title: short, xLabel: "epoch", yLabel: short, wholeX: true,
+        lines: [{name: short, family: familyOf(cell.model), x: curve.epochs, y: curve.middle, low: curve.low, high: curve.high}]});
+    })] : [];
+}
+
+function aboutPart(cell) {
+  const rows = [["params", pairs(cell.params)], ["settings", pairs(cell.settings)],
+    ["budget", `${cell.epochs} epochs of batches of ${cell.batch_size}`], ["proposed by", cell.proposed_by],
+    ["trials", cell.trials.join(", ")], ["MLflow run", runText(cell.run)],
+    ["samples", `python study/sample.py --space ${data.space} --trial ${cell.trials[0]} -n 64 --out grid.png`]];
+  return element("table", {class: "values about"}, element("caption", {}, "Params, cost and where it is recorded"),
+    element("tbody", {}, ...rows.map(([name, value]) => element("tr", {}, element("th", {scope: "row"}, name),
+                                                                element("td", {}, value)))));
+}
+
+const shortly = value => typeof value === "number" ? number(value) : typeof value === "object" ? JSON.stringify(value) : String(value);
+const pairs = table => Object.entries(table).map(([key, value]) => `${key} ${shortly(value)}`).join(", ") || "none";
+
+function runText(run) {
+  if (!run) return "not tracked";
+  const server = /^https?:\/\//.test(run.store[0] || "") ? run.store[0].replace(/\/$/, "") : "http://127.0.0.1:5000";
+  return element("a", {href: `${server}/#/experiments/${encodeURIComponent(run.experiment)}/runs/${encodeURIComponent(run.id)}`,
+                       rel: "noreferrer"}, run.id, server.includes("127.0.0.1") ? " (with make ui)" : "");
+}
