@@ -1,4 +1,4 @@
-"""Answers from trainings, as plain dicts: verdicts, effects of the factors, rates, tuning curves, and three sentences."""
+"""Answers from trainings, as plain dicts: verdicts, effects of factors, tuning curves, and three sentences."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -55,8 +55,7 @@ def part(found: Finding) -> dict:
 
 def effects(rows: list[dict]) -> list[dict]:
     """What changes from the least to the largest level of a factor, everything else being equal, per dataset and model:
-    the median over seeds of the average over blocks, as study/verdicts.py estimates it, of the models that claims are about.
-    """
+    the median over seeds of the average over blocks, as study/verdicts.py has it, of what the claims are about."""
     confirmed, table = [row for row in rows if row["stage"] == "confirm" and matches(row, ALL)], []
     for (dataset, model), group in by_family(confirmed):
         for measure in (FIDELITY, COVERAGE):
@@ -237,7 +236,7 @@ def direction(row: dict) -> str:
 def claimed(claims: list[dict]) -> str:
     groups = grouped(claims, lambda claim: claim["word"])
     if set(groups) <= {"unanswerable"}:
-        return f"None of the {len(claims)} published claims can be judged yet, for want of the cells or seeds that they need."
+        return f"None of the {len(claims)} published claims can be judged yet: cells or seeds they need are missing."
     said = {"supported": "support", "refuted": "refute", "undecided": "leave undecided",
             "unanswerable": "lack the cells or seeds to answer"}
     parts = [f"{said[word]} {len(groups[word])}" + ("" if word == "unanswerable" else

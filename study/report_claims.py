@@ -1,4 +1,6 @@
 """The sections of a report that answer: verdicts on the claims, and what each factor changes."""
+import re
+
 from study.answers import WORDS
 from study.claims import COVERAGE, FIDELITY
 from study.markup import BREAK, Html, element, joined, table
@@ -94,7 +96,8 @@ def p_of(value: float | None) -> str:
 def decided_by(claim: dict) -> Html:
     """How many more seeds would decide it; of a refuted claim what it still lacks."""
     lacking = [f"not tested: {each}" for each in claim["missing"]]
-    return element("small", "; ".join([claim["more"]] * bool(claim["more"]) + lacking) or "–")
+    words = re.split(r"(--seeds \d+)", "; ".join([claim["more"]] * bool(claim["more"]) + lacking) or "–")
+    return element("small", [element("code", word, class_="whole") if word.startswith("--") else word for word in words])
 
 
 def asked_by(claim: dict, space: str) -> Html:

@@ -97,7 +97,7 @@ def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
 
 
 def lines_of(cells: list[dict], measure: str) -> str:
-    """The value, its interval, and how many trainings it rests on; of several cells at one place what each is called."""
+    """The value, its interval and the seeds; of several cells at one place what each is called."""
     if len(cells) > 1:
         return "\n".join(
             f"{cell['system'] or told(cell['settings'])} {number(cell['values'][measure]['value'])}" for cell in cells
@@ -120,7 +120,8 @@ def board(found: dict, cells: list[dict], root: Path, real: tuple):
     shown = [("real images", real[0])] * (real[0] is not None)
     shown += [
         (
-            f"{cell['model'].upper()}: {cell['system'] or cell['net']}, depth {cell['depth']}, latent {cell['latent_dim']}\n"
+            f"{cell['model'].upper()}: {cell['system'] or cell['net']}, depth {cell['depth']}, latent"
+            f" {cell['latent_dim']}\n"
             f"fd_rel {number(cell['values'][FIDELITY]['value'])}",
             picture,
         )

@@ -30,7 +30,7 @@ def page(found: dict, pictures: dict, real: dict, left_out: int) -> str:
 
 
 def as_json(value) -> Html:
-    """JSON that no text inside it can end: a script block is closed by the characters `</script` wherever they stand."""
+    """JSON that no text inside it can end: a script block is closed by `</script` wherever that stands."""
     return Html(json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"))
 
 

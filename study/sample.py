@@ -96,8 +96,8 @@ def interpolated(model, n: int, seed: int) -> torch.Tensor:
 
 
 def traversed(model, n: int) -> torch.Tensor:
-    """One row of COLUMNS points per latent dimension, the others at 0, about n points in all: those first along which the
-    image changes most. That order needs no data, so it is one rule for all families; where a VAE does not use a
+    """One row of COLUMNS points per latent dimension, the others at 0, about n points in all: those first along which
+    the image changes most. That order needs no data, so it is one rule for all families; where a VAE does not use a
     dimension, its decoder ignores it as well."""
     order = sensitivity(model).argsort(descending=True)[:max(1, n // COLUMNS)]
     points = torch.zeros(len(order), COLUMNS, model.latent_dim)

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 
 from study.ledger import Ledger
 
+SHARED = ("cost/", "time/")   # one value for all seeds of a trial, which train side by side
 OBJECTIVE = "quality/fd_rel"  # what every sweep minimises: Frechet distance over the spread of the real features
 
 
@@ -18,7 +19,7 @@ def aggregate(values: dict[str, list]) -> dict[str, float]:
         known = [value for value in column if value is not None and math.isfinite(value)]
         if known:
             table[name] = statistics.fmean(known)
-        if len(known) > 1:
+        if len(known) > 1 and not name.startswith(SHARED):
             table[f"{name}_sd"] = statistics.stdev(known)
     return table
 

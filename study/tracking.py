@@ -35,6 +35,13 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 BATCH = 1000             # metrics in one call: MLflow's limit
 SUMMARY = "summary"      # stands among the trial keys for the summary run
+PICTURES = "_pictures"   # the section of the image cards: the first, since sections stand in alphabetical order
+HOW_TO_READ = """\
+Every trial is a run: `stage = search` tunes a cell with one seed, `stage = confirm` trains its best params with fresh seeds
+and measures them on held-out data. Compare `confirm` runs only: filter by `tags.stage = 'confirm'`, sort by
+`quality/fd_rel` (lower is better; 1 is one constant image), and read `quality/recall` and `quality/coverage` beside it.
+`_sd` is the standard deviation over seeds. The pictures of a run stand first on its *Model metrics* page; their slider goes
+over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
@@ -53,7 +60,8 @@ class Tracker:
         place = self.uri.removeprefix("sqlite:///")
         artifacts = None if place == self.uri else (Path(place).parent / "artifacts" / self.space).resolve().as_uri()
         return self.client.create_experiment(self.space, artifact_location=artifacts,
-                                             tags={"mlflow.note.content": question})
+                                             tags={"mlflow.note.content": f"{question}\n\n{HOW_TO_READ}",
+                                                   "mlflow.experimentKind": "custom_model_development"})
 
     def project(self, key: str) -> None:
         """Bring the run of one trial up to date with its folder."""
@@ -97,7 +105,7 @@ class Tracker:
         found = self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'", max_results=1)
         if found:
             return found[0].info.run_id
-        return self.client.create_run(self.experiment, run_name=key, tags=tags_of(spec)).info.run_id
+        return self.client.create_run(self.experiment, run_name=run_name(spec), tags=tags_of(spec)).info.run_id
 
     def _images(self, key: str, run_id: str, state: dict) -> None:
         """Cards with a step slider, in the file names that MLflow's own log_image writes, but the same ones each time."""
@@ -108,7 +116,7 @@ class Tracker:
         with tempfile.TemporaryDirectory() as temporary:
             for path in new:
                 name, step = path.stem.rsplit("-", 1)
-                save_image(path, Path(temporary), name, int(step))
+                save_image(path, Path(temporary), f"{PICTURES}~{name}", int(step))  # ~ is how MLflow writes / in a file name
             self.client.log_artifacts(run_id, temporary, "images")
         if not state["images"]:
             self.client.set_tag(run_id, "mlflow.loggedImages", "True")
@@ -231,7 +239,14 @@ def params_of(spec: dict) -> list[Param]:
     shown = {"model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
              "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], **spec["params"], **spec["settings"],
              "epochs": spec["epochs"], "batch_size": spec["batch_size"], "seeds": len(spec["seeds"])}
-    return [Param(name, str(value)) for name, value in shown.items()]
+    return [Param(name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in shown.items()]
+
+
+def run_name(spec: dict) -> str:
+    """What tells runs apart at a glance; the key itself is a tag."""
+    who = spec["system"] or f"{name_of(spec['model']).lower()} {name_of(spec['net'])}"
+    turn = f"proposal {spec['proposal']}" if spec["stage"] == "search" else f"seeds {spec['seeds'][0]}-{spec['seeds'][-1]}"
+    return f"{who} d{spec['depth']} z{spec['latent_dim']} {spec['dataset']} {spec['stage']} {turn}"
 
 
 def name_of(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The ledger as the trials that compare with one another, and as one row per training, as study/outcomes.py wants them."""
+"""The ledger as the trials that compare with one another, and as one row per training (see study/outcomes.py)."""
 
 import json
 import re

@@ -81,9 +81,8 @@ def replica(cell, seed, rng, changes) -> dict:
             "diverged_at": 1,
             "measures": {"time/train_s": 2.0, "time/step_ms": 1.0},
         }
-    near = {"vae": 0.30, "gan": 0.22, "wgan": 0.18}[cell["model"]] * (8 / cell["latent_dim"]) ** 0.5 + 0.03 * cell[
-        "depth"
-    ]
+    near = {"vae": 0.30, "gan": 0.22, "wgan": 0.18}[cell["model"]] * (8 / cell["latent_dim"]) ** 0.5
+    near += 0.03 * cell["depth"]
     wide = {"vae": 0.62, "gan": 0.45, "wgan": 0.74}[cell["model"]] - 0.2 / cell["latent_dim"]
     measures = {
         "quality/fd_rel": near,

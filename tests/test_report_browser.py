@@ -209,11 +209,13 @@ CONTRAST = """() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const light = colour => {
     canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(v => v / 255)
+      .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
     return .2126 * r + .7152 * g + .0722 * b;
   };
   return [...document.querySelectorAll('a.square:not(.lost)')].map(link => {
-    const style = getComputedStyle(link), [a, b] = [light(style.color), light(style.backgroundColor)].sort((x, y) => x - y);
+    const style = getComputedStyle(link);
+    const [a, b] = [light(style.color), light(style.backgroundColor)].sort((x, y) => x - y);
     return (b + .05) / (a + .05);
   });
 }"""

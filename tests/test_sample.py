@@ -1,4 +1,4 @@
-"""Images drawn from a finished trial: the same for the same seed, from the weights that were kept, or one clear line."""
+"""Images drawn from a finished trial: the same for the same seed, from the weights that were kept, or one line."""
 
 import json
 

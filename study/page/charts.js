@@ -36,7 +36,9 @@ function ticks(low, high, log, count = 4) {
   const rough = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find(digit => digit * power >= rough);
   const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) found.push(Number(value.toPrecision(6)));
+  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) {
+    found.push(Number(value.toPrecision(6)));
+  }
   return found;
 }
 
@@ -59,18 +61,19 @@ const WIDTH = 420, HEIGHT = 250, LEFT = 58, RIGHT = 12, TOP = 30, BOTTOM = 42;
  * A chart. lines: {name, family, x, y, low, high, dash}; points: {x, y, family, hollow, label, href}.
  * Colours come from the class family-N, so that they follow the page's light and dark.
  */
-function chart({title, xLabel, yLabel, lines = [], points = [], wholeX = false}) {
+function chart({title, xLabel, yLabel, yLog, lines = [], points = [], wholeX = false}) {
   const across = axis([...lines.flatMap(line => line.x), ...points.map(point => point.x)], LEFT, WIDTH - RIGHT,
                       {log: wholeX ? false : undefined, pad: lines.length ? 0 : 0.04});
   const up = axis([...lines.flatMap(line => [...line.y, ...(line.low || []), ...(line.high || [])]),
-                   ...points.map(point => point.y)], HEIGHT - BOTTOM, TOP, {pad: 0.04});
-  const root = drawn("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: points.some(point => point.href) ? "group" : "img",
+                   ...points.map(point => point.y)], HEIGHT - BOTTOM, TOP, {pad: 0.04, log: yLog});
+  const role = points.some(point => point.href) ? "group" : "img", middle = (TOP + HEIGHT - BOTTOM) / 2;
+  const root = drawn("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role,
                              "aria-label": `${title}: ${yLabel} against ${xLabel}. ${spoken(lines, points)}`});
   root.append(drawn("text", {x: LEFT, y: 16, class: "chart-title"}, title), ...grid(across, up, wholeX),
               drawn("text", {x: (LEFT + WIDTH) / 2, y: HEIGHT - 6, class: "axis-label", "text-anchor": "middle"},
                     xLabel + (across.log ? " (log)" : "")),
-              drawn("text", {x: 12, y: (TOP + HEIGHT - BOTTOM) / 2, class: "axis-label", "text-anchor": "middle",
-                             transform: `rotate(-90 12 ${(TOP + HEIGHT - BOTTOM) / 2})`}, yLabel + (up.log ? " (log)" : "")));
+              drawn("text", {x: 12, y: middle, class: "axis-label", "text-anchor": "middle",
+                             transform: `rotate(-90 12 ${middle})`}, yLabel + (up.log ? " (log)" : "")));
   for (const line of lines) root.append(...curve(line, across, up));
   for (const point of points) root.append(mark(point, across, up));
   return root;
@@ -97,14 +100,17 @@ function grid(across, up, wholeX) {
 }
 
 function curve(line, across, up) {
-  const path = ys => ys.map((y, index) => `${index ? "L" : "M"}${across.place(line.x[index]).toFixed(1)} ${up.place(y).toFixed(1)}`).join("");
+  const spot = (x, y) => `${across.place(x).toFixed(1)} ${up.place(y).toFixed(1)}`;
+  const path = ys => "M" + ys.map((y, index) => spot(line.x[index], y)).join("L");
   const parts = [];
   if (line.low) {
-    const back = line.x.map((x, index) => `L${across.place(x).toFixed(1)} ${up.place(line.low[index]).toFixed(1)}`).reverse();
-    parts.push(drawn("path", {d: path(line.high) + back.join("") + "Z", class: `band ${line.family}`}));
+    const back = line.x.map((x, index) => spot(x, line.low[index])).reverse().join("L");
+    parts.push(drawn("path", {d: `${path(line.high)}L${back}Z`, class: `band ${line.family}`}));
   }
   parts.push(drawn("path", {d: path(line.y), class: `line ${line.family}`, "stroke-dasharray": line.dash || null}));
-  if (line.x.length === 1) parts.push(mark({x: line.x[0], y: line.y[0], family: line.family, label: line.name}, across, up));
+  if (line.x.length === 1) {
+    parts.push(mark({x: line.x[0], y: line.y[0], family: line.family, label: line.name}, across, up));
+  }
   return parts;
 }
 

@@ -6,8 +6,10 @@ const measures = new Map(data.measures.map(measure => [measure.key, measure]));
 const families = [...new Set(["vae", "gan", "wgan", ...data.cells.map(cell => cell.model)])];
 const familyOf = model => `family-${families.indexOf(model) % 6}`;
 const dialogue = {current: null, from: null};   // the cell in the panel, and the link that opened it
+const keyOf = model => element("i", {class: `key ${familyOf(model)}`, "aria-hidden": "true"});
 const byId = id => document.getElementById(id);
-const labelOf = cell => `${cell.model.toUpperCase()} ${cell.system || cell.net}, depth ${cell.depth}, latent ${cell.latent_dim}`;
+const labelOf = cell =>
+  `${cell.model.toUpperCase()} ${cell.system || cell.net}, depth ${cell.depth}, latent ${cell.latent_dim}`;
 
 function valueOf(cell, key) {
   const found = cell.values[key];
@@ -60,11 +62,15 @@ function datasetMaps(dataset, measure) {
     element("div", {class: "maps"}, ...[...groups.values()].map(group => oneMap(dataset, group, measure, shade))));
 }
 
+/** Whether a scale may be logarithmic: shares, which are better higher, are not shown so. */
+const logarithmic = measure => measure.better === "higher" ? false : undefined;
+
 /** 0 (worst of the dataset) to 1 (best): logarithmic where values span more than a factor of 20. */
 function shadeOf(cells, measure) {
-  const values = measure ? cells.filter(cell => !stateOf(cell)).map(cell => valueOf(cell, measure.key)?.value).filter(Number.isFinite) : [];
+  const alive = measure ? cells.filter(cell => !stateOf(cell)) : [];
+  const values = alive.map(cell => valueOf(cell, measure.key)?.value).filter(Number.isFinite);
   if (new Set(values).size < 2) return () => 0.3;
-  const {place} = axis(values, 0, 1);
+  const {place} = axis(values, 0, 1, {log: logarithmic(measure)});
   return value => measure.better === "lower" ? 1 - place(value) : place(value);
 }
 
@@ -74,14 +80,16 @@ function oneMap(dataset, cells, measure, shade) {
   const name = `${cells[0].model.toUpperCase()} · ${cells[0].net}`;
   const head = element("tr", {}, element("th", {scope: "col", class: "corner"}, "depth\u00a0↓ latent\u00a0→"),
                        ...latents.map(latent => element("th", {scope: "col"}, String(latent))));
-  const rows = depths.map(depth => element("tr", {}, element("th", {scope: "row"}, String(depth)), ...latents.map(latent => {
+  const place = (depth, latent) => {
     const here = cells.filter(cell => cell.depth === depth && cell.latent_dim === latent);
-    return element("td", {}, ...(here.length ? here.map(cell => square(cell, measure, shade, here.length > 1 ? nameAmong(cell, here) : null))
-                                             : [element("span", {class: "absent"}, "–")]));
-  })));
-  const map = element("table", {class: "map"}, element("caption", {}, element("i", {class: `key ${familyOf(cells[0].model)}`,
-    "aria-hidden": "true"}), name, element("span", {class: "unseen"}, ` on ${dataset}, ${measure ? measure.name : ""}`)),
-    element("thead", {}, head), element("tbody", {}, ...rows));
+    const squares = here.map(cell => square(cell, measure, shade, here.length > 1 ? nameAmong(cell, here) : null));
+    return element("td", {}, ...(here.length ? squares : [element("span", {class: "absent"}, "–")]));
+  };
+  const rows = depths.map(depth => element("tr", {}, element("th", {scope: "row"}, String(depth)),
+                                           ...latents.map(latent => place(depth, latent))));
+  const caption = element("caption", {}, keyOf(cells[0].model), name,
+                          element("span", {class: "unseen"}, ` on ${dataset}, ${measure ? measure.name : ""}`));
+  const map = element("table", {class: "map"}, caption, element("thead", {}, head), element("tbody", {}, ...rows));
   map.querySelectorAll("a").forEach((link, index) => link.setAttribute("tabindex", index ? "-1" : "0"));
   map.addEventListener("keydown", moveInMap);
   return element("div", {class: "scroll"}, map);
@@ -91,7 +99,8 @@ function oneMap(dataset, cells, measure, shade) {
 function nameAmong(cell, others) {
   const differing = Object.keys(Object.assign({}, ...others.map(each => each.settings)))
     .filter(key => new Set(others.map(each => JSON.stringify(each.settings[key]))).size > 1);
-  return cell.system || differing.map(key => `${key} ${key in cell.settings ? shortly(cell.settings[key]) : "default"}`).join(", ");
+  const said = key => key in cell.settings ? shortly(cell.settings[key]) : "default";
+  return cell.system || differing.map(key => `${key} ${said(key)}`).join(", ");
 }
 
 function square(cell, measure, shade, named) {
@@ -102,11 +111,14 @@ function square(cell, measure, shade, named) {
   const range = found && !state ? rangeText(found) : "";
   const level = found && !state ? shade(found.value) : 0;
   return element("a", {href: `#cell-${encodeURIComponent(cell.cell)}`, "data-cell-name": cell.cell,
-    class: `square${cell.stage === "confirm" ? "" : " search"}${state ? " lost" : ""}${level > 0.74 ? " high" : level > 0.52 ? " middle" : ""}`,
+    class: ["square", cell.stage === "confirm" ? "" : "search", state ? "lost" : "",
+            level > 0.74 ? "high" : level > 0.52 ? "middle" : ""].join(" "),
     style: `--level:${(100 * level).toFixed(0)}%`,
-    "aria-label": `${labelOf(cell)}${named ? `, ${named}` : ""}: ${measure ? measure.name : ""} ${text} ${range}, ${seeds}${lost}` +
+    "aria-label": `${labelOf(cell)}${named ? `, ${named}` : ""}: ${measure ? measure.name : ""} ${text} ${range}, ` +
+                  `${seeds}${lost}` +
                   `${cell.stage === "confirm" ? "" : ", search only"}. Show what it draws`},
-    named ? element("span", {class: "named"}, named) : null, element("b", {}, text), element("small", {}, range.length > 24 ? "" : range),
+    named ? element("span", {class: "named"}, named) : null, element("b", {}, text),
+    element("small", {}, range.length > 24 ? "" : range),
     element("small", {}, cell.stage === "confirm" ? seeds + lost : "search"));
 }
 

@@ -4,16 +4,22 @@ function drawTuning() {
   for (const place of document.querySelectorAll("[data-chart=tuning]")) {
     const rows = data.tuning.filter(row => row.dataset === place.dataset.dataset), lines = [], points = [];
     for (const row of rows) {
-      const family = familyOf(row.model), name = row.model.toUpperCase(), steps = curve => curve.map((_, index) => index + 1);
+      const family = familyOf(row.model), name = row.model.toUpperCase();
+      const steps = curve => curve.map((_, index) => index + 1);
       if (row.random.length) lines.push({name: `${name}, random`, family, x: steps(row.random), y: row.random});
       if (row.tpe.length) lines.push({name: `${name}, adviser`, family, x: steps(row.tpe), y: row.tpe, dash: "5 4"});
-      if (row.default !== null) points.push({x: 0, y: row.default, family, label: `${name}, published defaults: ${number(row.default)}`});
+      const label = `${name}, published defaults: ${number(row.default)}`;
+      if (row.default !== null) points.push({x: 0, y: row.default, family, label});
     }
-    place.append(chart({title: place.dataset.dataset, xLabel: "proposals", yLabel: "fd_rel, best of k", lines, points, wholeX: true}),
+    place.append(
+      chart({title: place.dataset.dataset, xLabel: "proposals", yLabel: "fd_rel, best of k", lines, points,
+             wholeX: true}),
       legend([...rows.map(row => [familyOf(row.model), row.model.toUpperCase()]),
               ...(lines.some(line => !line.dash) ? [["", "random proposals, expected", "solid"]] : []),
               ...(lines.some(line => line.dash) ? [["", "adviser's, as they came", "dashed"]] : [])]));
-    if (!rows.some(row => row.random.length)) place.append(element("p", {class: "small"}, "No random proposals were made here."));
+    if (!rows.some(row => row.random.length)) {
+      place.append(element("p", {class: "small"}, "No random proposals were made here."));
+    }
   }
 }
 
@@ -25,20 +31,26 @@ function fillCosts() {
   select.parentElement.hidden = !there.length;
 }
 
+function costPoint(cell, cost, measure) {
+  const x = valueOf(cell, cost.key).value, y = valueOf(cell, measure.key).value;
+  return {x, y, family: familyOf(cell.model), hollow: cell.net !== "fc", href: `#cell-${encodeURIComponent(cell.cell)}`,
+          label: `${labelOf(cell)}: ${measure.name} ${number(y)}, ${cost.name} ${number(x)}`};
+}
+
 function drawCosts() {
   const cost = measures.get(byId("cost").value), place = byId("cost-charts");
   place.replaceChildren();
   if (!cost) return;
   for (const dataset of data.datasets) {
     for (const key of ["quality/fd_rel", "quality/coverage"]) {
-      const cells = data.cells.filter(cell => cell.dataset === dataset && !stateOf(cell) && valueOf(cell, key) && valueOf(cell, cost.key));
+      const cells = data.cells.filter(cell => cell.dataset === dataset && !stateOf(cell) && cell.values[key] &&
+                                              cell.values[cost.key]);
       if (!cells.length) continue;
-      const points = cells.map(cell => ({x: valueOf(cell, cost.key).value, y: valueOf(cell, key).value, family: familyOf(cell.model),
-        hollow: cell.net !== "fc", href: `#cell-${encodeURIComponent(cell.cell)}`,
-        label: `${labelOf(cell)}: ${measures.get(key).name} ${number(valueOf(cell, key).value)}, ${cost.name} ${number(valueOf(cell, cost.key).value)}`}));
+      const points = cells.map(cell => costPoint(cell, cost, measures.get(key)));
       const models = [...new Set(cells.map(cell => cell.model))];
       place.append(element("div", {class: "chart"},
-        chart({title: `${dataset}: ${measures.get(key).name}`, xLabel: cost.name, yLabel: measures.get(key).name, points}),
+        chart({title: `${dataset}: ${measures.get(key).name}`, xLabel: cost.name, yLabel: measures.get(key).name,
+               yLog: logarithmic(measures.get(key)), points}),
         legend([...models.map(model => [familyOf(model), model.toUpperCase()]),
                 ...(points.some(point => point.hollow) ? [["", "other nets than fc", "ring"]] : [])])));
     }

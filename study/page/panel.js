@@ -56,14 +56,21 @@ function closeCell() {
 function panelOf(cell, pictures) {
   const close = element("button", {type: "button", class: "close", "aria-label": "Close"}, "×");
   close.addEventListener("click", closeCell);
-  const state = stateOf(cell), lost = cell.diverged[0] ? `; ${cell.diverged[0]} of ${cell.seeds} trainings diverged` : "";
+  const lost = cell.diverged[0] ? `; ${cell.diverged[0]} of ${cell.seeds} trainings diverged` : "";
+  const state = stateOf(cell);
   const stage = cell.stage === "confirm" ? `${cell.seeds} seed${cell.seeds === 1 ? "" : "s"}, held-out images`
                                          : "search only: one seed, validation images";
-  return [close, element("h3", {id: "panel-title"}, element("i", {class: `key ${familyOf(cell.model)}`, "aria-hidden": "true"}),
-                         labelOf(cell)),
+  return [close, element("h3", {id: "panel-title"}, keyOf(cell.model), fullName(cell)),
     element("p", {class: "small"}, `${cell.dataset}; ${stage}${lost}`),
     state || cell.error ? element("p", {class: "notice"}, cell.error || `This cell ${state}.`) : null,
-    ...picturePart(cell, pictures), valuesPart(cell), ...curvesPart(cell), aboutPart(cell)].filter(Boolean);
+    ...picturePart(cell, pictures), ...curvesPart(cell), aboutPart(cell)].filter(Boolean);
+}
+
+/** The label, and what tells the cell from its neighbours in the same square of the map. */
+function fullName(cell) {
+  const same = ["dataset", "model", "net", "depth", "latent_dim"];
+  const here = data.cells.filter(other => same.every(word => other[word] === cell[word]));
+  return labelOf(cell) + (here.length > 1 && !cell.system ? `, ${nameAmong(cell, here)}` : "");
 }
 
 const CAPTIONS = {samples: "Samples of the first seed, from the same noise at every epoch",
@@ -76,17 +83,19 @@ const CAPTIONS = {samples: "Samples of the first seed, from the same noise at ev
   beside: "Real images, and below each row samples"};
 
 function picturePart(cell, pictures) {
-  const kinds = [...Object.keys(CAPTIONS).filter(kind => pictures[kind]), ...Object.keys(pictures).filter(kind => !CAPTIONS[kind])];
-  if (!kinds.length) return [element("p", {class: "small"}, "No pictures of this cell are in this page.")];
+  const kinds = [...Object.keys(CAPTIONS).filter(kind => pictures[kind]),
+                 ...Object.keys(pictures).filter(kind => !CAPTIONS[kind])];
+  if (!kinds.length) return [element("p", {class: "small"}, "No pictures of this cell are in this page."), valuesPart(cell)];
   const epochs = [...new Set(kinds.flatMap(kind => epochsOf(pictures, kind)))].sort((a, b) => a - b);
   const images = kinds.map(kind => {
     const image = element("img", {alt: `${kind} of ${labelOf(cell)}`, "data-kind": kind, src: source(pictures, kind)});
     const moves = epochsOf(pictures, kind).length > 1;
-    return {kind, image, moves, figure: element("figure", {}, image, element("figcaption", {}, CAPTIONS[kind] || kind))};
+    const caption = element("figcaption", {}, CAPTIONS[kind] || kind);
+    return {kind, image, moves, figure: element("figure", {}, image, caption)};
   });
   const moving = images.filter(each => each.moves), still = images.filter(each => !each.moves);
-  return [...(moving.length ? [slider(cell, pictures, epochs, moving)] : []),
-          ...[...moving, ...still].map(each => each.figure)];
+  return [...(moving.length ? [slider(cell, pictures, epochs, moving)] : []), ...moving.map(each => each.figure),
+          valuesPart(cell), ...still.map(each => each.figure)];
 }
 
 function slider(cell, pictures, epochs, moving) {
@@ -113,25 +122,29 @@ function valuesPart(cell) {
     if (!found) continue;
     if (measure.group !== group) {
       group = measure.group;
-      rows.push(element("tr", {class: "group"}, element("th", {scope: "rowgroup", colspan: hasFloor ? "4" : "3"}, group)));
+      const heading = element("th", {scope: "rowgroup", colspan: hasFloor ? "4" : "3"}, group);
+      rows.push(element("tr", {class: "group"}, heading));
     }
     rows.push(element("tr", {}, element("th", {scope: "row", title: measure.reads}, measure.name),
-      element("td", {}, number(found.value)), element("td", {class: "small"}, measure.group === "Cost" ? "" : rangeText(found)),
+      element("td", {}, number(found.value)),
+      element("td", {class: "small"}, measure.group === "Cost" ? "" : rangeText(found)),
       hasFloor ? element("td", {}, floor[measure.key] === undefined ? "" : number(floor[measure.key])) : null));
   }
-  return element("table", {class: "values"}, element("caption", {}, "Measures"),
-    element("thead", {}, element("tr", {}, ...["", "value", "95 % or points", ...(hasFloor ? ["real"] : [])].map(title =>
-      element("th", {scope: "col"}, title)))), element("tbody", {}, ...rows));
+  const titles = ["", "value", "95 % or points", ...(hasFloor ? ["real"] : [])];
+  const head = element("tr", {}, ...titles.map(title => element("th", {scope: "col"}, title)));
+  return element("table", {class: "values"}, element("caption", {}, "Measures"), element("thead", {}, head),
+                 element("tbody", {}, ...rows));
 }
 
 function curvesPart(cell) {
-  const names = Object.keys(cell.curves).sort((a, b) => (b === "quality/fd_rel") - (a === "quality/fd_rel") || a.localeCompare(b))
-    .filter(name => name === "quality/fd_rel" || name.startsWith("loss/"));
+  const losses = Object.keys(cell.curves).filter(name => name.startsWith("loss/")).sort();
+  const names = [...["quality/fd_rel"].filter(name => cell.curves[name]), ...losses];
   return names.length ? [element("h4", {}, "Curves: median and range over seeds"),
     ...names.map(name => {
       const curve = cell.curves[name], short = name.replace(/^(loss|quality)\//, "").replace("/", " ");
       return chart({title: short, xLabel: "epoch", yLabel: short, wholeX: true,
-        lines: [{name: short, family: familyOf(cell.model), x: curve.epochs, y: curve.middle, low: curve.low, high: curve.high}]});
+        lines: [{name: short, family: familyOf(cell.model), x: curve.epochs, y: curve.middle, low: curve.low,
+                 high: curve.high}]});
     })] : [];
 }
 
@@ -145,12 +158,14 @@ function aboutPart(cell) {
                                                                 element("td", {}, value)))));
 }
 
-const shortly = value => typeof value === "number" ? number(value) : typeof value === "object" ? JSON.stringify(value) : String(value);
+const shortly = value => typeof value === "number" ? number(value)
+  : typeof value === "object" ? JSON.stringify(value) : String(value);
 const pairs = table => Object.entries(table).map(([key, value]) => `${key} ${shortly(value)}`).join(", ") || "none";
 
 function runText(run) {
   if (!run) return "not tracked";
   const server = /^https?:\/\//.test(run.store[0] || "") ? run.store[0].replace(/\/$/, "") : "http://127.0.0.1:5000";
-  return element("a", {href: `${server}/#/experiments/${encodeURIComponent(run.experiment)}/runs/${encodeURIComponent(run.id)}`,
-                       rel: "noreferrer"}, run.id, server.includes("127.0.0.1") ? " (with make ui)" : "");
+  const [experiment, id] = [run.experiment, run.id].map(encodeURIComponent);
+  return element("a", {href: `${server}/#/experiments/${experiment}/runs/${id}`, rel: "noreferrer"}, run.id,
+                 server.includes("127.0.0.1") ? " (with make ui)" : "");
 }

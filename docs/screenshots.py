@@ -1,0 +1,67 @@
+"""Take the pictures of MLflow's pages that README and docs show: `make ui` in one terminal, this in another.
+
+    python docs/screenshots.py --space latent_sweep [--url http://127.0.0.1:5000] [--out docs]
+"""
+import argparse
+import json
+import sys
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+REST_MS = 12_000  # MLflow's pages poll for news, so the network is never idle
+CHROMIUM = "/usr/bin/chromium"
+
+
+def ask(url: str, path: str, body=None) -> dict:
+    """One call of MLflow's REST interface."""
+    request = urllib.request.Request(f"{url}/api/2.0/mlflow/{path}", json.dumps(body).encode() if body else None,
+                                     {"Content-Type": "application/json"})
+    return json.load(urllib.request.urlopen(request, timeout=30))
+
+
+def pages(url: str, space: str) -> dict[str, str]:
+    """Name of a picture -> address of the page that it shows."""
+    experiment = ask(url, f"experiments/get-by-name?experiment_name={space}")["experiment"]["experiment_id"]
+    found = ask(url, "runs/search", {"experiment_ids": [experiment], "max_results": 50,
+                                     "filter": "tags.stage = 'confirm'", "order_by": ["metrics.`quality/fd_rel` ASC"]})["runs"]
+    best = found[0]["info"]["run_id"]
+    some = json.dumps([run["info"]["run_id"] for run in found[:4]])
+    summary = ask(url, "runs/search", {"experiment_ids": [experiment], "filter": "tags.stage = 'summary'"}).get("runs", [])
+    base = f"{url}/#/experiments/{experiment}"
+    return {"mlflow-table": f"{base}/runs", "mlflow-charts": f"{base}/runs?compareRunsMode=CHART",
+            "mlflow-images": f"{base}/runs/{best}/model-metrics", "mlflow-samples": f"{base}/runs/{best}/model-metrics",
+            "mlflow-comparison": f"{url}/#/compare-runs?runs={some}&experiments=[%22{experiment}%22]",
+            **({"mlflow-summary": f"{base}/runs/{summary[0]['info']['run_id']}/artifacts"} if summary else {})}
+
+
+def take(browser, address: str, file: Path, width: int = 1400, height: int = 900) -> list[str]:
+    """Write a picture of a page once it has come to rest; the errors that its console shows."""
+    page, errors = browser.new_page(viewport={"width": width, "height": height}), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.wait_for_timeout(REST_MS)
+    page.screenshot(path=file)
+    page.close()
+    return errors
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="latent_sweep")
+    parser.add_argument("--url", default="http://127.0.0.1:5000")
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    options = parser.parse_args(arguments)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for name, address in pages(options.url, options.space).items():
+            errors = take(browser, address, options.out / f"{name}.png")
+            print(name, *errors)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
