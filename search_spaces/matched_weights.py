@@ -25,6 +25,7 @@ DOWN, UP = [1024, 512, 256], [256, 512, 1024]
 ON_MNIST = {"encoder": {"width": DOWN, **LEAKY, "dropout": 0.3},
             "decoder": {"width": UP, **LEAKY, "norm": False}}   # silent on the generator's activation: the same
 
+# Silent on the first weights of its convolutions: the autoencoder's are PyTorch's, the GAN's those of Radford et al.
 # No convolution is padded: 160, 158, 79, 77, 38, 36, 18, 16, 8 pixels, and with a last pool of 4 only 4 x 4 are left.
 # The decoder ends in 320 pixels, which are interpolated to 160.
 POOLED = {"width": [16, 32, 64, 128], "kernel": 3, "padded": False, "activation": "ReLU", "norm": False}
@@ -61,13 +62,13 @@ TRIED += [changed(GAN_MNIST, "latent-20", {}, latent_dim=20),
           changed(GAN_IMAGENETTE, "upsampled", {"decoder": {**GROWING, "upsample": True}})]
 PAIRS = [(VAE_MNIST, GAN_MNIST), (VAE_IMAGENETTE, GAN_IMAGENETTE)]
 
-EPOCHS = {"D-vae-mnist": 100, "D-vae-imagenette": 200, "D-gan-imagenette": 100}
-BATCH = {"imagenette": 48}
+EPOCHS = {"D-vae-mnist": 100, "D-gan-mnist": 200, "D-vae-imagenette": 200, "D-gan-imagenette": 100}
+BATCH = {"D-vae-mnist": 64, "D-gan-mnist": 64, "D-vae-imagenette": 48, "D-gan-imagenette": 48}
 
 
 def budget(cell):
-    published = next((system for system in EPOCHS if cell.system.startswith(system)), "D-gan-mnist")
-    return shortened(Budget(EPOCHS.get(published, 200), 48 if "imagenette" in cell.system else 64), cell)
+    published = "-".join(cell.system.split("-")[:3])
+    return shortened(Budget(EPOCHS[published], BATCH[published]), cell)
 
 
 SPACE = Space(

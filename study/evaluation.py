@@ -233,6 +233,7 @@ def _fresh(build):
         return build()
 
 
+@torch.enable_grad()
 def invert(model, x, steps=200, starts=256, rate=0.1):
     """How close a generator comes to images x (n, C, H, W): the images found by Adam on the latents, squared error.
 

@@ -27,6 +27,9 @@ RECIPE = {"batch": 64, "peak_rate": 4e-3, "smoothing": 0.1, "images_seen": 130_0
 CHUNK = 256  # images at a time: small chunks stay in the processor's cache
 
 
+WEIGHTS = "inception.pth"  # the name of the weights file in a study's folder of features, where all workers find it
+
+
 @dataclass(frozen=True)
 class Extractor:
     """Frozen features: call it with images (n, C, H, W), floats in [0, 1], to get (n, d) float32."""

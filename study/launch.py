@@ -30,6 +30,8 @@ def parse(arguments=None):
     add("--data-dir", help="where datasets are (default: $STUDY_DATA, else data/)")
     add("--download", action="store_true", help="fetch the datasets that are not on disk")
     add("--skip-corrupt", action="store_true", help="leave out images of a folder that cannot be read")
+    add("--features", choices=("classifier", "inception"), default="classifier", help="what images are measured by")
+    add("--inception-weights", type=Path, metavar="FILE", help="weights-inception-2015-12-05-6726825d.pth, for the standard FID")
     add("--address", help="a running Ray cluster: auto, or HOST:PORT (default: start Ray here)")
     add("--cpus-per-trial", type=positive(float), default=1.0, metavar="N")
     add("--gpus-per-trial", type=positive(float), metavar="SHARE", help="default: a quarter of a card where there is one")
@@ -103,32 +105,37 @@ def with_datasets(space, options, data_dir, say):
     return replace(space, cells=[cell for part in parts for cell in part.cells])
 
 
-def identities(space, data_dir) -> dict:
+def identities(space, data_dir, options) -> dict:
     """Dataset name -> what else defines a result there; unknown ('') while the data has not been decoded yet."""
     from study.features import recipe_hash
+    kind, weights = options.features, options.inception_weights
     table = {}
     for dataset in {cell.dataset.name: cell.dataset for cell in space.cells}.values():
         fingerprint = dataset.fingerprint(data_dir)
-        table[dataset.name] = {"fingerprint": fingerprint or "", "features": recipe_hash(dataset, fingerprint) if fingerprint else "",
+        table[dataset.name] = {"fingerprint": fingerprint or "", "features_kind": kind,
+                               "features": recipe_hash(dataset, fingerprint, kind, weights) if fingerprint else "",
                                "shape": list(dataset.load(data_dir).shape) if fingerprint else ""}
     return table
 
 
 def prepare(space, options, data_dir, root: Path, say) -> None:
-    """Decode every dataset and train its features, once, before anything is planned."""
+    """Decode every dataset and train its features, once, before anything is planned. Workers find all of it in the storage."""
     from study import features
     from study.data import check_batch
+    from study.ledger import write_atomic
     for dataset in {cell.dataset.name: cell.dataset for cell in space.cells}.values():
         start = time.monotonic()
         images = dataset.prepare(data_dir, skip_corrupt=options.skip_corrupt, say=say)
         for cell in space.cells:
             if cell.dataset == dataset:
                 check_batch(images, space.budget(cell).batch_size)
-        extractor = features.prepare(dataset, images, root / "features")
+        extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
         say(f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
             f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
             f" measured by {extractor.describe}{accuracy} ({time.monotonic() - start:.1f} s)")
+    if options.features == "inception":
+        write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
 
 
 def main(arguments=None) -> int:
@@ -149,14 +156,14 @@ def main(arguments=None) -> int:
     if options.dry_run:
         if any(cell.system for cell in space.cells):
             screen.print(systems_table(space if options.datasets else asked, data_dir))
-        plan = Plan(space, ledger, identities(space, data_dir))
+        plan = Plan(space, ledger, identities(space, data_dir, options))
         screen.print(plan_table(plan))
         say(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
             f" {estimate(plan, data_dir)}. Nothing was started (--dry-run).")
         return DONE
     with ledger.lock():
         prepare(space, options, data_dir, ledger.root, say)
-        plan = Plan(space, ledger, identities(space, data_dir))
+        plan = Plan(space, ledger, identities(space, data_dir, options))
         if options.retry_failed:
             plan = reopened(plan, say)
         screen.print(plan_table(plan))
@@ -240,6 +247,7 @@ def ended(plan, sink, uri, say) -> int:
     for row in best(cells(plan.ledger)):
         say(f"best {row['model']} on {row['dataset']}: {row['system'] or row['net']}, depth {row['depth']}, latent {row['latent_dim']}:"
             f" fd_rel {value_text(row)} ({row['seeds']} seeds, {'held-out' if row['stage'] == 'confirm' else 'search'} data)")
+    say(measuring_share(plan))
     failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
     for key in failed:
         say(f"failed: {key}: {plan.results[key].get('error', '')}")
@@ -247,6 +255,13 @@ def ended(plan, sink, uri, say) -> int:
         f"  python study/status.py --space {plan.space.name}" + (f"\n  python study/launch.py --space {plan.space.name}"
                                                               " --retry-failed" if failed else ""))
     return SOME_FAILED if failed else DONE
+
+
+def measuring_share(plan) -> str:
+    """How much of the trials' time went into measuring rather than training."""
+    spent = [sum(result["measures"].get(name, 0) for result in plan.results.values())
+             for name in ("time/train_s", "time/measure_s")]
+    return f"measuring and drawing took {spent[1] / max(sum(spent), 1e-9):.0%} of the trials' time"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What spaces of published systems share: their cells on other images, how long a quick look takes, equal weights.
 
-The rule by which a system moves to smaller images, which search spaces use for the embedded digits: the width of every
-layer and every side that a decoder passes through is multiplied by the ratio of the images' sides and rounded, widths
-to no less than 8, and convolutions are padded, so that something is left of the images. On larger images the layers
-stay as they are. Depth, latent sizes and all other settings stay in either case.
+The rule by which a system moves to smaller images, such as the embedded digits: the width of every layer and every side
+that a decoder passes through is multiplied by the ratio of the images' sides and rounded, widths to no less than 8, and
+convolutions are padded, so that something is left of the images. Depth, latent sizes and all other settings stay. On
+larger images, and on a folder's, whose size is not known before they are read, the layers stay as they are.
 """
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -23,19 +24,28 @@ def moved(cell, dataset):
 
 
 def shrunk(settings: Mapping, ratio: float) -> dict:
-    return changed(settings, {"width": lambda width: max(min(width, NARROWEST), round(width * ratio)),
-                              "sides": lambda side: max(1, round(side * ratio)), "padded": lambda _: True})
+    return changed(settings, {"width": each(lambda width: max(min(width, NARROWEST), round(width * ratio))),
+                              "sides": lambda sides: shrunk_sides(sides, ratio), "padded": lambda _: True})
+
+
+def shrunk_sides(sides: Sequence[int], ratio: float) -> list[int]:
+    """Sides at least 1 that grow to at most their double at a step, as any kernel can make them, or not at all."""
+    found = [max(1, round(sides[0] * ratio))]
+    for side in sides[1:]:
+        side = min(round(side * ratio), 2 * found[-1])
+        found.append(side if side > 1.5 * found[-1] else found[-1])
+    return found
 
 
 def changed(settings: Mapping, rules: Mapping[str, Callable]) -> dict:
-    """Settings with a rule applied to every value (or list of values) under its name, on either side of the model."""
-    def of(name, value):
-        if isinstance(value, Mapping):
-            return changed(value, rules)
-        if name not in rules:
-            return value
-        return [rules[name](item) for item in value] if isinstance(value, list | tuple) else rules[name](value)
-    return {name: of(name, value) for name, value in settings.items()}
+    """Settings with a rule applied to every value under its name, on either side of the model."""
+    return {name: changed(value, rules) if isinstance(value, Mapping) else rules[name](value) if name in rules else value
+            for name, value in settings.items()}
+
+
+def each(rule: Callable) -> Callable:
+    """The rule, for one value or for each of a list."""
+    return lambda value: list(map(rule, value)) if isinstance(value, list | tuple) else rule(value)
 
 
 def moved_to(cells: Sequence, dataset) -> list:
@@ -94,14 +104,10 @@ def distance(cell, target: int) -> float:
 def widened(cell, factor: float):
     """The cell with every width multiplied, those that its net has by default included."""
     sides = [cell.settings.get(side) or {} for side in ("encoder", "decoder")]
-    by_default = {} if all("width" in side for side in sides) else {"width": default_width(cell)}
+    by_default = {} if all("width" in side for side in sides) else {
+        "width": inspect.signature(cell.net.encoder).parameters["width"].default}
     return replace(cell, settings=changed({**by_default, **cell.settings},
-                                          {"width": lambda width: max(1, round(width * factor))}))
-
-
-def default_width(cell) -> int:
-    import inspect
-    return inspect.signature(cell.net.encoder).parameters["width"].default
+                                          {"width": each(lambda width: max(1, round(width * factor)))}))
 
 
 def parameters(cell) -> dict[str, int]:

@@ -18,7 +18,7 @@ from safetensors.torch import save as save_tensors
 from study import features, figures
 from study.data import named
 from study.errors import UserError
-from study.evaluation import CHUNK, Evaluation, cost
+from study.evaluation import CHUNK, Evaluation, cost, invert
 from study.ledger import finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
 from study.measures import LOSSES
 from study.replicas import Replicas
@@ -59,11 +59,14 @@ def loaded(dataset: str, data_dir: str, device: str):
 
 
 @functools.lru_cache(maxsize=4)
-def evaluation(dataset: str, data_dir: str, device: str, feature_folder: str, stage: str) -> Evaluation:
-    """The real side of every measure, computed once per worker process."""
+def evaluation(dataset: str, data_dir: str, device: str, folder: Path, kind: str, planned: str, stage: str) -> Evaluation:
+    """The real side of every measure, computed once per worker process with the features in `folder`."""
     images = loaded(dataset, data_dir, device)
-    extractor = features.prepare(named(dataset), images.to("cpu"), feature_folder).to(device)
-    return Evaluation(images, extractor, stage)
+    extractor = features.prepare(named(dataset), images.to("cpu"), folder, kind, folder / features.WEIGHTS)
+    if extractor.hash != planned:
+        raise UserError(f"the features of {dataset} here are {extractor.hash}, the trial was planned for {planned}, and"
+                        " scores of different features do not compare: is another version of torch installed here?")
+    return Evaluation(images, extractor.to(device), stage)
 
 
 class Run:
@@ -74,8 +77,8 @@ class Run:
         self.images = loaded(spec["dataset"], str(data_dir), device)
         if self.images.fingerprint != spec["fingerprint"]:
             raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
-        feature_folder = str(folder.parent.parent / "features")
-        self.watch, self.judge = (evaluation(spec["dataset"], str(data_dir), device, feature_folder, stage)
+        self.watch, self.judge = (evaluation(spec["dataset"], str(data_dir), device, folder.parent.parent / "features",
+                                             spec["features_kind"], spec["features"], stage)
                                   for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
         model, net = (imported(spec[part], spec["origin"]) for part in ("model", "net"))
         self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
@@ -156,6 +159,9 @@ class Run:
         pictures = figures.in_training(model, noise, real)
         if self.state["epoch"] == self.spec["epochs"]:
             pictures |= figures.at_the_end(model, noise, real, self.watch.nearest)
+            if self.spec["stage"] == "confirm" and "reconstructions" not in pictures:
+                half = real[:figures.COLUMNS * figures.ROWS // 2]  # a generator has no encoder: its latents are searched
+                pictures["reconstructions"] = figures.paired(half, invert(model, half))
         return pictures
 
     def draw(self, name: str, content: bytes) -> None:
@@ -197,7 +203,7 @@ class Run:
         self.keep_curves()
         self.state["measure_s"] += time.perf_counter() - start
         spent = self.costs()
-        replicas = [{"seed": seed, "status": "done" if k in measured else "diverged",
+        replicas = [{"seed": seed, "status": "done" if OBJECTIVE in measured.get(k, {}) else "diverged",
                      "diverged_at": self.state["diverged_at"][k], "measures": {**measured.get(k, {}), **spent}}
                     for k, seed in enumerate(self.spec["seeds"])]
         return self.result(replicas)
@@ -224,7 +230,8 @@ class Run:
         objective = measures.get(OBJECTIVE)
         status = "done" if objective is not None and math.isfinite(objective) else "diverged"
         return finite({"key": self.spec["key"], "status": status, "objective": objective, "measures": measures,
-                       "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"], "attempts": self.state["attempts"],
+                       "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
+                       "attempts": self.state["attempts"],
                        "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),
                        "features": self.spec["features"], "torch": torch.__version__, "device": self.device})
 

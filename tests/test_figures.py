@@ -32,7 +32,8 @@ def run(tmp_path_factory, data_dir):
     """run(model, latent_dim) -> the folder of a finished digits trial; options go to run_trial."""
     ledger, images = Ledger(tmp_path_factory.mktemp("studies") / "drawn"), digits.load(data_dir)
     features.prepare(digits, images, ledger.root / "features")
-    identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint)}}
+    identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint),
+                           "features_kind": "classifier", "shape": list(images.shape)}}
 
     def go(model, latent_dim, stage="search", name="drawn", **options):
         plan = Plan(tiny_space(cells=grid([model], [fc], [1], [latent_dim], [digits], width=[16]), seeds=2, name=name,

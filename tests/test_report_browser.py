@@ -73,7 +73,7 @@ def opened(browser, report):
         page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on(
             "request",
-            lambda request: trouble.append(request.url) if not request.url.startswith(("file:", "data:")) else None,
+            lambda request: trouble.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None,
         )
         page.goto(file.as_uri() + place)
         return page
@@ -176,6 +176,22 @@ def test_a_link_to_a_cell_opens_it_and_back_goes_back(opened):
     assert title.inner_text().startswith("VAE")
     page.go_back()
     assert title.inner_text() == "GAN fc, depth 1, latent 2"
+
+
+def test_the_page_works_inside_a_sandboxed_frame(opened, report, tmp_path):
+    """As MLflow shows it: scripts may run, but the frame may not change its address."""
+    parent = tmp_path / "parent.html"
+    parent.write_text('<iframe sandbox="allow-scripts" width="1200" height="800"></iframe>')
+    page = opened(file=parent)
+    page.evaluate(
+        "html => { document.querySelector('iframe').src = URL.createObjectURL(new Blob([html], {type: 'text/html'})); }",
+        report.read_text(),
+    )
+    frame = page.frame_locator("iframe")
+    frame.locator("a.square").nth(2).click()
+    assert frame.locator("#panel-title").inner_text() == "VAE conv, depth 2, latent 2"
+    frame.locator("nav a", has_text="Methods").click()
+    assert frame.locator("#methods").evaluate("section => section.getBoundingClientRect().top") < 800
 
 
 def test_pictures_of_the_board_are_decoded_when_they_come_into_view(opened):

@@ -14,7 +14,7 @@ from models.wgan import WGAN
 from study import features, launch
 from study.claims import CLAIMS
 from study.command import run_command
-from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist
+from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist, named
 from study.errors import UserError
 from study.ledger import Ledger
 from study.plan import Plan
@@ -315,6 +315,14 @@ def test_on_images_no_smaller_than_its_own_a_system_keeps_its_layers():
     assert built(larger, "cpu").sample(torch.randn(2, 100)).shape == (2, 3, 32, 32)
 
 
+@pytest.mark.parametrize("side", [8, 13, 41, 64, 150])
+def test_photographs_of_any_smaller_size_pass_through_every_network_of_report_d(side):
+    for cell in moved_to([cell for _, cell in PUBLISHED if cell.dataset == imagenette], named(f"imagenette-{side}")):
+        down, up = sides(built(cell))
+        assert down(torch.empty(2, *cell.dataset.shape, device="meta")).shape[0] == 2
+        assert up(torch.empty(2, cell.latent_dim, device="meta")).shape == (2, 3, side, side)
+
+
 def test_a_folder_of_images_takes_the_layers_as_they_are():
     moved = SPACES["three_sizes"].with_dataset(folder("anywhere")).cells
     assert len(moved) == 12 and moved[0].settings == cell_of("B-vae-1").settings
@@ -404,7 +412,8 @@ def test_every_system_takes_its_quick_look_on_digits(name, tmp_path, data_dir):
     images = digits.load(data_dir)
     ledger = Ledger(tmp_path / name)
     features.prepare(digits, images, ledger.root / "features")
-    identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint)}}
+    identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint),
+                           "features_kind": "classifier", "shape": list(images.shape)}}
     space = SPACES[name].with_dataset(digits)
     plan = Plan(replace(space, budget=lambda cell: replace(space.budget(cell), epochs=2)), ledger, identity)
     for trial in plan.left():

@@ -17,7 +17,7 @@ def tiny_space(**changes) -> Space:
     return Space(**{**settings, **changes})
 
 
-IDENTITY = {"digits": {"fingerprint": "f" * 8, "features": "e" * 8, "shape": [1, 8, 8]}}
+IDENTITY = {"digits": {"fingerprint": "f" * 8, "features": "e" * 8, "features_kind": "classifier", "shape": [1, 8, 8]}}
 
 
 def outcome(trial, objective=1.0, status="done", params=None) -> dict:

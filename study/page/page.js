@@ -63,11 +63,16 @@ function follow() {
 }
 
 document.addEventListener("click", event => {
-  const link = event.target.closest("a");
-  const place = link && decodeURIComponent(link.getAttribute("href") || "");
-  if (place?.startsWith("#cell-")) {
+  const link = event.target.closest("a[href^='#']");
+  if (!link) return;
+  const place = decodeURIComponent(link.getAttribute("href").slice(1));
+  if (location.protocol === "blob:") {   // a frame whose address may not change, such as MLflow's view of a page
+    event.preventDefault();
+    byId(place)?.scrollIntoView();
+  }
+  if (place.startsWith("cell-")) {
     link.focus();
-    openCell(place.slice(6));
+    openCell(place.slice(5));
   }
 });
 document.addEventListener("keydown", event => {

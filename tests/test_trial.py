@@ -1,0 +1,150 @@
+"""One trial: trained, measured, drawn, taken up again after a crash, and run where there is no Ray, MLflow or Optuna."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import study
+from models.gan import GAN
+from models.nets import fc
+from models.vae import VAE
+from models.wgan import WGAN
+from study import features, trial
+from study.data import digits
+from study.errors import UserError
+from study.ledger import write_sealed
+from study.plan import Plan
+from study.space import Budget, grid
+from tiny import tiny_space
+
+ROOT = Path(study.__file__).resolve().parent.parent
+
+
+def planned(ledger, data_dir, model=VAE, epochs=6, **changes):
+    """The first search trial of a small model, its spec in the ledger."""
+    images = digits.load(data_dir)
+    identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint),
+                           "features_kind": "classifier", "shape": list(images.shape)}}
+    space = tiny_space(cells=grid([model], [fc], [1], [2], [digits], width=[16], **{k: [v] for k, v in changes.items()}),
+                       budget=lambda cell: Budget(epochs, 64), propose=lambda trial, cell: {})
+    plan = Plan(space, ledger, identity)
+    first = plan.left()[0]
+    ledger.put_spec(first.key, {**plan.spec(first, {}, "default"), "drawn": {}})
+    return ledger.folder(first.key)
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(folder, data_dir, epochs):
+    """Run until so many epochs are trained, with a checkpoint after each, then stop dead."""
+    run = trial.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 0.0)
+    after = run.checkpoint
+
+    def checkpoint():
+        after()
+        if run.state["epoch"] == epochs:
+            raise Killed
+    run.checkpoint = checkpoint
+    with pytest.raises(Killed):
+        run.go(lambda row: None)
+
+
+@pytest.mark.parametrize("model", [VAE, GAN, WGAN])
+def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interrupted(tmp_path, data_dir, model):
+    from study.ledger import Ledger
+    whole, broken = (planned(Ledger(tmp_path / name), data_dir, model, dropout=0.1) for name in ("whole", "broken"))
+    expected = trial.run_trial(whole, data_dir)
+    for epochs in (2, 5):
+        killed_after(broken, data_dir, epochs)
+    found = trial.run_trial(broken, data_dir)
+    assert found["attempts"] == [0, 2, 5] and expected["attempts"] == [0]
+    timed = ("time/", "cost/")
+    assert ({name: value for name, value in found["measures"].items() if not name.startswith(timed)}
+            == {name: value for name, value in expected["measures"].items() if not name.startswith(timed)})
+    for name in ("weights", "curves"):
+        one, other = (load_file(folder / f"{name}.safetensors") for folder in (whole, broken))
+        assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    rows = [[(row["epoch"], row["values"]) for row in trial.read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
+    assert rows[0] == rows[1] and [epoch for epoch, _ in rows[0]] == list(range(7))
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 100, None])
+def test_a_checkpoint_that_lies_is_set_aside_and_the_trial_starts_again(ledger, data_dir, capsys, content):
+    folder = planned(ledger, data_dir, epochs=2)
+    killed_after(folder, data_dir, 1)
+    (folder / "last.pt").write_bytes(content if content is not None else (folder / "last.pt").read_bytes()[:-9])
+    assert trial.run_trial(folder, data_dir)["attempts"] == [0]
+    assert "set aside" in capsys.readouterr().out and list(folder.glob("last.pt.bad-*"))
+
+
+def test_a_hostile_checkpoint_is_not_run(ledger, data_dir, tmp_path):
+    folder = planned(ledger, data_dir, epochs=1)
+
+    class Hostile:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'owned'}",)
+    torch.save(Hostile(), tmp_path / "hostile.pt")
+    write_sealed(folder / "last.pt", (tmp_path / "hostile.pt").read_bytes())
+    assert trial.run_trial(folder, data_dir)["status"] == "done"
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_trial_that_diverges_is_counted_and_stops_training(ledger, data_dir):
+    folder = planned(ledger, data_dir, lr=1e30)
+    result = trial.run_trial(folder, data_dir)
+    assert result["status"] == "diverged" and result["objective"] is None and result["measures"]["rate/diverged"] == 1
+    assert result["replicas"][0]["diverged_at"] == result["epochs"] < 6
+
+
+def test_other_images_than_those_planned_for_are_refused(ledger, data_dir):
+    folder = planned(ledger, data_dir)
+    spec = json.loads((folder / "spec.json").read_text())
+    for name in ("fingerprint", "features"):
+        (folder / "spec.json").write_text(json.dumps({**spec, name: "other"}))
+        with pytest.raises(UserError, match="planned for"):
+            trial.run_trial(folder, data_dir)
+
+
+def test_every_measure_and_every_picture_is_there_at_the_end(ledger, data_dir):
+    folder = planned(ledger, data_dir)
+    result = trial.run_trial(folder, data_dir)
+    wanted = {"quality/fd", "quality/fd_rel", "quality/kid", "quality/precision", "quality/recall", "quality/density",
+              "quality/coverage", "quality/swd", "quality/swd_pixel", "modes/label_jsd", "modes/classes",
+              "two_sample/accuracy", "two_sample/jsd", "memory/nn_ratio", "memory/authenticity", "likelihood/elbo",
+              "likelihood/recon", "likelihood/kl", "likelihood/active_units", "beta_effective", "time/train_s",
+              "time/measure_s", "time/step_ms", "time/images_per_s", "cost/parameters", "cost/flops_per_image",
+              "cost/peak_memory_mb"}
+    assert wanted <= result["measures"].keys()
+    pictures = {path.name.rsplit("-", 1)[0] for path in (folder / "images").iterdir()}
+    assert {"samples", "reconstructions", "interpolation", "sheet", "plane", "traversal"} <= pictures
+
+
+def without(words, folder: Path) -> Path:
+    """A site-packages folder of links to everything installed here but the packages whose names hold one of `words`."""
+    folder.mkdir()
+    for place in map(Path, sys.path):
+        if place.name == "site-packages":
+            for entry in place.iterdir():
+                if not any(word in entry.name.lower() for word in words) and not (folder / entry.name).exists():
+                    (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+def test_one_trial_runs_where_there_is_no_ray_mlflow_or_optuna(ledger, data_dir, tmp_path):
+    folder = planned(ledger, data_dir, epochs=1)
+    packages = without(("ray", "mlflow", "optuna", "latent_sweep", "distutils-precedence"), tmp_path / "packages")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": f"{packages}:{ROOT}"}
+    python = [sys.executable, "-S"]  # -S: without the real site-packages
+    missing = subprocess.run([*python, "-c", "import torch, ray"], env=environment, capture_output=True, text=True)
+    assert "No module named 'ray'" in missing.stderr
+    done = subprocess.run([*python, "study/trial.py", folder / "spec.json", "--data-dir", data_dir], cwd=ROOT, env=environment,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "result.json").read_text())["status"] == "done"
