@@ -15,7 +15,8 @@ from torch import nn
 
 from study.ledger import Ledger, read_json
 from study.sample import rebuilt
-from study.summary import OBJECTIVE, best, cells
+from study.summary import best, cells
+from study.trainings import OBJECTIVE
 
 ALIAS = "champion"
 

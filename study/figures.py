@@ -68,12 +68,12 @@ def at_the_end(model, noise: torch.Tensor, real: torch.Tensor, nearest) -> dict[
     half = min(COLUMNS * ROWS // 2, len(real))
     path = latent_path(noise[:ROWS], noise[ROWS:2 * ROWS])
     drawn = {"sheet": tile(samples), "beside": paired(real[:half], samples[:half]),
-             "interpolation": tile(model.sample(path))}
+             "nearest": paired(samples[:half], nearest(samples[:half])), "interpolation": tile(model.sample(path))}
     if model.latent_dim == 2:
         drawn["plane"] = tile(model.sample(latent_plane(noise)), PLANE)
     if hasattr(model, "posterior"):
-        return {**drawn, "interpolation-real": between_images(model, real), "traversal": traversal(model, real)}
-    return {**drawn, "nearest": paired(samples[:half], nearest(samples[:half]))}
+        drawn |= {"interpolation-real": between_images(model, real), "traversal": traversal(model, real)}
+    return drawn
 
 
 def latent_plane(like: torch.Tensor) -> torch.Tensor:

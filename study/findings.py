@@ -10,14 +10,13 @@ import numpy as np
 from study import answers
 from study.claims import CLAIMS
 from study.errors import UserError
-from study.ledger import Ledger, read_json
+from study.ledger import FLOORS, Ledger, read_json
 from study.outcomes import diverged, finite, rate, rates, worst_values
 from study.space import FOLDER
 from study.statistics import median_interval
 from study.status import study_counts
 from study.trainings import comparable, curves_of, family_order, grouped, planned_lines, read, rows_of, shown, thinned
 
-FLOORS = "floors.json"    # dataset -> measure -> what real images score against real ones, written by the driver
 RANKED = ("quality/", "modes/", "likelihood/", "two_sample/")   # measures of which a diverged training has the worst
 CURVE_POINTS, FEW_CELLS = 40, 400
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
@@ -186,11 +185,12 @@ def pictures(ledger: Ledger, key: str) -> dict[str, list]:
 
 def versions(trials: list[dict]) -> dict:
     """What the trials ran on, and what read them."""
-    said = {word: sorted({str(trial["result"][word]) for trial in trials if trial["result"].get(word)})
+    said = {word: ", ".join(sorted({str(trial["result"][word]) for trial in trials if trial["result"].get(word)}))
             for word in ("torch", "device")}
-    protocols = sorted({trial["spec"]["protocol"] for trial in trials if "protocol" in trial["spec"]})
-    return {"trained with": {**said, "protocol": protocols}, "reported with": {"Python": platform.python_version(), **{
-        name: known for name in PACKAGES if (known := installed(name))}}}
+    protocols = sorted({str(trial["spec"]["protocol"]) for trial in trials if "protocol" in trial["spec"]})
+    reader = {name: known for name in PACKAGES if (known := installed(name))}
+    return {"trained with": {**said, "protocol": ", ".join(protocols)},
+            "reported with": {"Python": platform.python_version(), **reader}}
 
 
 def installed(package: str) -> str:

@@ -7,7 +7,7 @@
 import argparse
 import os
 import sys
-import time
+import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ def parse(arguments=None):
     add("--seeds", type=positive(int), metavar="N", help="confirm trainings per cell (default: the space's)")
     add("--epochs", type=positive(int), metavar="N", help="for a quick look: another study, with its own trials")
     add("--checkpoint-seconds", type=positive(float), default=5.0, metavar="S", help="what a crash may cost (default: 5)")
+    add("--open", action="store_true", help="show the report in a browser at the end")
     add("--dry-run", action="store_true", help="show the plan and stop")
     add("--retry-failed", action="store_true", help="run failed trials again")
     return parser.parse_args(arguments)
@@ -105,44 +106,12 @@ def with_datasets(space, options, data_dir, say):
     return replace(space, cells=[cell for part in parts for cell in part.cells])
 
 
-def identities(space, data_dir, options) -> dict:
-    """Dataset name -> what else defines a result there; unknown ('') while the data has not been decoded yet."""
-    from study.features import recipe_hash
-    kind, weights = options.features, options.inception_weights
-    table = {}
-    for dataset in {cell.dataset.name: cell.dataset for cell in space.cells}.values():
-        fingerprint = dataset.fingerprint(data_dir)
-        table[dataset.name] = {"fingerprint": fingerprint or "", "features_kind": kind,
-                               "features": recipe_hash(dataset, fingerprint, kind, weights) if fingerprint else "",
-                               "shape": list(dataset.load(data_dir).shape) if fingerprint else ""}
-    return table
-
-
-def prepare(space, options, data_dir, root: Path, say) -> None:
-    """Decode every dataset and train its features, once, before anything is planned. Workers find all of it in the storage."""
-    from study import features
-    from study.data import check_batch
-    from study.ledger import write_atomic
-    for dataset in {cell.dataset.name: cell.dataset for cell in space.cells}.values():
-        start = time.monotonic()
-        images = dataset.prepare(data_dir, skip_corrupt=options.skip_corrupt, say=say)
-        for cell in space.cells:
-            if cell.dataset == dataset:
-                check_batch(images, space.budget(cell).batch_size)
-        extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
-        accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
-        say(f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
-            f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
-            f" measured by {extractor.describe}{accuracy} ({time.monotonic() - start:.1f} s)")
-    if options.features == "inception":
-        write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
-
-
 def main(arguments=None) -> int:
     options = parse(arguments)
     from study.data import data_folder
     from study.ledger import Ledger, study_folder
     from study.plan import Plan, write_planned
+    from study.preparation import identities, prepare
     from study.progress import console, plan_table, systems_table
     screen = console()
 
@@ -202,7 +171,7 @@ def run(plan, options, data_dir, say) -> int:
         sink.touch(trial.key)
     if not plan.left():
         say(f"nothing is left to do: all {plan.planned()} trials are finished")
-        return ended(plan, sink, uri, say)
+        return ended(plan, options, data_dir, sink, uri, say)
     say(f"{len(plan.left())} trials to start with, {estimate(plan, data_dir)}; starting Ray")
     try:
         sweep(plan, options, data_dir, sink, uri)
@@ -211,7 +180,7 @@ def run(plan, options, data_dir, say) -> int:
         say(f"interrupted: {finished_count(plan)} of {plan.planned()} trials are finished and kept;"
             " the same command goes on from here")
         return INTERRUPTED
-    return ended(plan, sink, uri, say)
+    return ended(plan, options, data_dir, sink, uri, say)
 
 
 def sweep(plan, options, data_dir, sink, uri) -> None:
@@ -238,9 +207,10 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
         ray.shutdown()
 
 
-def ended(plan, sink, uri, say) -> int:
-    """The best cells, where to look, and what to type next."""
+def ended(plan, options, data_dir, sink, uri, say) -> int:
+    """The report, the best cells, where to look, and what to type next."""
     from study.summary import best, cells, value_text
+    report = reported(plan.ledger, data_dir, options.open, say)
     sink.summarise()
     if not sink.close(CATCH_UP_S):
         say(f"MLflow at {uri} lacks some of this; `python study/tracking.py sync --space {plan.space.name}` catches up")
@@ -251,10 +221,22 @@ def ended(plan, sink, uri, say) -> int:
     failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
     for key in failed:
         say(f"failed: {key}: {plan.results[key].get('error', '')}")
-    say(f"results: {plan.ledger.root}\n  make ui                                          # browse them at http://127.0.0.1:5000\n"
+    say(f"report: {report}\nresults: {plan.ledger.root}\n  make ui                                          # browse them at http://127.0.0.1:5000\n"
         f"  python study/status.py --space {plan.space.name}" + (f"\n  python study/launch.py --space {plan.space.name}"
                                                               " --retry-failed" if failed else ""))
     return SOME_FAILED if failed else DONE
+
+
+def reported(ledger, data_dir, show: bool, say) -> str:
+    """Write the report; its address, or why there is none. A report that fails costs nothing: it can be written again."""
+    from study.report import write_report
+    try:
+        address = write_report(ledger, data_dir).resolve().as_uri()
+    except UserError as error:
+        return f"not written: {error}"
+    if show:
+        webbrowser.open(address)
+    return address
 
 
 def measuring_share(plan) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from study.errors import UserError
 
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
+FLOORS = "floors.json"    # beside trials/: dataset -> what real images score against real ones
 ROW = {"epoch", "time", "values"}
 FINISHED = ("done", "diverged", "failed")
 

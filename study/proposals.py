@@ -24,9 +24,9 @@ from study.command import DONE, STORAGE, run_command
 from study.errors import UserError
 from study.ledger import Ledger, failure, study_folder
 from study.plan import Plan, Trial
-from study.summary import finished, label
+from study.trainings import finished, label
 
-RANDOM_FIRST = 8    # finished trials of a group before the adviser models anything: proposals until then are random
+RANDOM_FIRST = 8    # finished proposals of a group before the adviser models anything: those until then are random
 MEMORY = 200        # finished trials at most that a rebuild looks at, the cell's own first: an ask costs the same for ever
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -52,9 +52,9 @@ class Adviser:
     def ask(self, trial: Trial) -> tuple[dict, dict, str]:
         """(params, the values drawn, who proposed: 'random' or 'tpe') for a trial of this group."""
         study = self._study(trial)
-        count = sum(map(len, self.finished.values()))
+        drawn = sum(max(0, len(rows) - 1) for rows in self.finished.values())  # proposal 0 was not drawn by anyone
         seed = zlib.crc32(trial.key.encode())  # a constant seed would draw the first proposals again after a rebuild
-        random = count < RANDOM_FIRST
+        random = drawn < RANDOM_FIRST
         study.sampler = optuna.samplers.RandomSampler(seed=seed) if random else optuna.samplers.TPESampler(
             seed=seed, n_startup_trials=0, constant_liar=True)
         asked = study.ask()

@@ -3,7 +3,7 @@ import re
 
 from study.answers import WORDS
 from study.claims import COVERAGE, FIDELITY
-from study.markup import BREAK, Html, element, joined, table
+from study.markup import BREAK, Html, cards, element, joined
 from study.measures import described, interval, number
 from study.trainings import grouped
 
@@ -15,44 +15,29 @@ def claims(found: dict) -> Html:
     """The verdicts, those that were reached first; the claims that lack cells in a list of their own."""
     tested = [claim for claim in found["claims"] if claim["word"] != "unanswerable"]
     lacking = [claim for claim in found["claims"] if claim["word"] == "unanswerable"]
-    head = ["Claim", "Verdict", "Effect, 95 % interval", "Paired seeds", "p (Holm)", "What would decide it"]
-    rows = [
-        [
-            joined(element("b", claim["id"]), " ", claim["sentence"]),
-            verdict(claim["word"]),
-            effect_of(claim["deciding"]),
-            pairs_of(claim["deciding"]),
-            p_of(claim["p_holm"]),
-            decided_by(claim),
-            parts(claim),
-        ]
-        for claim in sorted(tested, key=lambda claim: WORDS.index(claim["word"]))
-    ]
-    shown = [table("Claims that these trainings can answer", head, rows, class_="claims cards")] if rows else []
-    rows = [
-        [
-            joined(element("b", claim["id"]), " ", claim["sentence"]),
-            verdict(claim["word"]),
-            element("small", "; ".join(dict.fromkeys(claim["missing"]))),
-            asked_by(claim, found["space"]),
-            parts(claim),
-        ]
-        for claim in lacking
-    ]
-    if rows:
-        shown.append(
-            element(
-                "details",
-                element("summary", f"{len(rows)} claims lack cells or seeds in this study"),
-                table(
-                    "Claims that cannot be answered from this ledger",
-                    ["Claim", "Verdict", "Missing", "Spaces that have the cells"],
-                    rows,
-                    class_="claims cards",
-                ),
-            )
-        )
-    return joined(shown) if shown else element("p", "No claims were given to judge.")
+    tested.sort(key=lambda claim: WORDS.index(claim["word"]))
+    table = cards("Claims that these trainings can answer",
+                  ["Claim", "Verdict", "Effect, 95 % interval", "Paired seeds", "p (Holm)", "What would decide it"],
+                  [answered(claim) for claim in tested], "claims")
+    open_ones = cards("Claims that cannot be answered from this ledger",
+                      ["Claim", "Verdict", "Missing", "Spaces that have the cells"],
+                      [unanswered(claim, found["space"]) for claim in lacking], "claims")
+    summary = element("summary", f"{len(lacking)} claims lack cells or seeds in this study")
+    return joined(table, element("details", summary, open_ones) if lacking else "")
+
+
+def answered(claim: dict) -> list:
+    return [named(claim), verdict(claim["word"]), effect_of(claim["deciding"]), pairs_of(claim["deciding"]),
+            p_of(claim["p_holm"]), decided_by(claim), parts(claim)]
+
+
+def unanswered(claim: dict, space: str) -> list:
+    lacking = element("small", "; ".join(dict.fromkeys(claim["missing"])))
+    return [named(claim), verdict(claim["word"]), lacking, asked_by(claim, space), parts(claim)]
+
+
+def named(claim: dict) -> Html:
+    return joined(element("b", claim["id"]), " ", claim["sentence"])
 
 
 def verdict(word: str) -> Html:
@@ -62,16 +47,11 @@ def verdict(word: str) -> Html:
 def effect_of(part: dict | None) -> Html:
     if part is None:
         return Html("–")
-    range_or_points = interval(part["interval"]) if part["interval"] else points_of(part["points"])
-    return joined(
-        element("span", f"{signed(part)} {part['unit']} {range_or_points}", class_="figure"),
-        BREAK,
-        element(
-            "small",
-            ", ".join(dict.fromkeys([described(part["measure"]).name, part["label"]]))
-            + (f", on {', '.join(part['datasets'])}" if part["datasets"] else ""),
-        ),
-    )
+    spread = interval(part["interval"]) if part["interval"] else points_of(part["points"])
+    about = ", ".join(dict.fromkeys([described(part["measure"]).name, part["label"]]))
+    where = f", on {', '.join(part['datasets'])}" if part["datasets"] else ""
+    return joined(element("span", f"{signed(part)} {part['unit']} {spread}", class_="figure"), BREAK,
+                  element("small", about + where))
 
 
 def points_of(points: list[float]) -> str:
@@ -107,23 +87,11 @@ def asked_by(claim: dict, space: str) -> Html:
 
 def parts(claim: dict) -> Html:
     """Every part of a claim on its own, a click away."""
-    rows = [
-        [
-            part["label"],
-            joined("missing: ", part["missing"]) if part["missing"] else effect_of(part),
-            pairs_of(part),
-            p_of(part["p_for"]),
-            p_of(part["p_against"]),
-            blocks_of(part),
-        ]
-        for part in claim["parts"]
-    ]
+    rows = [[part["label"], joined("missing: ", part["missing"]) if part["missing"] else effect_of(part),
+             pairs_of(part), p_of(part["p_for"]), p_of(part["p_against"]), blocks_of(part)] for part in claim["parts"]]
     head = ["Part", "Effect, 95 % interval", "Paired seeds", "p for", "p against", "By block"]
-    return element(
-        "details",
-        element("summary", f"{len(rows)} part{'s' * (len(rows) > 1)}, source: report {claim['source']}"),
-        table(f"Parts of {claim['id']}", head, rows, class_="cards"),
-    )
+    title = f"{len(rows)} part{'s' * (len(rows) > 1)}, source: report {claim['source']}"
+    return element("details", element("summary", title), cards(f"Parts of {claim['id']}", head, rows))
 
 
 def blocks_of(part: dict) -> Html:
@@ -139,32 +107,24 @@ def effects(found: dict) -> Html:
     """Per dataset, what each factor changes in each family: fidelity and coverage side by side."""
     if not found["effects"]:
         return element("p", "No two confirmed cells differ in depth, latent size or net alone.")
-    shown = []
-    for dataset, group in grouped(found["effects"], lambda row: row["dataset"]).items():
-        spans = {
-            measure: max(
-                [max(map(abs, row["interval"] or row["points"])) for row in group if row["measure"] == measure] or [1]
-            )
-            for measure in (FIDELITY, COVERAGE)
-        }
-        rows = []
-        for (factor, low, high, model), pair in grouped(
-            sorted(group, key=lambda row: list(FACTORS).index(row["factor"])),
-            lambda row: (row["factor"], row["from"], row["to"], row["model"]),
-        ).items():
-            by_measure = {row["measure"]: row for row in pair}
-            rows.append([f"{model.upper()}, {FACTORS[factor]} {low} → {high}",
-                         *(forest(by_measure.get(measure), spans[measure]) for measure in (FIDELITY, COVERAGE)),
-                         str(len(pair[0]["points"]))])
-        shown.append(
-            table(
-                f"{dataset}: change from the least level to the largest, everything else equal",
-                ["Family and factor", "fd_rel (lower is nearer)", "coverage (higher is wider)", "Paired seeds"],
-                rows,
-                class_="cards",
-            )
-        )
-    return joined(shown)
+    head = ["Family and factor", "fd_rel (lower is nearer)", "coverage (higher is wider)", "Paired seeds"]
+    return joined([cards(f"{dataset}: change from the least level to the largest, everything else equal", head,
+                         effect_rows(group))
+                   for dataset, group in grouped(found["effects"], lambda row: row["dataset"]).items()])
+
+
+def effect_rows(group: list[dict]) -> list[list]:
+    """A row per factor and family of one dataset."""
+    spans = {measure: max((max(map(abs, row["interval"] or row["points"])) for row in group
+                           if row["measure"] == measure), default=1) for measure in (FIDELITY, COVERAGE)}
+    ordered = sorted(group, key=lambda row: list(FACTORS).index(row["factor"]))
+    rows = []
+    for (factor, model), pair in grouped(ordered, lambda row: (row["factor"], row["model"])).items():
+        of = {row["measure"]: row for row in pair}
+        rows.append([f"{model.upper()}, {FACTORS[factor]} {pair[0]['from']} → {pair[0]['to']}",
+                     *(forest(of.get(measure), spans[measure]) for measure in (FIDELITY, COVERAGE)),
+                     str(len(pair[0]["points"]))])
+    return rows
 
 
 def forest(row: dict | None, span: float) -> Html:

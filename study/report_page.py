@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 
 from study.claims import COVERAGE, FIDELITY
-from study.markup import BREAK, Html, element, joined, table
+from study.markup import BREAK, Html, cards, element, joined, table
 from study.measures import BY_KEY, MEASURES, described, interval, number
 from study.report_claims import claims, effects
 from study.trainings import grouped
@@ -180,44 +180,22 @@ def place_of(cell: dict) -> str:
 
 def stability(found: dict) -> Html:
     """Rates with Wilson's intervals, where the spread lies, and how often one family beats another."""
-    rows = [[f"{row['dataset']}: {row['model'].upper()} ({row['net']})", rate_of(row["diverged"]),
+    lost = [[f"{row['dataset']}: {row['model'].upper()} ({row['net']})", rate_of(row["diverged"]),
              rate_of(row["collapsed"]) if "collapsed" in row else "–"] for row in found["rates"]]
-    shown = [table("Trainings that diverged, and that gave four classes or fewer",
-                   ["Family", "Diverged", "Collapsed"], rows, class_="cards")] if rows else []
-    rows = [
-        [
-            f"{row['dataset']}: {described(row['measure']).name}",
-            *(share(row[word]) for word in ("model", "cell", "seed")),
-        ]
-        for row in found["variance"]
-    ]
-    if rows:
-        shown.append(
-            table(
-                "Where the variance lies (fd_rel in doublings)",
-                ["Measure", "between families", "between a family's cells", "between seeds"],
-                rows,
-                class_="cards",
-            )
-        )
+    shares = [[f"{row['dataset']}: {described(row['measure']).name}",
+               *(share(row[word]) for word in ("model", "cell", "seed"))] for row in found["variance"]]
     pairs = grouped(found["chances"], lambda row: (row["dataset"], row["better"], row["than"])).items()
-    rows = [
-        [
-            f"{dataset}: {better.upper()} over {than.upper()}",
-            *(f"{number(row['share'])} {interval(row['interval'])}" for row in both),
-        ]
-        for (dataset, better, than), both in pairs
-    ]
-    if rows:
-        shown.append(
-            table(
-                "Probability that a new training of one family's best cell beats one of another's, 95 % interval",
-                ["Comparison", "nearer (fd_rel)", "wider (coverage)"],
-                rows,
-                class_="cards",
-            )
-        )
-    return joined(shown) if shown else element("p", "Nothing has been confirmed on held-out images yet.")
+    beaten = [[f"{dataset}: {better.upper()} over {than.upper()}",
+               *(f"{number(row['share'])} {interval(row['interval'])}" for row in both)]
+              for (dataset, better, than), both in pairs]
+    if not lost:
+        return element("p", "Nothing has been confirmed on held-out images yet.")
+    return joined(
+        cards("Trainings that diverged, and that gave four classes or fewer", ["Family", "Diverged", "Collapsed"], lost),
+        cards("Where the variance lies (fd_rel in doublings)",
+              ["Measure", "between families", "between a family's cells", "between seeds"], shares),
+        cards("Probability that a new training of one family's best cell beats one of another's, 95 % interval",
+              ["Comparison", "nearer (fd_rel)", "wider (coverage)"], beaten))
 
 
 def rate_of(rate) -> str:
@@ -239,31 +217,14 @@ def charts(found: dict) -> Html:
 def methods(found: dict, left_out: int) -> Html:
     """How the numbers came about, and what is needed to get them again."""
     used = {name for cell in found["cells"] for name in cell["values"]}
-    rows = [
-        [
-            measure.name,
-            measure.group,
-            measure.better or "neither",
-            joined(measure.reads, " ", element("code", measure.key)),
-        ]
-        for measure in MEASURES
-        if measure.key in used
-    ]
-    data = [
-        [row["dataset"], str(row["trials"]), element("code", row["features"]), element("code", row["fingerprint"][:16])]
-        for row in found["datasets"]
-    ]
-    versions = [[kind, "; ".join(f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
-                                 for name, value in said.items())] for kind, said in found["versions"].items()]
-    omitted = (
-        element(
-            "p",
-            f"{left_out} pictures are left out so that the page stays small; they lie in the study's folder,"
-            " trials/KEY/images.",
-        )
-        if left_out
-        else ""
-    )
-    return joined(table("Measures", ["Measure", "Group", "Better", "What it says"], rows, class_="cards"),
+    rows = [[measure.name, measure.group, measure.better or "neither",
+             joined(measure.reads, " ", element("code", measure.key))] for measure in MEASURES if measure.key in used]
+    data = [[row["dataset"], str(row["trials"]), element("code", row["features"]),
+             element("code", row["fingerprint"][:16])] for row in found["datasets"]]
+    versions = [[kind, "; ".join(f"{name} {value}" for name, value in said.items())]
+                for kind, said in found["versions"].items()]
+    omitted = element("p", f"{left_out} pictures are left out so that the page stays small; they lie in the study's"
+                           " folder, trials/KEY/images.")
+    return joined(cards("Measures", ["Measure", "Group", "Better", "What it says"], rows),
                   table("Datasets", ["Dataset", "Trials", "Features", "Images"], data),
-                  table("Versions", ["What", "With"], versions), omitted)
+                  table("Versions", ["What", "With"], versions), omitted if left_out else "")

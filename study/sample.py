@@ -21,7 +21,8 @@ from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
 from study.ledger import Ledger, study_folder, write_atomic
 from study.space import imported, nearest
-from study.summary import OBJECTIVE, best, cells
+from study.summary import best, cells
+from study.trainings import OBJECTIVE
 
 AT_ONCE = 256    # images decoded at a time
 STEP = 1.0       # along a dimension, for how much the image depends on it

@@ -13,18 +13,30 @@ from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
 EXACT_PAIRS = 14        # up to here every one of the 2^n sign patterns is tried
+PIECE = 256  # pairs whose random signs are held at a time
 RANDOM_FLIPS = 19_999   # beyond: the least p is 1 / 20,000, below the first Holm step over 16 claims of 10 parts each
 MOST_SEEDS = 1_000      # a comparison that needs more is not decided by more seeds
 
 
 @lru_cache(maxsize=16)
 def sign_patterns(pairs: int) -> np.ndarray:
-    """All 2^n patterns of signs (patterns, pairs), the observed one first; a fixed random draw where those are many."""
+    """All 2^n patterns of signs (patterns, pairs), the observed one first."""
+    return 1.0 - 2.0 * ((np.arange(2 ** pairs)[:, None] >> np.arange(pairs)) & 1)
+
+
+def flipped_sums(differences: np.ndarray) -> np.ndarray:
+    """Sums of differences (..., n) under flipped signs: (..., flips), the observed one first. Every pattern up to
+    EXACT_PAIRS; beyond, a fixed random draw, made piece by piece so that thousands of pairs need no more memory."""
+    pairs = differences.shape[-1]
     if pairs <= EXACT_PAIRS:
-        bits = (np.arange(2 ** pairs)[:, None] >> np.arange(pairs)) & 1
-        return 1.0 - 2.0 * bits
-    drawn = np.random.default_rng(pairs).integers(0, 2, (RANDOM_FLIPS, pairs))
-    return np.vstack([np.ones(pairs), 1.0 - 2.0 * drawn])
+        return differences @ sign_patterns(pairs).T
+    random, sums = np.random.default_rng(pairs), np.zeros((*differences.shape[:-1], RANDOM_FLIPS + 1))
+    for start in range(0, pairs, PIECE):
+        piece = differences[..., start:start + PIECE]
+        signs = np.ones((RANDOM_FLIPS + 1, piece.shape[-1]), np.float32)
+        signs[1:] -= 2 * random.integers(0, 2, (RANDOM_FLIPS, piece.shape[-1]), dtype=np.int8)
+        sums += piece @ signs.T
+    return sums
 
 
 def sign_flip(differences, alternative: str = "two-sided"):
@@ -34,7 +46,7 @@ def sign_flip(differences, alternative: str = "two-sided"):
     EXACT_PAIRS pairs (two-sided floor 2 / 2^n). `alternative`: "two-sided", "greater" or "less" than zero.
     """
     differences = np.asarray(differences, float) * (-1 if alternative == "less" else 1)
-    permuted = differences @ sign_patterns(differences.shape[-1]).T
+    permuted = flipped_sums(differences)
     if alternative == "two-sided":
         permuted = np.abs(permuted)
     rounding = 1e-12 * np.abs(differences).sum(-1, keepdims=True)

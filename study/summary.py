@@ -1,81 +1,38 @@
 """The ledger as tables and sheets: one row per cell, one picture of depth by latent size per model, net and dataset."""
 import csv
 import io
-import math
 import re
-import statistics
 from collections import Counter, defaultdict
 
 from study.ledger import Ledger
-
-SHARED = ("cost/", "time/")   # one value for all seeds of a trial, which train side by side
-OBJECTIVE = "quality/fd_rel"  # what every sweep minimises: Frechet distance over the spread of the real features
-
-
-def aggregate(values: dict[str, list]) -> dict[str, float]:
-    """Per-seed values as their mean, with the standard deviation over seeds as `<name>_sd` where there are several."""
-    table = {}
-    for name, column in values.items():
-        known = [value for value in column if value is not None and math.isfinite(value)]
-        if known:
-            table[name] = statistics.fmean(known)
-        if len(known) > 1 and not name.startswith(SHARED):
-            table[f"{name}_sd"] = statistics.stdev(known)
-    return table
-
-
-def finished(ledger: Ledger) -> list[tuple[str, dict, dict]]:
-    """(key, spec, result) of every finished trial."""
-    rows = []
-    for key in ledger.keys():
-        if (result := ledger.result(key)) and (spec := ledger.spec(key)):
-            rows.append((key, spec, result))
-    return rows
-
-
-def cell_of(spec: dict) -> tuple:
-    """What the trials of one cell have in common, for grouping and sorting."""
-    return (spec["dataset"], label(spec["model"]), label(spec["net"]), spec["depth"], spec["latent_dim"],
-            spec["system"], str(spec["settings"]))
-
-
-def label(path: str) -> str:
-    return path.split(":")[1].lower()
+from study.trainings import OBJECTIVE, aggregate, comparable, grouped, label, planned_lines, read, shown
 
 
 def cells(ledger: Ledger) -> list[dict]:
     """One row per cell: its last word is the confirm stage (held-out data, fresh seeds), until then its best search."""
-    groups = defaultdict(list)
-    for key, spec, result in finished(ledger):
-        groups[cell_of(spec)].append((key, spec, result))
-    return [row for _, trials in sorted(groups.items()) if (row := _cell_row(trials))]
+    planned = {key for line in planned_lines(ledger) for key in line["trials"]}
+    trials, _ = comparable(read(ledger), planned)
+    rows = [_cell_row(shown(group, planned)) for group in grouped(trials, lambda trial: trial["cell"]).values()]
+    return sorted(rows, key=lambda row: (row["dataset"], row["model"], row["net"], row["system"], row["depth"], row["latent_dim"]))
 
 
-def _cell_row(trials: list) -> dict | None:
-    confirm = [trial for trial in trials if trial[1]["stage"] == "confirm"]
-    pool = confirm or trials
-    done = [trial for trial in pool if trial[2]["status"] == "done"]
-    if not done:
-        key, spec, result = pool[0]
-        return _row(key, spec, result, {}, len(pool))
-    if not confirm:
-        done = [min(done, key=lambda trial: trial[2]["objective"])]
-    latest = max(done, key=lambda trial: trial[2]["time"])
-    same = [trial for trial in done if trial[1]["params"] == latest[1]["params"]]
+def _cell_row(trials: list[dict]) -> dict:
     values = defaultdict(list)
-    for _, _, result in same:
-        for replica in result["replicas"]:
+    for trial in trials:
+        for replica in trial["result"]["replicas"]:
             for name, value in replica["measures"].items():
                 values[name].append(value)
-    return _row(*latest, aggregate(values), sum(len(trial[1]["seeds"]) for trial in same))
+    statuses = [trial["result"]["status"] for trial in trials]
+    return _row(trials[-1], "done" if "done" in statuses else statuses[0], aggregate(values),
+                sum(len(trial["spec"]["seeds"]) for trial in trials))
 
 
-def _row(key: str, spec: dict, result: dict, measures: dict, seeds: int) -> dict:
-    dataset, model, net, depth, latent_dim, system, _ = cell_of(spec)
+def _row(trial: dict, status: str, measures: dict, seeds: int) -> dict:
+    spec = trial["spec"]
     settings = " ".join(f"{name}={value}" for name, value in spec["settings"].items() if isinstance(value, str | int | float))
-    return {"dataset": dataset, "model": model, "net": net, "system": system, "settings": settings, "depth": depth,
-            "latent_dim": latent_dim,
-            "stage": spec["stage"], "seeds": seeds, "status": result["status"], **measures, "trial": key}
+    return {"dataset": spec["dataset"], "model": label(spec["model"]), "net": label(spec["net"]), "system": spec["system"],
+            "settings": settings, "depth": spec["depth"], "latent_dim": spec["latent_dim"], "stage": spec["stage"],
+            "seeds": seeds, "status": status, **measures, "trial": trial["key"]}
 
 
 def best(rows: list[dict]) -> list[dict]:

@@ -29,7 +29,8 @@ from study.champions import register  # noqa: E402
 from study.errors import UserError  # noqa: E402
 from study.ledger import Ledger, read_json, study_folder, write_atomic  # noqa: E402
 from study.measures import LOSSES, MEASURES  # noqa: E402
-from study.summary import aggregate, label, summary_files  # noqa: E402
+from study.summary import summary_files  # noqa: E402
+from study.trainings import aggregate, label  # noqa: E402
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
@@ -148,6 +149,8 @@ class Tracker:
                 if name.endswith(".png"):
                     save_image(Path(temporary) / name, images, Path(name).stem, 0)
             self.client.log_artifacts(run.info.run_id, temporary)
+        if (report := self.ledger.root / "report" / "report.html").exists():
+            self.client.log_artifact(run.info.run_id, str(report), "report")
         self.client.set_tag(run.info.run_id, "mlflow.loggedImages", "True")
         self.client.set_terminated(run.info.run_id)
 

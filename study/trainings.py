@@ -1,12 +1,40 @@
 """The ledger as the trials that compare with one another, and as one row per training (see study/outcomes.py)."""
 
 import json
+import math
 import re
 import statistics
 from collections import defaultdict
 
 from study.ledger import Ledger, read_planned
-from study.summary import OBJECTIVE, finished, label
+
+SHARED = ("cost/", "time/")   # one value for all seeds of a trial, which train side by side
+OBJECTIVE = "quality/fd_rel"  # what every sweep minimises: Frechet distance over the spread of the real features
+
+
+def aggregate(values: dict[str, list]) -> dict[str, float]:
+    """Per-seed values as their mean, with the standard deviation over seeds as `<name>_sd` where there are several."""
+    table = {}
+    for name, column in values.items():
+        known = [value for value in column if value is not None and math.isfinite(value)]
+        if known:
+            table[name] = statistics.fmean(known)
+        if len(known) > 1 and not name.startswith(SHARED):
+            table[f"{name}_sd"] = statistics.stdev(known)
+    return table
+
+
+def finished(ledger: Ledger) -> list[tuple[str, dict, dict]]:
+    """(key, spec, result) of every finished trial."""
+    rows = []
+    for key in ledger.keys():
+        if (result := ledger.result(key)) and (spec := ledger.spec(key)):
+            rows.append((key, spec, result))
+    return rows
+
+
+def label(path: str) -> str:
+    return path.split(":")[1].lower()
 
 
 def read(ledger: Ledger) -> list[dict]:

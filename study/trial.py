@@ -23,7 +23,7 @@ from study.ledger import finite, put_once, read_json, read_rows, read_sealed, se
 from study.measures import LOSSES
 from study.replicas import Replicas
 from study.space import imported
-from study.summary import OBJECTIVE, aggregate, label
+from study.trainings import OBJECTIVE, aggregate, label
 
 MOMENTS = 6            # how often a trial is measured and drawn, after the untrained start
 CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost

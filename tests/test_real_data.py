@@ -4,7 +4,7 @@ import json
 import pytest
 
 from study.ledger import Ledger
-from study.summary import OBJECTIVE
+from study.trainings import OBJECTIVE
 from test_study import launch
 
 OUTSIDE = '''"""Does one convolutional VAE learn {dataset}?"""

@@ -1,0 +1,54 @@
+"""What is done once before a study is planned: images decoded, features trained, the floor of every measure noted."""
+import json
+import time
+from pathlib import Path
+
+from study import features
+from study.data import check_batch
+from study.evaluation import Evaluation
+from study.ledger import FLOORS, read_json, write_atomic
+from study.space import Space
+
+
+def datasets(space: Space) -> list:
+    return list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
+
+
+def identities(space: Space, data_dir, options) -> dict:
+    """Dataset name -> what else defines a result there; unknown ('') while the data has not been decoded yet."""
+    kind, table = options.features, {}
+    for dataset in datasets(space):
+        known = dataset.fingerprint(data_dir) or ""
+        table[dataset.name] = {
+            "fingerprint": known, "features_kind": kind,
+            "features": features.recipe_hash(dataset, known, kind, options.inception_weights) if known else "",
+            "shape": list(dataset.load(data_dir).shape) if known else ""}
+    return table
+
+
+def prepare(space: Space, options, data_dir, root: Path, say) -> None:
+    """Decode every dataset and make its features, under `root` where all workers find them."""
+    for dataset in datasets(space):
+        start = time.monotonic()
+        images = dataset.prepare(data_dir, skip_corrupt=options.skip_corrupt, say=say)
+        for cell in space.cells:
+            if cell.dataset == dataset:
+                check_batch(images, space.budget(cell).batch_size)
+        extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
+        floor = note_floor(root / FLOORS, dataset, images, extractor)
+        accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
+        say(f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
+            f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
+            f" measured by {extractor.describe}{accuracy}; real images score fd_rel {floor['quality/fd_rel']:.3f}"
+            f" ({time.monotonic() - start:.1f} s)")
+    if options.features == "inception":
+        write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
+
+
+def note_floor(place: Path, dataset, images, extractor) -> dict:
+    """What real images score against the held-out ones: the best that can be expected. Measured once per features."""
+    floors = read_json(place) or {}
+    if floors.get(dataset.name, {}).get("features") != extractor.hash:
+        floors[dataset.name] = {**Evaluation(images, extractor, "confirm").floor(), "features": extractor.hash}
+        write_atomic(place, json.dumps(floors, indent=1).encode())
+    return floors[dataset.name]
