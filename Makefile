@@ -1,13 +1,15 @@
 # make sweep: install, then run the study on the embedded dataset.   make test, make test-long: the tests.   make ui: browse.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN = .venv/bin
 PORT ?= 5000
 
 sweep: .venv/ready
 	$(BIN)/python study/launch.py --space latent_sweep $(ARGS)
 
+# Two at a time, then those that start Ray, which takes the whole machine.
 test: .venv/test-ready
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -m "not long and not ray" -n 2 --dist loadfile -q $(ARGS)
+	$(BIN)/python -m pytest -m "not long and ray" -q $(ARGS)
 
 test-long: .venv/test-ready
 	$(BIN)/python -m pytest -m long $(ARGS)

@@ -3,6 +3,7 @@
     python benchmarks/crash.py --rounds 20 [--only driver worker] [--markdown docs/crashes.md]
 """
 import argparse
+import contextlib
 import io
 import os
 import random
@@ -14,32 +15,41 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-import torch
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # before Ray is imported: a token file of another Ray turns it on
+
+import psutil  # noqa: E402
+import torch  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from study.ledger import Ledger, read_sealed
 from study.tracking import Tracker, default_uri
 
-SPACE = '''"""A study made to be killed: two models, checkpoints at every epoch, so that every kill hits something."""
+SPACE = '''"""A study made to be killed: checkpoints at every epoch, so that every kill hits something."""
 from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
 from study.space import Budget, Space, grid
 
-SPACE = Space(cells=grid([VAE, GAN], [fc], [1], [2], [digits], width=[32]),
-              propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)},
-              budget=lambda cell: Budget(epochs=40, batch_size=64), proposals=2, seeds=4, pack=2)
+SPACE = Space(cells=grid([{models}], [fc], [1], [2], [digits], width=[32]),
+              propose=lambda trial, cell: {{"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}},
+              budget=lambda cell: Budget(epochs={epochs}, batch_size=64), proposals=2, seeds=4, pack=2)
 '''
-PLANNED = 2 * (2 + 2)
 
 
 @dataclass
 class Study:
-    """One study in a folder of its own, launched as a user launches it."""
+    """One study in a folder of its own, launched as a user launches it, here or on a cluster of Ray nodes."""
     folder: Path
+    models: tuple = ("VAE", "GAN")
+    epochs: int = 40
+    cluster: Cluster | None = None
+
+    @property
+    def planned(self) -> int:
+        return len(self.models) * (2 + 2)
 
     @property
     def storage(self) -> Path:
@@ -50,15 +60,17 @@ class Study:
         return Ledger(self.storage / "killed")
 
     def start(self, *arguments, **options) -> subprocess.Popen:
-        (self.folder / "killed.py").write_text(SPACE)
-        log = open(self.folder / "log.txt", "a")
-        return subprocess.Popen([sys.executable, ROOT / "study/launch.py", "--space", self.folder / "killed.py", "--storage",
-                                 self.storage, "--data-dir", self.folder / "data", "--checkpoint-seconds", "0.001", *arguments],
-                                stdout=log, stderr=log, start_new_session=True, **options)
+        (self.folder / "killed.py").write_text(SPACE.format(models=", ".join(self.models), epochs=self.epochs))
+        where = ["--address", self.cluster.address] if self.cluster else []
+        with open(self.folder / "log.txt", "a") as log:
+            return subprocess.Popen([sys.executable, ROOT / "study/launch.py", "--space", self.folder / "killed.py", "--storage",
+                                     self.storage, "--data-dir", self.folder / "data", "--checkpoint-seconds", "0.001",
+                                     *where, *arguments],
+                                    stdout=log, stderr=log, start_new_session=True, **options)
 
-    def finish(self) -> None:
+    def finish(self, *arguments) -> None:
         """Launch until nothing is left, as a user would; a study that cannot be finished raises."""
-        process = self.start()
+        process = self.start(*arguments)
         if process.wait(300) != 0:
             raise RuntimeError(f"the launch after the crash ended with {process.returncode}:\n{self.log()[-3000:]}")
 
@@ -105,9 +117,9 @@ def count(study: Study, saved: dict[str, int]) -> Count:
     tracked = [run.data.tags["trial_key"] for run in runs]
     rows = [[row["epoch"] for row in ledger.rows(key)] for key in done]
     retrained = sum(max(0, saved[key] - ledger.result(key)["attempts"][-1]) for key in set(done) & set(saved))
-    return Count(lost=PLANNED - len(done) + len(set(done) - set(tracked)) + sum(len(set(r)) != 41 for r in rows),
+    return Count(lost=study.planned - len(done) + len(set(done) - set(tracked)) + sum(len(set(r)) != study.epochs + 1 for r in rows),
                  doubled=len(tracked) - len(set(tracked)) + sum(len(row) - len(set(row)) for row in rows)
-                 + len(ledger.keys()) - PLANNED,
+                 + len(ledger.keys()) - study.planned,
                  stuck=sum(run.info.status == "RUNNING" for run in runs), retrained=retrained)
 
 
@@ -146,26 +158,46 @@ def terminate(study, process):
 
 
 def interrupt(study, process):
-    os.kill(process.pid, signal.SIGINT)
+    """As a terminal does it: the signal goes to everything that was started from there."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def kill_node(study, process):
+    """All processes of one of three nodes, not the one that holds the cluster together."""
+    nodes = [node for node in study.cluster.list_all_nodes() if node != study.cluster.head_node]
+    study.cluster.remove_node(random.choice(nodes), allow_graceful=False)
+
+
+@contextlib.contextmanager
+def nodes(count: int):
+    """A Ray cluster of so many nodes on this machine, a processor each."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        for _ in range(count - 1):
+            cluster.add_node(num_cpus=1)
+        yield cluster
+    finally:
+        cluster.shutdown()
 
 
 KINDS = {"kill -9 of the driver": kill_driver, "kill -9 of a worker": kill_worker,
          "kill -9 of everything at once": kill_everything, "kill -9 of the driver as it commits": kill_at_a_commit,
-         "SIGTERM": terminate, "Ctrl-C": interrupt}
+         "SIGTERM": terminate, "Ctrl-C": interrupt, "kill -9 of one node of three": kill_node}
 
 
 def one_round(kind, folder: Path, seed: int) -> Count:
     """Launch, crash at a random moment, launch again, count."""
     random.seed(seed)
-    study = Study(folder)
-    process = study.start()
-    study.wait_until_at_work(process)
-    time.sleep(random.random() * 4)
-    if process.poll() is None:
-        kind(study, process)
-    saved = checkpoints(study)
-    process.wait(300)
-    study.finish()
+    with nodes(3) if kind is kill_node else contextlib.nullcontext() as cluster:
+        study = Study(folder, cluster=cluster)
+        process = study.start()
+        study.wait_until_at_work(process)
+        time.sleep(random.random() * 4)
+        if process.poll() is None:
+            kind(study, process)
+        saved = checkpoints(study)
+        process.wait(300)
+        study.finish()
     return count(study, saved)
 
 

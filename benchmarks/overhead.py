@@ -37,7 +37,7 @@ def plan_of(trials: int, root: Path) -> Plan:
     return Plan(space, Ledger(root / "overhead"), {"digits": {"fingerprint": "", "features": ""}})
 
 
-def measure(trials: int) -> dict:
+def measure(trials: int = 220) -> dict:
     """Milliseconds per trial of a sweep of empty trials, one at a time, Ray's start left out."""
     import ray
 
@@ -70,10 +70,13 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=220)
     options = parser.parse_args(arguments)
-    row = measure(options.trials)
-    print(f"{row['name']}: {row['ours']:.1f} ms ({row['trials']} empty trials, one at a time; MLflow caught up"
-          f" {row['mlflow_behind_s']:.1f} s after the end)")
+    print(line(measure(options.trials)))
     return 0
+
+
+def line(row: dict) -> str:
+    return (f"{row['name']}: {row['ours']:.1f} ms ({row['trials']} empty trials, one at a time; MLflow caught up"
+            f" {row['mlflow_behind_s']:.1f} s after the end)")
 
 
 if __name__ == "__main__":

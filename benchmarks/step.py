@@ -1,4 +1,4 @@
-"""Our training step against the customary PyTorch loop, alternating in one process, on one thread.
+"""Our training step against the customary PyTorch loop, alternating in one process, on one thread; and what a sweep adds.
 
     python benchmarks/step.py [--data-dir DIR] [--json FILE]
 """
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.overhead import line, measure
 from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
@@ -40,8 +41,11 @@ def main():
             compare("GAN 784, two hidden layers of 400", our_loop(GAN, 2, 100, mnist), customary_gan(mnist)),
             compare("WGAN-GP 784, two hidden layers of 400", our_loop(WGAN, 2, 100, mnist), customary_wgan(mnist)),
             compare("VAE 64-128-20, 8 seeds at once, per seed", eight_at_once(), customary_small_vae())]
+    overhead = measure()
+    print(line(overhead))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({"data": source, "threads": 1, "rows": rows}, indent=1) + "\n")
+        content = {"data": source, "threads": 1, "rows": rows, "overhead": overhead}
+        Path(arguments.json).write_text(json.dumps(content, indent=1) + "\n")
 
 
 def mnist_or_noise(data_dir):

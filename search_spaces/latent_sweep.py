@@ -14,7 +14,7 @@ from study.space import Budget, Space, grid
 FAMILIES, DEPTHS = [VAE, GAN, WGAN], [1, 2, 3]
 
 # Passes over the training images: the same for every model of a dataset, so that all of them see as many real images.
-EPOCHS = {"digits": 60, "mnist": 20, "fashion_mnist": 20, "cifar10": 50, "imagenette": 100}
+EPOCHS = {"digits": 40, "mnist": 20, "fashion_mnist": 20, "cifar10": 50, "imagenette": 100}
 BATCH = {"digits": 32, "imagenette": 48}
 SEEDS = 6  # the fewest paired seeds at which a two-sided sign-flip test can fall below 5 %: 2 / 2**6
 

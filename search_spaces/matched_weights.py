@@ -43,7 +43,7 @@ PUBLISHED = [VAE_MNIST, GAN_MNIST, VAE_IMAGENETTE, replace(VAE_IMAGENETTE, laten
 
 REMEDIES = {   # silent on the strength of each: that of the paper it is from
     "smoothing": {"smoothing": 0.1},                                    # Salimans et al. 2016
-    "matching": {"feature_matching": True},                             # the same
+    "feature-matching": {"feature_matching": True},                            # the same
     "two-scales": {"lr_discriminator": 4e-4, "lr_generator": 1e-4},     # Heusel et al. 2017, rates of Zhang et al. 2019
     "two-layers": {"encoder": {**ON_MNIST["encoder"], "width": [512, 256]},
                    "decoder": {**ON_MNIST["decoder"], "width": [256, 512]}}}

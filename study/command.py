@@ -1,28 +1,69 @@
-"""What every command shares: errors as one line, and exit codes that scripts can rely on."""
+"""What every command shares: errors as one line, exit codes that scripts can rely on, and an end when it is asked to."""
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from study.errors import UserError
 
 DONE, BROKEN, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 STORAGE = Path("mlruns/studies")
+GRACE_S = 9.0  # from the first signal until the process ends, whatever it is waiting for: the ledger needs no farewell
 
 
 def run_command(main) -> int:
-    """The exit code of main(); an error becomes one line on stderr."""
+    """The exit code of main(); an error becomes one line on stderr, SIGTERM and Ctrl-C end it with code 130."""
+    interruption = Interruption()
     try:
-        return main()
+        with interruption:
+            return main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        return told(str(error), error.exit_code)
     except BrokenPipeError:
         return BROKEN
-    except Exception as error:
-        import os
+    except SystemExit as error:
+        if error.code != signal.SIGTERM:  # what Ray's own handler makes of the signal while it is being started
+            raise
+        return interruption.told()
+    except BaseException as error:
+        if interruption.came or isinstance(error, KeyboardInterrupt):  # some libraries turn it into an error of their own
+            return interruption.told()
         if os.environ.get("STUDY_TRACEBACK"):
             raise
-        print(f"error: {type(error).__name__}: {error} (STUDY_TRACEBACK=1 shows where)", file=sys.stderr)
-        return BROKEN
+        return told(f"{type(error).__name__}: {error} (STUDY_TRACEBACK=1 shows where)", BROKEN)
+
+
+def told(text: str, code: int) -> int:
+    print(f"error: {' '.join(text.splitlines())}", file=sys.stderr)
+    return code
+
+
+class Interruption:
+    """Makes the first SIGTERM or Ctrl-C a KeyboardInterrupt in the main thread. A second one, or GRACE_S, ends the
+    process at once: it may be inside a library that swallows the exception or waits for a lock."""
+
+    def __init__(self):
+        self.came, self.before = False, {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            self.before = {name: signal.signal(name, self) for name in (signal.SIGTERM, signal.SIGINT)}
+
+    def __exit__(self, *_):
+        for name, handler in self.before.items():
+            if not self.came and signal.getsignal(name) is self:
+                signal.signal(name, handler)
+
+    def __call__(self, *_):
+        if self.came:
+            os._exit(INTERRUPTED)
+        self.came = True
+        limit = threading.Timer(GRACE_S, os._exit, [INTERRUPTED])
+        limit.daemon = True
+        limit.start()
+        raise KeyboardInterrupt
+
+    def told(self) -> int:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED

@@ -18,6 +18,7 @@ import torch
 from study import cache, sources
 from study.errors import UserError
 from study.folders import Folder, raw_files
+from study.space import imported
 from study.splits import divide
 
 VERSION = 1  # of splitting and decoding: a new number has everything prepared anew
@@ -227,6 +228,13 @@ def _unknown(text, plain, known):
     meant = f"folder:{text}" if os.path.isdir(text) else nearest
     return UserError(f"there is no dataset {text!r}: did you mean {meant}? There are {', '.join(known)}, imagenette-64 "
                      "(or another size), folder:PATH, and each with -binarised at its end")
+
+
+def dataset_of(spec):
+    """The dataset that a trial's spec names; one from outside the project by the import path of its source."""
+    if not spec["source"]:
+        return named(spec["dataset"])
+    return Dataset(imported(spec["source"], spec["origin"])(), spec["dataset"].endswith("-binarised"))
 
 
 def data_folder(argument):

@@ -24,10 +24,18 @@ import logging  # noqa: E402
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
 
+from study.errors import UserError  # noqa: E402
 from study.ledger import failure, read_json, write_atomic  # noqa: E402
 from study.proposals import LedgerSearch  # noqa: E402
+from study.sharing import StorageError, complaint, unwritable  # noqa: E402
 
 RETRIES = 3  # of a trial whose worker or node died
+ROOT = Path(__file__).resolve().parent.parent
+CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
+    "working_dir": str(ROOT),
+    "excludes": ["/.git", "/.venv", "/data", "/mlruns", "/docs", "/tests", "/benchmarks", ".hypothesis", ".pytest_cache"],
+    "env_vars": {name: os.environ[name] for name in ("RAY_CHDIR_TO_TRIAL_DIR", "TUNE_FUNCTION_THREAD_TIMEOUT_S")},
+}
 
 
 def start(address: str | None) -> None:
@@ -35,13 +43,19 @@ def start(address: str | None) -> None:
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     for name in ("ray.tune.analysis.experiment_analysis", "ray.tune.tune", "ray.tune.execution.tune_controller"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    local = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **local)
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
+    if address:
+        where = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": CODE}  # a submitted job has its own
+    else:
+        where = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    asked_to_end = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **where)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address:
+            raise UserError(f"there is no Ray cluster at --address {address} that lets us in"
+                            f" ({' '.join(str(error).split())[:200]}); RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']}") from error
+        raise
+    signal.signal(signal.SIGTERM, asked_to_end)  # Ray puts its own in place
 
 
 def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: int | None) -> tuple[dict, int]:
@@ -58,9 +72,13 @@ def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: 
 
 def train(config: dict) -> None:
     """One trial inside a Ray worker. A Python error is the trial's own and is recorded; a dead worker is retried."""
+    if wrong := complaint(config["root"], config["marker"]):
+        return tune.report({"objective": None, "stop": wrong})
     import torch
 
     from study.trial import run_trial
+    if os.path.isdir(config["cwd"]):
+        os.chdir(config["cwd"])  # relative paths mean here what they mean to the driver
     torch.set_num_threads(max(1, int(config["cpus"])))
     device = "cuda" if torch.cuda.is_available() and config["gpus"] else "cpu"
     if device == "cuda" and config["gpus"] < 1:
@@ -68,8 +86,13 @@ def train(config: dict) -> None:
     folder = Path(config["root"]) / "trials" / config["key"]
     try:
         outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"])
-    except OSError:
-        raise  # a full disk or a lost mount may pass: let Ray try again
+    except OSError as error:
+        if wrong := unwritable(config["root"], error):
+            return tune.report({"objective": None, "stop": wrong})
+        raise  # a lost mount or connection may pass: let Ray try again
+    except torch.OutOfMemoryError as error:
+        outcome = {**failed(folder, error), "out_of_memory": True, "gpus": config["gpus"]}  # see Ledger.share
+        torch.cuda.empty_cache()
     except Exception as error:
         outcome = failed(folder, error)
     tune.report({"objective": outcome["objective"], "outcome": json.dumps(outcome)})  # as text: Tune flattens dicts
@@ -104,10 +127,17 @@ def execute(plan, settings: dict, resources: dict, slots: int, commit, began, pr
     scratch = Path(settings["root"]) / "ray"
     try:
         tune.Tuner(
-            tune.with_resources(train, tune.PlacementGroupFactory([resources])),
+            tune.with_resources(train, needs),
             tune_config=tune.TuneConfig(num_samples=-1, search_alg=search, max_concurrent_trials=slots, reuse_actors=True),
             run_config=tune.RunConfig(storage_path=str(scratch), verbose=0, callbacks=[News(began, progressed)],
                                       failure_config=tune.FailureConfig(max_failures=RETRIES)),
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if search.stopped:
+        raise StorageError(search.stopped)
+
+
+def needs(config: dict) -> tune.PlacementGroupFactory:
+    """The resources of one trial."""
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from study.errors import UserError
 from study.inception import INCEPTION_SHA256, inception
+from study.ledger import set_aside
 
 DESIGN = 1  # a new number for any change below that the other constants do not show: everything is trained anew
 WIDTHS, FEATURES = (32, 64), 64  # channels of the first and of the later convolutions; size of the layer that is kept
@@ -225,7 +226,7 @@ def _read(file, network, head):
         nn.ModuleList([network, head]).load_state_dict(tensors)
         return about["facts"]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
-        os.replace(file, file.with_suffix(".broken"))
+        set_aside(file, "not the features that were written there")
         return None
 
 

@@ -12,7 +12,7 @@ from study.claims import CLAIMS
 from study.errors import UserError
 from study.ledger import FLOORS, Ledger, read_json
 from study.outcomes import diverged, finite, rate, rates, worst_values
-from study.space import FOLDER
+from study.space import FOLDER, imported
 from study.statistics import median_interval
 from study.status import study_counts
 from study.trainings import comparable, curves_of, family_order, grouped, planned_lines, read, rows_of, shown, thinned
@@ -22,7 +22,7 @@ CURVE_POINTS, FEW_CELLS = 40, 400
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
 
 
-def findings(ledger: Ledger, claims: Sequence = CLAIMS) -> dict:
+def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
     """Everything a report prints, from the ledger alone; UserError where no trial is finished.
 
     "rows" holds every training, as study/outcomes.py describes them; verdicts and intervals are computed from these.
@@ -33,6 +33,7 @@ def findings(ledger: Ledger, claims: Sequence = CLAIMS) -> dict:
     if not trials:
         raise UserError(f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
                         " report; launch the study first, or say with --storage where it is")
+    claims = (*CLAIMS, *own_claims(trials)) if claims is None else claims
     speaking = {cell: shown(group, planned) for cell, group in grouped(trials, lambda trial: trial["cell"]).items()}
     curves = {trial["key"]: curves_of(ledger.rows(trial["key"])) for group in speaking.values() for trial in group}
     rows = [row for trial in trials if trial["spec"]["stage"] == "search" or trial["key"] in curves
@@ -150,6 +151,12 @@ def estimate(points: list[float]) -> dict:
     return {"value": float(np.median(points)), "interval": answers.as_list(median_interval(points)), "points": points}
 
 
+def own_claims(trials: list[dict]) -> list:
+    """The claims that the space itself makes; its file is imported only if it makes any."""
+    modules = {(spec["claims"], spec["origin"]) for spec in (trial["spec"] for trial in trials) if spec.get("claims")}
+    return [claim for module, origin in sorted(modules) for claim in imported(f"{module}:SPACE", origin).claims]
+
+
 def datasets(trials: list[dict], floors: dict) -> list[dict]:
     """What each dataset's numbers rest on."""
     return [
@@ -169,7 +176,7 @@ def run_of(ledger: Ledger, key: str) -> dict | None:
     tracked = read_json(ledger.folder(key) / "tracked.json") or {}
     if "run_id" not in tracked:
         return None
-    store, experiment = tracked.get("store", ["", ""])
+    store, experiment, *_ = tracked.get("store", ["", ""])
     return {"id": tracked["run_id"], "experiment": experiment, "store": store}
 
 

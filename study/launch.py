@@ -84,7 +84,8 @@ def with_datasets(space, options, data_dir, say):
     """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
     from study.data import named
     if options.datasets:
-        wanted = list({dataset.name: dataset for dataset in map(named, options.datasets)}.values())
+        own = {cell.dataset.name: cell.dataset for cell in space.cells}
+        wanted = list({name: own.get(name) or named(name) for name in options.datasets}.values())
     else:
         wanted = list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
     missing = [dataset for dataset in wanted if not dataset.at_hand(data_dir)]
@@ -133,8 +134,8 @@ def main(arguments=None) -> int:
     with ledger.lock():
         prepare(space, options, data_dir, ledger.root, say)
         plan = Plan(space, ledger, identities(space, data_dir, options))
-        if options.retry_failed:
-            plan = reopened(plan, say)
+        mend(plan, say)
+        plan = reopened(plan, options.retry_failed, say)
         screen.print(plan_table(plan))
         write_planned(plan)
         return run(plan, options, data_dir, say)
@@ -144,13 +145,35 @@ def finished_count(plan) -> int:
     return sum(trial.key in plan.results for trial in plan.trials())
 
 
-def reopened(plan, say):
+def mend(plan, say) -> None:
+    """Give finished trials whose spec was lost a new one, from their result; let unfinished ones start anew."""
+    begun = set(plan.ledger.keys())
+    for trial in plan.trials():
+        if trial.key in begun and trial.key not in plan.results:
+            for half in plan.ledger.folder(trial.key).glob(".*"):  # what a killed worker was writing
+                half.unlink()
+        if trial.key not in begun or plan.ledger.spec(trial.key) is not None:
+            continue
+        if result := plan.results.get(trial.key):
+            plan.ledger.put_spec(trial.key, {**plan.spec(trial, result["params"], "not known"), "drawn": result.get("drawn", {})})
+        elif any((plan.ledger.folder(trial.key) / name).exists() for name in ("metrics.jsonl", "last.pt")):
+            plan.ledger.start_anew(trial.key, say)
+
+
+def reopened(plan, retry: bool, say):
+    """The plan with failed trials to run again: all of them if asked to, else those that a larger share may save."""
     from study.plan import Plan
-    failed = [trial.key for trial in plan.trials() if plan.results.get(trial.key, {}).get("status") == "failed"]
-    for key in failed:
+    failed = {trial.key: plan.results[trial.key] for trial in plan.trials()
+              if plan.results.get(trial.key, {}).get("status") == "failed"}
+    short = [key for key, result in failed.items() if result.get("out_of_memory") and 0 < result["gpus"] < 1]
+    again = list(failed) if retry else short
+    for key in again:
         plan.ledger.reopen(key)
-    say(f"{len(failed)} failed trials are run again")
-    return Plan(plan.space, plan.ledger, plan.identity)
+    if retry:
+        say(f"{len(failed)} failed trials are run again")
+    if short:
+        say(f"{len(short)} trials ran out of memory on their share of an accelerator; they are run again with twice as much")
+    return Plan(plan.space, plan.ledger, plan.identity) if again else plan
 
 
 def estimate(plan, data_dir) -> str:
@@ -188,8 +211,12 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
 
     from study import executor
     from study.progress import Display
-    executor.start(options.address)
+    from study.sharing import check_nodes, mark
+    marker = mark(plan.ledger.root)
     try:
+        executor.start(options.address)
+        if options.address:
+            check_nodes(plan.ledger.root, marker)
         resources, slots = executor.shares(options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent)
         display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`")
         sink.say = display.say
@@ -200,7 +227,8 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
             display.finished(trial, outcome)
             sink.touch(trial.key)
 
-        settings = {"root": str(plan.ledger.root), "data_dir": str(data_dir), "checkpoint_s": options.checkpoint_seconds}
+        settings = {"root": str(plan.ledger.root), "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
+                    "checkpoint_s": options.checkpoint_seconds}
         with display:
             executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch)
     finally:

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -22,7 +23,10 @@ from study.errors import UserError
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
 FLOORS = "floors.json"    # beside trials/: dataset -> what real images score against real ones
 ROW = {"epoch", "time", "values"}
+CELL_LINE = {"cell", "model", "dataset", "planned", "trials"}
 FINISHED = ("done", "diverged", "failed")
+SPEC = frozenset({"stage", "seeds", "params"})  # without these a spec.json is none
+CHECKSUM = "sha256"                             # in result.json: of everything else in it
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -58,25 +62,38 @@ def put_once(path: Path, value) -> bool:
 def _temporary(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk is not made fuller
+        raise
     return temporary
 
 
-def read_json(path: Path, say=print):
-    """The file's dict; None where there is no file. A file that is no JSON object is set aside and said."""
+def read_json(path: Path, say=print, sound=lambda value: True):
+    """The file's dict; None where there is no file. What is no JSON object, or not a sound one, is set aside and said."""
     try:
         value = json.loads(path.read_bytes())
-        if isinstance(value, dict):
+        if isinstance(value, dict) and sound(value):
             return value
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     set_aside(path, "not the JSON that was written there", say)
     return None
+
+
+def checksum(value: dict) -> str:
+    content = {name: item for name, item in value.items() if name != CHECKSUM}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def sound_result(value: dict) -> bool:
+    return value.get("status") in FINISHED and value.get(CHECKSUM) in (None, checksum(value))
 
 
 def set_aside(path: Path, reason: str, say=print) -> Path:
@@ -125,10 +142,11 @@ class Ledger:
         return sorted(entry.name for entry in os.scandir(trials) if entry.is_dir()) if trials.is_dir() else []
 
     def spec(self, key: str):
-        return read_json(self.folder(key) / "spec.json")
+        return read_json(self.folder(key) / "spec.json", sound=lambda value: SPEC <= value.keys())
 
     def result(self, key: str):
-        return read_json(self.folder(key) / "result.json")
+        value = read_json(self.folder(key) / "result.json", sound=sound_result)
+        return value and {name: item for name, item in value.items() if name != CHECKSUM}
 
     def put_spec(self, key: str, spec: dict) -> dict:
         """Record the spec if there is none yet; the one that stands."""
@@ -136,7 +154,8 @@ class Ledger:
         return self.spec(key)
 
     def put_result(self, key: str, result: dict) -> bool:
-        return put_once(self.folder(key) / "result.json", finite(result))
+        result = json.loads(json.dumps(finite(result)))  # as a reader will find it, so that the checksum is of that
+        return put_once(self.folder(key) / "result.json", {**result, CHECKSUM: checksum(result)})
 
     def rows(self, key: str) -> list[dict]:
         """The rows of metrics.jsonl, one per epoch; what a crash left half written at its end is not a row."""
@@ -146,6 +165,19 @@ class Ledger:
         """Forget a failed trial's result, so that it is run again from its last checkpoint; the old one is kept."""
         path = self.folder(key) / "result.json"
         os.replace(path, path.with_name(f"result.failed-{uuid.uuid4().hex[:8]}.json"))
+
+    def start_anew(self, key: str, say=print) -> None:
+        """Move what a trial left behind out of the way: nobody knows any more which params it belongs to."""
+        aside = self.root / "set_aside" / f"{key}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(exist_ok=True)
+        os.replace(self.folder(key), aside)
+        say(f"set aside {aside} (its spec.json was lost); the trial starts anew")
+
+    def share(self, key: str, share: float) -> float:
+        """The share of an accelerator that a trial gets: `share`, or twice the largest that was too small for it."""
+        tried = map(read_json, self.folder(key).glob("result.failed-*.json"))
+        small = [result["gpus"] for result in tried if result and result.get("out_of_memory")]
+        return max(share, min(1.0, 2 * max(small))) if small and share else share
 
     def lock(self):
         """Hold the study: one driver at a time. The lock ends with the process, however that ends."""
@@ -192,7 +224,11 @@ def read_planned(root: Path) -> list[dict]:
     """The lines of planned.jsonl."""
     path = root / PLANNED
     lines = path.read_bytes().split(b"\n") if path.exists() else []
-    return [row for row in map(_parsed, lines) if isinstance(row, dict) and {"cell", "planned", "trials"} <= row.keys()]
+    rows = [row for row in map(_parsed, lines[:-1]) if isinstance(row, dict) and CELL_LINE <= row.keys()]
+    if len(rows) < len(lines[:-1]):
+        print(f"{path} is damaged: {len(lines[:-1]) - len(rows)} of its lines cannot be read; the next launch writes it anew",
+              file=sys.stderr)
+    return rows
 
 
 def _parsed(line: bytes):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from study.ledger import FINISHED, PLANNED, Ledger, write_atomic
-from study.space import Budget, Cell, Space
+from study.space import Budget, Cell, Space, import_path
 
 PROTOCOL = 1  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
 
@@ -97,7 +97,9 @@ class Plan:
                 "proposal": trial.proposal, "params": params, "proposed_by": proposed_by,
                 "epochs": trial.budget.epochs, "batch_size": trial.budget.batch_size,
                 "ranges": self.ranges[trial.cell.name], "dataset_slug": trial.cell.dataset.slug,
-                **trial.cell.definition(), **self.identity[trial.cell.dataset.name], "origin": self.space.origin, "protocol": PROTOCOL}
+                **trial.cell.definition(), **self.identity[trial.cell.dataset.name], "origin": self.space.origin,
+                "measures": {name: import_path(measure) for name, measure in self.space.measures.items()},
+                "claims": self.space.module if self.space.claims else "", "protocol": PROTOCOL}
 
     def _plan_confirm(self, cell: Cell) -> None:
         best = self.best(cell)

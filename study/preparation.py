@@ -3,8 +3,11 @@ import json
 import time
 from pathlib import Path
 
+import torch
+
 from study import features
 from study.data import check_batch
+from study.estimate import built
 from study.evaluation import Evaluation
 from study.ledger import FLOORS, read_json, write_atomic
 from study.space import Space
@@ -34,6 +37,7 @@ def prepare(space: Space, options, data_dir, root: Path, say) -> None:
         for cell in space.cells:
             if cell.dataset == dataset:
                 check_batch(images, space.budget(cell).batch_size)
+                check_built(cell, images.shape)
         extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
         floor = note_floor(root / FLOORS, dataset, images, extractor)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
@@ -45,10 +49,20 @@ def prepare(space: Space, options, data_dir, root: Path, say) -> None:
         write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
 
 
+def check_built(cell, shape) -> None:
+    """UserError for settings of which no model can be made, before any of them is trained."""
+    try:
+        with torch.device("meta"):  # shapes without numbers: milliseconds for any size
+            built(cell, shape)
+    except (RuntimeError, NotImplementedError):
+        pass  # a model of one's own that needs numbers to be built is judged by its trials
+
+
 def note_floor(place: Path, dataset, images, extractor) -> dict:
     """What real images score against the held-out ones: the best that can be expected. Measured once per features."""
     floors = read_json(place) or {}
-    if floors.get(dataset.name, {}).get("features") != extractor.hash:
+    known = floors.get(dataset.name)
+    if not isinstance(known, dict) or known.get("features") != extractor.hash or "quality/fd_rel" not in known:
         floors[dataset.name] = {**Evaluation(images, extractor, "confirm").floor(), "features": extractor.hash}
         write_atomic(place, json.dumps(floors, indent=1).encode())
     return floors[dataset.name]

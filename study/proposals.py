@@ -24,6 +24,7 @@ from study.command import DONE, STORAGE, run_command
 from study.errors import UserError
 from study.ledger import Ledger, failure, study_folder
 from study.plan import Plan, Trial
+from study.sharing import unwritable
 from study.trainings import finished, label
 
 RANDOM_FIRST = 8    # finished proposals of a group before the adviser models anything: those until then are random
@@ -106,7 +107,7 @@ class LedgerSearch(Searcher):
             for trial in trials:
                 if result := plan.results.get(trial.key):
                     self._learn(trial, result)
-        self.stopped = False
+        self.stopped = ""  # why the sweep has to end: the storage folder cannot be used
 
     def suggest(self, trial_id):
         """The next trial's config; None while others must finish first; FINISHED when nothing is left."""
@@ -114,16 +115,23 @@ class LedgerSearch(Searcher):
             trial = self.queue.popleft()
             try:
                 spec = self._spec(trial)
+            except OSError as error:
+                self.stopped = unwritable(self.plan.ledger.root, error) or str(error)
+                break
             except Exception as error:  # an exception here would end the whole sweep
                 self._finish(trial, failure(trial.key, {}, f"no params could be proposed: {type(error).__name__}: {error}"))
                 continue
             self.live[trial_id] = trial
-            return {"key": spec["key"], **self.settings}
+            gpus = self.plan.ledger.share(trial.key, self.settings.get("gpus", 0))
+            return {"key": spec["key"], **self.settings, "gpus": gpus}
         return None if self.live else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id, result=None, error=False):
         trial = self.live.pop(trial_id, None)
         if trial is None:
+            return
+        if (result or {}).get("stop"):
+            self.stopped = result["stop"]
             return
         text = (result or {}).get("outcome")
         self._finish(trial, json.loads(text) if text and not error else
@@ -160,12 +168,19 @@ class LedgerSearch(Searcher):
     def _finish(self, trial: Trial, outcome: dict) -> None:
         self._learn(trial, outcome)
         try:
-            self.commit(trial, outcome)
+            self._commit(trial, outcome)
             result = self.plan.ledger.result(trial.key) or outcome  # the first writer's stands
-        except Exception:
+            self.queue.extendleft(reversed(self.plan.record(trial, result)))
+        except OSError as error:
+            self.stopped = unwritable(self.plan.ledger.root, error) or f"{trial.key} could not be recorded: {error}"
+
+    def _commit(self, trial: Trial, outcome: dict) -> None:
+        try:
+            self.commit(trial, outcome)
+        except OSError:
+            raise
+        except Exception:  # what is only shown must not end the sweep
             log.error("could not commit %s:\n%s", trial.key, traceback.format_exc())
-            result = outcome
-        self.queue.extendleft(reversed(self.plan.record(trial, result)))
 
     def _learn(self, trial: Trial, result: dict) -> None:
         """Diverged and failed trials take the worst rank."""

@@ -3,6 +3,7 @@ import difflib
 import importlib
 import inspect
 import itertools
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,9 @@ from pathlib import Path
 from study.errors import UserError
 from study.systems import moved_to
 
+PARTS = {"model": ("__name__", "__mro__", "sample"), "net": ("name", "encoder", "decoder"),
+         "dataset": ("name", "slug", "at_hand", "prepare")}   # what a cell's parts must have
+GIVEN = ("shape", "net", "depth", "latent_dim", "outputs")  # what a model or a net is given by the study itself
 FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"
 
 
@@ -30,10 +34,16 @@ def imported(path: str, origin: str = ""):
     return getattr(importlib.import_module(module), name)
 
 
+def outside_source(dataset) -> str:
+    """The import path of where a dataset comes from if that is not the project, else ''."""
+    kind = type(getattr(dataset, "source", dataset))
+    return "" if kind.__module__.startswith("study.") else import_path(kind)
+
+
 def found_again(thing) -> bool:
     try:
         return imported(import_path(thing)) is thing
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, ValueError, TypeError):
         return False
 
 
@@ -76,8 +86,8 @@ class Cell:
     def definition(self) -> dict:
         """Everything about the cell that defines a result, as JSON-able values."""
         return {"model": import_path(self.model), "net": import_path(self.net), "depth": self.depth,
-                "latent_dim": self.latent_dim, "dataset": self.dataset.name, "settings": dict(self.settings),
-                "system": self.system}
+                "latent_dim": self.latent_dim, "dataset": self.dataset.name, "source": outside_source(self.dataset),
+                "settings": dict(self.settings), "system": self.system}
 
 
 def grid(model: Sequence, net: Sequence, depth: Sequence[int], latent_dim: Sequence[int], dataset: Sequence,
@@ -94,7 +104,9 @@ class Space:
 
     propose(trial, cell) -> dict of the model's keyword arguments, drawn with the `suggest_*` of an optuna.Trial;
     budget(cell) -> Budget; proposals: trainings per cell in search; seeds: fresh trainings per cell in confirm;
-    pack: how many seeds at most train side by side in one trial. name, question and origin come from its file.
+    pack: how many seeds at most train side by side in one trial;
+    measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
+    claims: further ones for the report, see study/claims.py. name, question, module and origin come from its file.
     """
     cells: Sequence[Cell]
     propose: Callable
@@ -102,8 +114,11 @@ class Space:
     proposals: int = 4
     seeds: int = 8
     pack: int = 8
+    measures: Mapping[str, Callable] = field(default_factory=dict)
+    claims: Sequence = ()
     name: str = ""
     question: str = ""
+    module: str = ""
     origin: str = ""
 
     def only(self, datasets=None, models=None, systems=None) -> "Space":
@@ -134,7 +149,7 @@ class Space:
             trial.returned = self.propose(trial, cell)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"{where}: propose() raised {type(error).__name__}: {error}") from error
         check_params(trial.returned, cell, where)
         return trial
@@ -149,21 +164,36 @@ def defaults_of(cell: Cell) -> dict:
 
 def hyperparameters(cell: Cell) -> set[str]:
     """The keyword arguments that the cell's model takes, those included that it passes on to its net."""
-    return set(inspect.signature(cell.model).parameters) | set(inspect.signature(cell.net.encoder).parameters)
+    parameters = {**inspect.signature(cell.model).parameters, **inspect.signature(cell.net.encoder).parameters}
+    return {name for name, parameter in parameters.items() if name not in GIVEN and parameter.kind not in
+            (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)}
 
 
 def check_params(params, cell: Cell, where: str) -> None:
     """Refuse what a model cannot take, or what the cell holds fixed, before anything is trained."""
     if not isinstance(params, dict):
         raise UserError(f"{where}: propose() must return a dict of params, not {type(params).__name__}")
-    known = hyperparameters(cell)
+    check_names(params, cell, where)
     for name, value in params.items():
-        if name not in known:
-            raise UserError(f"{where}: {cell.model.__name__} has no hyperparameter '{name}'{nearest(name, known)}")
         if name in cell.settings:
             raise UserError(f"{where}: '{name}' is fixed by the cell and proposed as well; leave out one of the two")
-        if isinstance(value, float) and value != value:
-            raise UserError(f"{where}: propose() returned nan for '{name}'")
+        if not storable(value):
+            raise UserError(f"{where}: propose() returned {value!r} for '{name}', which is neither a finite number nor a text")
+
+
+def check_names(settings: Mapping, cell: Cell, where: str) -> None:
+    known = hyperparameters(cell)
+    for name in settings:
+        if name not in known:
+            raise UserError(f"{where}: {cell.model.__name__} has no hyperparameter '{name}'{nearest(str(name), known)}")
+
+
+def storable(value) -> bool:
+    """Whether JSON gives the value back: numbers that are finite, texts, lists, dicts."""
+    try:
+        return bool(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 class DefaultTrial:
@@ -180,6 +210,8 @@ class DefaultTrial:
 
     def suggest_categorical(self, name, choices):
         value = self._default(name)
+        if not isinstance(choices, list | tuple) or not storable(choices):
+            raise UserError(f"the choices of '{name}' must be a list of numbers or texts, not {choices!r}")
         if value not in choices:
             raise UserError(f"the default {value!r} of '{name}' is not among the choices {list(choices)}")
         self.ranges[name], self.drawn[name] = {"choices": list(choices)}, value
@@ -187,6 +219,8 @@ class DefaultTrial:
 
     def _answer(self, name, kind, limits):
         value = self._default(name)
+        if any(isinstance(end, bool) or not isinstance(end, int | float) or not storable(end) for end in (limits["low"], limits["high"])):
+            raise UserError(f"the range of '{name}' must be two finite numbers, not {limits['low']!r} to {limits['high']!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not limits["low"] <= value <= limits["high"]:
             raise UserError(f"the default {value!r} of '{name}' is outside its range {limits['low']} to {limits['high']}")
         self.ranges[name], self.drawn[name] = {"type": kind.__name__, **limits}, kind(value)
@@ -194,7 +228,7 @@ class DefaultTrial:
 
     def _default(self, name):
         if name not in self.values:
-            raise UserError(f"the model has no hyperparameter '{name}'{nearest(name, self.values)}")
+            raise UserError(f"the model has no hyperparameter '{name}'{nearest(str(name), self.values)}")
         return self.values[name]
 
 
@@ -232,17 +266,19 @@ def load_file(path: Path) -> Space:
 def space_of(module_name: str, path: Path) -> Space:
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
         raise UserError(f"{path} must define SPACE = Space(...)")
-    return checked(replace(space, name=path.stem, question=(module.__doc__ or "").strip()))
+    return checked(replace(space, name=path.stem, module=module_name, question=(module.__doc__ or "").strip()))
 
 
 def checked(space: Space) -> Space:
     """The space itself, or a UserError that says what in it cannot be run."""
     where = f"search_spaces/{space.name}.py"
+    if not isinstance(space.cells, list | tuple) or not callable(space.propose) or not callable(space.budget):
+        raise UserError(f"{where}: SPACE needs a list of cells (see grid()), and functions as propose and budget")
     if not space.cells:
         raise UserError(f"{where}: SPACE has no cells; give every factor of grid() at least one value")
     names = set()
@@ -253,25 +289,32 @@ def checked(space: Space) -> Space:
         if cell.name in names:
             raise UserError(f"{where}: cell {cell.name} is listed twice")
         names.add(cell.name)
+    if odd := next((name for name, measure in space.measures.items() if not found_again(measure)), None):
+        raise UserError(f"{where}: measure '{odd}' must be a function at the top of a module, so that workers can import it")
     for word in ("proposals", "seeds", "pack"):
         whole(getattr(space, word), word, where)
     return space
 
 
 def check_cell(cell: Cell, space: Space, where: str) -> None:
-    for word in ("model", "net", "dataset"):
-        if not hasattr(getattr(cell, word), "__name__" if word == "model" else "name"):
-            raise UserError(f"{where}: {word} must be one of the project's, not {getattr(cell, word)!r}")
+    for word, parts in PARTS.items():
+        if not all(hasattr(getattr(cell, word), part) for part in parts):
+            raise UserError(f"{where}: {word} must be one of the project's, or made like them, not {getattr(cell, word)!r}")
+    if not isinstance(cell.settings, Mapping) or not isinstance(cell.system, str):
+        raise UserError(f"{where}: settings must be a dict and system a text, not {cell.settings!r} and {cell.system!r}")
     for thing in (cell.model, cell.net):
         if not found_again(thing):
             raise UserError(f"{where}: {thing!r} must stand at the top of its module under its own name, so that workers"
                             " can import it")
     for word in ("depth", "latent_dim"):
         whole(getattr(cell, word), word, where)
-    known = hyperparameters(cell)
-    if unknown := next((name for name in cell.settings if name not in known), None):
-        raise UserError(f"{where}: {cell.model.__name__} has no hyperparameter '{unknown}'{nearest(unknown, known)}")
-    budget = space.budget(cell)
+    check_names(cell.settings, cell, where)
+    if odd := next((name for name, value in cell.settings.items() if not storable(value)), None):
+        raise UserError(f"{where}: {cell.settings[odd]!r} for '{odd}' is neither a finite number nor a text nor a list of them")
+    try:
+        budget = space.budget(cell)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{where}: budget() raised {type(error).__name__}: {error}") from error
     for word in ("epochs", "batch_size"):
         whole(getattr(budget, word, None), word, where)
 

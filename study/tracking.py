@@ -6,9 +6,11 @@ A thread of the driver is the only writer. It is told which trial has news and r
 training never waits for it. Everything is logged under the times that the ledger recorded: doing it twice changes nothing.
 """
 import argparse
+import contextlib
 import json
 import logging
 import os
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -27,7 +29,7 @@ from PIL import Image  # noqa: E402
 
 from study.champions import register  # noqa: E402
 from study.errors import UserError  # noqa: E402
-from study.ledger import Ledger, read_json, study_folder, write_atomic  # noqa: E402
+from study.ledger import Ledger, read_json, set_aside, study_folder, write_atomic  # noqa: E402
 from study.measures import LOSSES, MEASURES  # noqa: E402
 from study.summary import summary_files  # noqa: E402
 from study.trainings import aggregate, label  # noqa: E402
@@ -43,6 +45,8 @@ and measures them on held-out data. Compare `confirm` runs only: filter by `tags
 `quality/fd_rel` (lower is better; 1 is one constant image), and read `quality/recall` and `quality/coverage` beside it.
 `_sd` is the standard deviation over seeds. The pictures of a run stand first on its *Model metrics* page; their slider goes
 over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
+WORD = "store"             # the experiment's tag that tells one store from another at the same address
+NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
@@ -52,25 +56,29 @@ class Tracker:
 
     def __init__(self, uri: str, ledger: Ledger, space: str, question: str = ""):
         self.client, self.ledger, self.uri, self.space = MlflowClient(tracking_uri=uri), ledger, uri, space
-        self.experiment = self._experiment(question)
+        self.store = self._store(question)
+        self.experiment = self.store[1]
 
-    def _experiment(self, question: str) -> str:
+    def _store(self, question: str) -> list[str]:
+        """Address, experiment and a random word in it: a store that was made again counts from 1 again as well."""
         found = self.client.get_experiment_by_name(self.space)
         if found is not None:
-            return found.experiment_id
+            return [self.uri, found.experiment_id, found.tags.get(WORD, "")]
+        word = uuid.uuid4().hex
         place = self.uri.removeprefix("sqlite:///")
         artifacts = None if place == self.uri else (Path(place).parent / "artifacts" / self.space).resolve().as_uri()
-        return self.client.create_experiment(self.space, artifact_location=artifacts,
-                                             tags={"mlflow.note.content": f"{question}\n\n{HOW_TO_READ}",
+        made = self.client.create_experiment(self.space, artifact_location=artifacts,
+                                             tags={"mlflow.note.content": f"{question}\n\n{HOW_TO_READ}", WORD: word,
                                                    "mlflow.experimentKind": "custom_model_development"})
+        return [self.uri, made, word]
 
     def project(self, key: str) -> None:
         """Bring the run of one trial up to date with its folder."""
         place = self.ledger.folder(key) / "tracked.json"
-        state = read_json(place) or {}
-        if state.get("store") != [self.uri, self.experiment]:
+        state = read_json(place, sound=lambda value: NOTED <= value.keys()) or {}
+        if state.get("store") != self.store:
             state = {}
-        if state.get("ended"):
+        if state.get("ended") and state["ended"] == (self.ledger.result(key) or {}).get("time"):
             return
         spec = self.ledger.spec(key)
         if spec is None:
@@ -86,7 +94,7 @@ class Tracker:
 
     def _project(self, key: str, spec: dict, state: dict) -> None:
         if "run_id" not in state:
-            state |= {"store": [self.uri, self.experiment], "run_id": self._run(key, spec), "rows": 0, "images": []}
+            state |= {"store": self.store, "run_id": self._run(key, spec), "rows": 0, "images": []}
             self.client.log_batch(state["run_id"], params=params_of(spec))
         run_id, rows = state["run_id"], self.ledger.rows(key)
         result = self.ledger.result(key)
@@ -98,8 +106,8 @@ class Tracker:
             self.client.log_batch(run_id, metrics=metrics[start:start + BATCH])
         self._images(key, run_id, state)
         if result:
-            self._end(key, run_id, result)
-        state |= {"rows": len(rows), "ended": bool(result)}
+            self._end(key, run_id, result, again=bool(state.get("ended")))
+        state |= {"rows": len(rows), "ended": result and result["time"]}
 
     def _run(self, key: str, spec: dict) -> str:
         """The trial's run: found by its tag after a crash between making it and noting it, else made."""
@@ -123,11 +131,12 @@ class Tracker:
             self.client.set_tag(run_id, "mlflow.loggedImages", "True")
         state["images"] += [path.name for path in new]
 
-    def _end(self, key: str, run_id: str, result: dict) -> None:
+    def _end(self, key: str, run_id: str, result: dict, again: bool) -> None:
         for name in ("spec.json", "result.json", "weights.safetensors", "curves.safetensors"):
             if (self.ledger.folder(key) / name).exists():
                 self.client.log_artifact(run_id, str(self.ledger.folder(key) / name))
-        tags = [RunTag("status", result["status"])] + ([RunTag("error", result["error"])] if result.get("error") else [])
+        error = result.get("error", "")
+        tags = [RunTag("status", result["status"])] + ([RunTag("error", error)] if error or again else [])
         self.client.log_batch(run_id, tags=tags)
         self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
 
@@ -200,7 +209,9 @@ class Sink(threading.Thread):
                     return  # the next launch, or `tracking.py sync`, does the rest
 
     def _project(self, key: str) -> None:
-        self.tracker = self.tracker or Tracker(*self.arguments)
+        if self.tracker is None:
+            check_store(self.arguments[0], self.say)
+            self.tracker = Tracker(*self.arguments)
         self.tracker.summarise() if key == SUMMARY else self.tracker.project(key)
 
     def _recovered(self) -> None:
@@ -275,11 +286,32 @@ def default_uri(storage: Path) -> str:
     return f"sqlite:///{storage.resolve().parent / 'mlflow.db'}"
 
 
+def check_store(uri: str, say) -> None:
+    """Set a SQLite store aside that is damaged: the ledger knows everything that was in it."""
+    place = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or not place.is_file() or sound_database(place):
+        return
+    for part in sorted(place.parent.glob(f"{place.name}*")):
+        if part.name.removeprefix(place.name) in ("", "-wal", "-shm", "-journal"):  # they belong to the damaged file
+            set_aside(part, "a damaged MLflow store", say)
+    say("MLflow is made again from the ledger; other studies in it come back at their next launch, or by"
+        " `python study/tracking.py sync --space NAME`")
+
+
+def sound_database(place: Path) -> bool:
+    try:
+        with contextlib.closing(sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
+            return database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorname not in ("SQLITE_NOTADB", "SQLITE_CORRUPT")  # others pass: locked, no permission
+
+
 def sync(storage: Path, space: str, uri: str | None) -> int:
     """Project the whole ledger of a study; the number of trials looked at."""
     ledger = Ledger(study_folder(storage, space))
     if not ledger.keys():
         raise UserError(f"no trials of '{space}' under {storage}; is --storage right?")
+    check_store(uri or default_uri(storage), print)
     tracker = Tracker(uri or default_uri(storage), ledger, space)
     for key in ledger.keys():
         tracker.project(key)

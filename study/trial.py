@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from study import features, figures
-from study.data import named
+from study.data import Dataset, dataset_of
 from study.errors import UserError
 from study.evaluation import CHUNK, Evaluation, cost, invert
 from study.ledger import finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
@@ -25,6 +25,9 @@ from study.replicas import Replicas
 from study.space import imported
 from study.trainings import OBJECTIVE, aggregate, label
 
+SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, "settings": dict, "epochs": int, "batch_size": int,
+        "depth": int, "latent_dim": int, "model": str, "net": str, "dataset": str, "fingerprint": str, "features": str,
+        "features_kind": str, "origin": str, "source": str, "measures": dict}
 MOMENTS = 6            # how often a trial is measured and drawn, after the untrained start
 CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
 REPORT_S = 1.0         # seconds between reports to whoever runs the trial
@@ -39,7 +42,18 @@ def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: No
     spec = read_json(folder / "spec.json")
     if spec is None:
         raise UserError(f"{folder / 'spec.json'} is missing or unreadable")
+    check_spec(spec, folder)
     return Run(folder, spec, data_dir, device, checkpoint_s).go(report)
+
+
+def check_spec(spec: dict, folder: Path) -> None:
+    """UserError for a spec that lacks something or holds what it cannot."""
+    for name, kind in SPEC.items():
+        value = spec.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool) or kind is int and value < 1:
+            raise UserError(f"{folder / 'spec.json'}: {name} cannot be {value!r}")
+    if not spec["seeds"] or any(not isinstance(seed, int) for seed in spec["seeds"]):
+        raise UserError(f"{folder / 'spec.json'}: seeds must be whole numbers, at least one")
 
 
 def moments(epochs: int) -> list[int]:
@@ -53,18 +67,18 @@ def replica_seed(spec: dict, seed: int) -> int:
 
 
 @functools.lru_cache(maxsize=2)
-def loaded(dataset: str, data_dir: str, device: str):
+def loaded(dataset: Dataset, data_dir: str, device: str):
     """The images on the device: moved there once per worker process, not once per trial."""
-    return named(dataset).load(data_dir).to(device)
+    return dataset.load(data_dir).to(device)
 
 
 @functools.lru_cache(maxsize=4)
-def evaluation(dataset: str, data_dir: str, device: str, folder: Path, kind: str, planned: str, stage: str) -> Evaluation:
+def evaluation(dataset: Dataset, data_dir: str, device: str, folder: Path, kind: str, planned: str, stage: str) -> Evaluation:
     """The real side of every measure, computed once per worker process with the features in `folder`."""
     images = loaded(dataset, data_dir, device)
-    extractor = features.prepare(named(dataset), images.to("cpu"), folder, kind, folder / features.WEIGHTS)
+    extractor = features.prepare(dataset, images.to("cpu"), folder, kind, folder / features.WEIGHTS)
     if extractor.hash != planned:
-        raise UserError(f"the features of {dataset} here are {extractor.hash}, the trial was planned for {planned}, and"
+        raise UserError(f"the features of {dataset.name} here are {extractor.hash}, the trial was planned for {planned}, and"
                         " scores of different features do not compare: is another version of torch installed here?")
     return Evaluation(images, extractor.to(device), stage)
 
@@ -74,10 +88,11 @@ class Run:
 
     def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float):
         self.folder, self.spec, self.device, self.checkpoint_s = folder, spec, device, checkpoint_s
-        self.images = loaded(spec["dataset"], str(data_dir), device)
+        dataset = dataset_of(spec)
+        self.images = loaded(dataset, str(data_dir), device)
         if self.images.fingerprint != spec["fingerprint"]:
             raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
-        self.watch, self.judge = (evaluation(spec["dataset"], str(data_dir), device, folder.parent.parent / "features",
+        self.watch, self.judge = (evaluation(dataset, str(data_dir), device, folder.parent.parent / "features",
                                              spec["features_kind"], spec["features"], stage)
                                   for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
         model, net = (imported(spec[part], spec["origin"]) for part in ("model", "net"))
@@ -99,7 +114,11 @@ class Run:
 
     def resume(self) -> None:
         """Go back to the last checkpoint. Rows that a crash left behind it stand: training them again gives the same."""
-        self.written = {row["epoch"] for row in read_rows(self.folder / "metrics.jsonl")}
+        rows = self.folder / "metrics.jsonl"
+        self.written = {row["epoch"] for row in read_rows(rows)}
+        if self.written != set(range(len(self.written))):  # the end may be cut off, but nothing before it
+            set_aside(rows, "lines are missing")
+            self.written = set()
         place = self.folder / "last.pt"
         if place.exists():
             self.load_checkpoint(place)
@@ -108,10 +127,12 @@ class Run:
     def load_checkpoint(self, place: Path) -> None:
         try:
             saved = torch.load(io.BytesIO(read_sealed(place)), map_location=self.device, weights_only=True)
+            if not self.written.issuperset(range(saved["state"]["epoch"] + 1)):
+                raise ValueError("rows are missing")
             self.replicas.load_state_dict(saved["replicas"])
             self.state, self.curves = saved["state"], {name: [values.cpu()] for name, values in saved["curves"].items()}
         except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
-            set_aside(place, f"not a checkpoint of this trial: {type(error).__name__}")
+            set_aside(place, f"not a checkpoint of this trial and its metrics.jsonl: {type(error).__name__}")
 
     def train_one_epoch(self, report) -> None:
         start = time.perf_counter()
@@ -198,6 +219,8 @@ class Run:
         start = time.perf_counter()
         alive = [k for k, at in enumerate(self.state["diverged_at"]) if at is None]
         measured = dict(zip(alive, self.judge.everything(self.replicas, self.build, alive))) if alive else {}
+        for k in alive:
+            measured[k] |= self.further_measures(self.replicas.models[k])
         weights = {f"{k}/{name}": tensor.contiguous().cpu() for k in alive for name, tensor in self.replicas.weights(k).items()}
         write_atomic(self.folder / "weights.safetensors", save_tensors(weights))
         self.keep_curves()
@@ -207,6 +230,15 @@ class Run:
                      "diverged_at": self.state["diverged_at"][k], "measures": {**measured.get(k, {}), **spent}}
                     for k, seed in enumerate(self.spec["seeds"])]
         return self.result(replicas)
+
+    def further_measures(self, model) -> dict:
+        """What the space itself measures; a value that is not finite is absent, as for all measures."""
+        if not self.spec["measures"]:
+            return {}
+        samples = drawn(model, self.judge.noise(model.latent_dim))
+        values = {name: float(imported(path, self.spec["origin"])(samples, self.judge.real))
+                  for name, path in self.spec["measures"].items()}
+        return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def keep_curves(self) -> None:
         """The losses of every batch, as numbers and, where one picture per cell is worth its second, drawn."""

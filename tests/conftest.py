@@ -1,5 +1,6 @@
 """Fixtures: an empty ledger, a tiny plan, and where the real data is."""
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from study.plan import Plan
 from tiny import IDENTITY, tiny_space
 
 torch.set_num_threads(1)
+CHROMIUM_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+                  "--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +37,19 @@ def ledger(tmp_path) -> Ledger:
 @pytest.fixture
 def plan(ledger) -> Plan:
     return Plan(tiny_space(), ledger, IDENTITY)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real headless Chromium; a machine without one is told what to install."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.fail("these tests drive a browser: pip install -r requirements-test.txt")
+    place = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if place is None:
+        pytest.fail("these tests need a browser: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=place, args=CHROMIUM_FLAGS)
+        yield started
+        started.close()

@@ -90,7 +90,7 @@ def test_a_damaged_cache_is_set_aside_and_made_again(quick, tmp_path, damage):
     file.write_bytes(damage(content))
     assert features.prepare(digits, made_up(), tmp_path).accuracy == first.accuracy
     assert file.read_bytes() == content
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".broken", ".safetensors"]
+    assert [path.name.split(".bad-")[0] for path in sorted(tmp_path.iterdir())] == [file.name] * 2
 
 
 def test_the_hash_is_known_without_training_and_changes_with_all_that_matters(extractor, images, monkeypatch):

@@ -68,7 +68,7 @@ def tiles(folder, name, epoch=EPOCHS):
 def test_a_vae_shows_samples_and_reconstructions_as_it_learns_and_the_rest_at_the_end(run):
     always, once = list(range(EPOCHS + 1)), [EPOCHS]
     assert drawn(run(VAE, 4)) == {"samples": always, "reconstructions": always, "sheet": once, "beside": once,
-                                  "interpolation": once, "interpolation-real": once, "traversal": once}
+                                  "nearest": once, "interpolation": once, "interpolation-real": once, "traversal": once}
 
 
 @pytest.mark.parametrize("model", [GAN, WGAN])

@@ -1,6 +1,5 @@
 """The report page in a real browser: clicks, slider, keyboard, narrow and dark screens, print, and hostile names."""
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,33 +8,8 @@ from synthetic import sweep
 from study.report import write_report
 
 pytestmark = pytest.mark.long
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP, PHONE = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
 EVIL = "folder:</script><img src=x onerror=alert(1)>\"'&"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pytest.fail("these tests drive a browser: pip install -r requirements-test.txt")
-    place = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if place is None:
-        pytest.fail("these tests need a browser: apt-get install chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=place, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

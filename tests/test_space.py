@@ -48,7 +48,7 @@ def test_every_space_of_the_project_loads_and_can_propose():
 @pytest.mark.parametrize(("propose", "message"), [
     (lambda trial, cell: {"learning_rate": 1.0}, "no hyperparameter 'learning_rate'"),
     (lambda trial, cell: {"lr": trial.suggest_float("lr", 0.1, 1.0)}, "outside its range"),
-    (lambda trial, cell: {"lr": float("nan")}, "nan for 'lr'"),
+    (lambda trial, cell: {"lr": float("nan")}, "returned nan for 'lr'"),
     (lambda trial, cell: [1], "must return a dict"),
     (lambda trial, cell: {"width": 8}, "fixed by the cell"),
     (lambda trial, cell: 1 / 0, "ZeroDivisionError"),

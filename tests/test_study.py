@@ -11,6 +11,7 @@ from study.ledger import Ledger
 from study.tracking import default_uri
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.ray
 
 
 def launch(storage, data_dir, *arguments, space="smoke", code=0) -> str:

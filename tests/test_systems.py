@@ -62,7 +62,7 @@ TABLE = [
     ("C-dcgan", mnist, 4, [100], "1-64-128bn-256bn-512bn/2048-1", "z-512bn/512-256bn-128bn-64bn-1"),
     ("D-vae-mnist", mnist, 3, [20], "784-1024-512-256-(z,z)", "z-256-512-1024-784"),
     *((f"D-gan-mnist{change}", mnist, 3, [100], "784-1024-512-256-1", "z-256-512-1024-784")
-      for change in ("", "-smoothing", "-matching", "-two-scales")),
+      for change in ("", "-smoothing", "-feature-matching", "-two-scales")),
     ("D-gan-mnist-latent-20", mnist, 3, [20], "784-1024-512-256-1", "z-256-512-1024-784"),
     ("D-gan-mnist-two-layers", mnist, 2, [100], "784-512-256-1", "z-256-512-784"),
     ("D-vae-imagenette", imagenette, 4, [200, 100], f"{DOWN_4}/8192-(z,z)", f"z-16384/{UP_4}"),
@@ -225,8 +225,8 @@ def test_report_d_minimises_the_squared_error_and_the_kl_divergence():
 
 def test_what_report_d_tried_in_vain_are_options_of_the_same_model():
     settings = {system: cell_of(f"D-gan-{system}").settings for system in (
-        "mnist-smoothing", "mnist-matching", "mnist-two-scales", "imagenette-upsampled")}
-    assert settings["mnist-smoothing"]["smoothing"] == 0.1 and settings["mnist-matching"]["feature_matching"]
+        "mnist-smoothing", "mnist-feature-matching", "mnist-two-scales", "imagenette-upsampled")}
+    assert settings["mnist-smoothing"]["smoothing"] == 0.1 and settings["mnist-feature-matching"]["feature_matching"]
     assert settings["mnist-two-scales"]["lr_discriminator"] > settings["mnist-two-scales"]["lr_generator"]
     assert not kinds(sides(built(cell_of("D-gan-imagenette-upsampled")))[1], nn.ConvTranspose2d)
 

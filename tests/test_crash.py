@@ -1,0 +1,140 @@
+"""Real studies, killed for real: nothing is lost, nothing is done twice, and the end is always one line."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks import crash
+from benchmarks.crash import Count, Study, checkpoints, count
+
+pytestmark = pytest.mark.ray
+NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
+
+
+def small(folder, **options) -> Study:
+    """Four trials of half a second and two trainings."""
+    return Study(folder, models=("VAE",), **{"epochs": 12, **options})
+
+
+def ended_quietly(study) -> bool:
+    return "Traceback" not in study.log() and "STUDY_TRACEBACK" not in study.log()
+
+
+@pytest.mark.parametrize("kind", [crash.kill_worker, crash.kill_driver])
+def test_a_kill_costs_nothing(tmp_path, kind):
+    study = small(tmp_path, epochs=40)
+    process = study.start()
+    study.wait_until_at_work(process)
+    kind(study, process)
+    saved = checkpoints(study)
+    if kind is crash.kill_worker:
+        assert process.wait(120) == 0, study.log()  # the others went on, and Ray tried that one again
+    else:
+        process.wait(20)
+        study.finish()
+    assert count(study, saved) == NOTHING
+    assert any(len(study.ledger.result(key)["attempts"]) > 1 for key in study.ledger.keys())
+    assert ended_quietly(study)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [crash.kill_everything, crash.kill_at_a_commit, crash.kill_node])
+def test_a_greater_kill_costs_nothing_either(tmp_path, kind):
+    assert crash.one_round(kind, tmp_path, seed=1) == NOTHING
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [crash.terminate, crash.interrupt])
+def test_a_study_asked_to_end_says_so_in_one_line_within_ten_seconds(tmp_path, kind):
+    study = small(tmp_path)
+    process = study.start()
+    study.wait_until_at_work(process)
+    kind(study, process)
+    assert process.wait(10) == 130
+    assert study.log().splitlines()[-1].startswith("interrupted:") and ended_quietly(study)
+    study.finish()
+    assert count(study, {}) == NOTHING
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
+def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path, signal_name):
+    """While libraries are imported, images decoded, features trained, MLflow opened, Ray started."""
+    for number, delay in enumerate((0.4, 1.0, 2.5, 5.0, 8.0, 11.0)):
+        (tmp_path / str(number)).mkdir()
+        study = small(tmp_path / str(number))
+        process = study.start()
+        time.sleep(delay)
+        process.send_signal(getattr(signal, signal_name))
+        assert process.wait(10) == 130, (delay, study.log())
+        assert "interrupted" in study.log().splitlines()[-1] and ended_quietly(study), (delay, study.log())
+
+
+@pytest.mark.long
+def test_a_second_driver_is_refused_and_the_first_goes_on(tmp_path):
+    study = small(tmp_path, epochs=40)
+    first = study.start()
+    study.wait_until_at_work(first)
+    second = subprocess.run([*first.args], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2 and second.stderr.startswith("error: another driver") and second.stderr.count("\n") == 1
+    assert first.wait(120) == 0 and count(study, {}) == NOTHING
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 24 MB in memory, as root can make one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.long
+def test_a_full_disk_ends_the_sweep_with_one_line_and_costs_nothing(small_disk):
+    study = small(small_disk, epochs=40)
+    process = study.start()
+    study.wait_until_at_work(process)
+    ballast = small_disk / "ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+    assert process.wait(120) == 1
+    ballast.unlink()
+    study.finish()
+    assert count(study, {}) == NOTHING and "No space left on device" in study.log()
+
+
+@pytest.mark.long
+def test_storage_that_is_read_only_is_refused_in_one_line(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    done = subprocess.run([sys.executable, crash.ROOT / "study/launch.py", "--space", "smoke", "--storage", small_disk / "studies"],
+                          capture_output=True, text=True, cwd=os.path.dirname(small_disk), timeout=60)
+    assert done.returncode == 2 and "cannot be written" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.long
+def test_a_cluster_whose_nodes_do_not_see_the_storage_is_refused(tmp_path, monkeypatch):
+    """Nodes on one machine do see it, so the word that the driver left is changed under them."""
+    import ray
+
+    from study.sharing import MARKER, StorageError, check_nodes, mark
+    with crash.nodes(3) as cluster:
+        ray.init(cluster.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(crash.ROOT)}})
+        try:
+            word = mark(tmp_path)
+            check_nodes(tmp_path, word)
+            (tmp_path / MARKER).unlink()
+            with pytest.raises(StorageError, match=f"does not see the storage folder {tmp_path}"):
+                check_nodes(tmp_path, word)
+        finally:
+            ray.shutdown()
