@@ -33,7 +33,7 @@ def pages(url: str, space: str) -> dict[str, str]:
     summary = ask(url, "runs/search", {"experiment_ids": [experiment], "filter": "tags.stage = 'summary'"}).get("runs", [])
     base = f"{url}/#/experiments/{experiment}"
     return {"mlflow-table": f"{base}/runs", "mlflow-charts": f"{base}/runs?compareRunsMode=CHART",
-            "mlflow-images": f"{base}/runs/{best}/model-metrics", "mlflow-samples": f"{base}/runs/{best}/model-metrics",
+            "mlflow-samples": f"{base}/runs/{best}/model-metrics",
             "mlflow-comparison": f"{url}/#/compare-runs?runs={some}&experiments=[%22{experiment}%22]",
             **({"mlflow-summary": f"{base}/runs/{summary[0]['info']['run_id']}/artifacts"} if summary else {})}
 
@@ -44,6 +44,10 @@ def take(browser, address: str, file: Path, width: int = 1400, height: int = 900
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
     page.wait_for_timeout(REST_MS)
+    close = page.get_by_text("MLflow Assistant").locator("xpath=ancestor::div[.//button][1]").locator("button").last
+    if close.count():
+        close.click()
+    page.wait_for_timeout(REST_MS // 4)
     page.screenshot(path=file)
     page.close()
     return errors

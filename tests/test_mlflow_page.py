@@ -74,7 +74,7 @@ def test_a_run_shows_its_samples_card_first_and_its_slider_goes_over_epochs(brow
     run = client.search_runs([experiment], "tags.stage = 'search'")[0]
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(f"{address}/#/experiments/{experiment}/runs/{run.info.run_id}/model-metrics")
-    page.get_by_text("samples", exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("_pictures/samples", exact=True).first.wait_for(timeout=60_000)
     slider = page.get_by_role("slider").first
     slider.wait_for(timeout=60_000)
     assert slider.get_attribute("aria-valuenow") in ("0", "1", "2")
