@@ -77,11 +77,11 @@ class Study:
     def log(self) -> str:
         return (self.folder / "log.txt").read_text()
 
-    def wait_until_at_work(self, process, epochs: int = 3, timeout_s: float = 120) -> None:
-        """Return once some trial has trained a few epochs."""
+    def wait_until_at_work(self, process, epochs: int = 3, trials: int = 1, timeout_s: float = 120) -> None:
+        """Return once so many trials have trained a few epochs."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and process.poll() is None:
-            if any(len(self.ledger.rows(key)) > epochs for key in self.ledger.keys()):
+            if sum(len(self.ledger.rows(key)) > epochs for key in self.ledger.keys()) >= trials:
                 return
             time.sleep(0.02)
         raise RuntimeError(f"the study never came to work:\n{self.log()[-3000:]}")
@@ -106,6 +106,11 @@ def checkpoints(study: Study) -> dict[str, int]:
         content = torch.load(io.BytesIO(read_sealed(place)), weights_only=True)
         saved[place.parent.name] = content["state"]["epoch"]
     return saved
+
+
+def tried_again(study: Study, saved: dict[str, int]) -> dict[str, int]:
+    """Those of the trials that a kill of some workers stopped: the others simply went on."""
+    return {key: epoch for key, epoch in saved.items() if len((study.ledger.result(key) or {}).get("attempts", [])) > 1}
 
 
 def count(study: Study, saved: dict[str, int]) -> Count:
@@ -133,8 +138,12 @@ def kill_driver(study, process):
 
 
 def kill_worker(study, process):
-    workers = [child for child in children(process, "ray::") if "IDLE" not in " ".join(child.cmdline())]
-    random.choice(workers).kill()
+    random.choice(children(process, "ray::ImplicitFunc")).kill()  # what Tune calls the workers that run trials
+
+
+def kill_ray(study, process):
+    """Ray's own process on this machine; the driver then ends by itself."""
+    children(process, "raylet/raylet")[0].kill()
 
 
 def kill_everything(study, process):
@@ -182,7 +191,8 @@ def nodes(count: int):
 
 KINDS = {"kill -9 of the driver": kill_driver, "kill -9 of a worker": kill_worker,
          "kill -9 of everything at once": kill_everything, "kill -9 of the driver as it commits": kill_at_a_commit,
-         "SIGTERM": terminate, "Ctrl-C": interrupt, "kill -9 of one node of three": kill_node}
+         "SIGTERM": terminate, "Ctrl-C": interrupt, "kill -9 of Ray's raylet": kill_ray,
+         "kill -9 of one node of three": kill_node}
 
 
 def one_round(kind, folder: Path, seed: int) -> Count:
@@ -198,7 +208,7 @@ def one_round(kind, folder: Path, seed: int) -> Count:
         saved = checkpoints(study)
         process.wait(300)
         study.finish()
-    return count(study, saved)
+    return count(study, tried_again(study, saved) if kind in (kill_worker, kill_node, kill_ray) else saved)
 
 
 def main(arguments=None) -> int:

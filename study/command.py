@@ -59,11 +59,11 @@ class Interruption:
         if self.came:
             os._exit(INTERRUPTED)
         self.came = True
-        limit = threading.Timer(GRACE_S, os._exit, [INTERRUPTED])
+        limit = threading.Timer(GRACE_S, lambda: os._exit(self.told()))
         limit.daemon = True
         limit.start()
         raise KeyboardInterrupt
 
     def told(self) -> int:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command goes on from here", file=sys.stderr, flush=True)
         return INTERRUPTED

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import time
 import traceback
 from pathlib import Path
 
@@ -27,9 +28,10 @@ from ray import tune  # noqa: E402
 from study.errors import UserError  # noqa: E402
 from study.ledger import failure, read_json, write_atomic  # noqa: E402
 from study.proposals import LedgerSearch  # noqa: E402
-from study.sharing import StorageError, complaint, unwritable  # noqa: E402
+from study.sharing import Stopped, complaint, unwritable  # noqa: E402
 
 RETRIES = 3  # of a trial whose worker or node died
+LOOK_S = 5.0  # between looks whether Ray is still there
 ROOT = Path(__file__).resolve().parent.parent
 CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
     "working_dir": str(ROOT),
@@ -40,9 +42,8 @@ CODE = {  # what the nodes of a cluster get of this project: its code, without w
 
 def start(address: str | None) -> None:
     """Connect to the cluster at `address`, or start Ray on this machine, on loopback."""
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    for name in ("ray.tune.analysis.experiment_analysis", "ray.tune.tune", "ray.tune.execution.tune_controller"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("ray.tune", "ray.tune.analysis.experiment_analysis", "ray.tune.tune", "ray.tune.execution.tune_controller"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a dead worker is said in one line, without Ray's traceback
     if address:
         where = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": CODE}  # a submitted job has its own
     else:
@@ -108,8 +109,9 @@ def failed(folder: Path, error: Exception) -> dict:
 class News(tune.Callback):
     """Passes on what happens to trials: quick calls only, this is the Tune loop."""
 
-    def __init__(self, began, progressed):
-        self.began, self.progressed = began, progressed
+    def __init__(self, began, progressed, say):
+        self.began, self.progressed, self.say = began, progressed, say
+        self.looked = time.monotonic()
 
     def on_trial_start(self, iteration, trials, trial, **info):
         self.began(trial.config["key"])
@@ -117,11 +119,21 @@ class News(tune.Callback):
     def on_trial_result(self, iteration, trials, trial, result, **info):
         self.progressed(trial.config["key"])
 
+    def on_trial_recover(self, iteration, trials, trial, **info):
+        self.say(f"the worker of {trial.config['key']} died; it goes on from its last checkpoint in another one")
+
+    def on_step_end(self, iteration, trials, **info):
+        """Without nodes Ray would wait for ever for new ones."""
+        if time.monotonic() - self.looked > LOOK_S:
+            self.looked = time.monotonic()
+            if not any(node["Alive"] for node in ray.nodes()):
+                raise Stopped("Ray has died on this machine; the same command goes on from here")
+
     def __getstate__(self):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
 
 
-def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed, train=train) -> None:
+def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed, say=print, train=train) -> None:
     """Run every trial that is left, `slots` at a time; `train` is what a worker does with one."""
     search = LedgerSearch(plan, {**settings, "cpus": resources["CPU"], "gpus": resources["GPU"]}, commit)
     scratch = Path(settings["root"]) / "ray"
@@ -129,13 +141,13 @@ def execute(plan, settings: dict, resources: dict, slots: int, commit, began, pr
         tune.Tuner(
             tune.with_resources(train, needs),
             tune_config=tune.TuneConfig(num_samples=-1, search_alg=search, max_concurrent_trials=slots, reuse_actors=True),
-            run_config=tune.RunConfig(storage_path=str(scratch), verbose=0, callbacks=[News(began, progressed)],
+            run_config=tune.RunConfig(storage_path=str(scratch), verbose=0, callbacks=[News(began, progressed, say)],
                                       failure_config=tune.FailureConfig(max_failures=RETRIES)),
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if search.stopped:
-        raise StorageError(search.stopped)
+        raise Stopped(search.stopped)
 
 
 def needs(config: dict) -> tune.PlacementGroupFactory:

@@ -230,7 +230,7 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
         settings = {"root": str(plan.ledger.root), "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
                     "checkpoint_s": options.checkpoint_seconds}
         with display:
-            executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch)
+            executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch, display.say)
     finally:
         ray.shutdown()
 

@@ -16,8 +16,8 @@ MARKER = ".marker"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)  # nothing that another try of the same trial could mend
 
 
-class StorageError(UserError):
-    """The sweep cannot go on before the storage folder is seen to; nothing that was finished is lost."""
+class Stopped(UserError):
+    """The sweep cannot go on before something outside of it is seen to; nothing that was finished is lost."""
 
     exit_code = 1
 
@@ -46,7 +46,7 @@ def unwritable(root, error: OSError) -> str:
 
 
 def check_nodes(root, word: str) -> None:
-    """Ask every node of the connected cluster before anything is trained; StorageError names the first that complains."""
+    """Ask every node of the connected cluster before anything is trained; Stopped names the first that complains."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
     look = ray.remote(num_cpus=0)(complaint)
@@ -55,4 +55,4 @@ def check_nodes(root, word: str) -> None:
                for node in nodes]
     for answer in ray.get(answers):
         if answer:
-            raise StorageError(answer)
+            raise Stopped(answer)

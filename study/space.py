@@ -81,7 +81,7 @@ class Cell:
         parts = [self.system or f"{self.family}-{self.net.name}", f"d{self.depth}", f"z{self.latent_dim}"]
         if not self.system:  # whose settings are told by its name
             parts += [f"{key}-{value}" for key, value in self.settings.items() if isinstance(value, str | int | float)]
-        return "-".join(slug(part) for part in [*parts, self.dataset.slug])
+        return "-".join(filter(None, map(slug, [*parts, self.dataset.slug])))  # a system may be named in another script
 
     def definition(self) -> dict:
         """Everything about the cell that defines a result, as JSON-able values."""

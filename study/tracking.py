@@ -21,6 +21,7 @@ from pathlib import Path
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # with the default one call blocks for minutes when the
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")      # server is down; this thread tries again by itself
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines per trial otherwise
 
 from mlflow import MlflowClient  # noqa: E402  (the settings above are read at import)
 from mlflow.entities import Metric, Param, RunTag  # noqa: E402
@@ -48,6 +49,7 @@ over epochs. The run named `summary` holds a sheet of samples for every model, n
 WORD = "store"             # the experiment's tag that tells one store from another at the same address
 NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
+FAREWELLS = 3            # tries that may fail once the study is at its end
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
@@ -172,7 +174,7 @@ class Sink(threading.Thread):
         self.arguments, self.say = (uri, ledger, space, question), say
         self.tracker, self.failures = None, 0
         self.news, self.dirty = threading.Condition(), {}
-        self.closing = False
+        self.closing, self.hurry, self.farewells = False, threading.Event(), FAREWELLS
 
     def touch(self, key: str) -> None:
         """Something about this trial is new in the ledger."""
@@ -189,6 +191,7 @@ class Sink(threading.Thread):
         with self.news:
             self.closing = True
             self.news.notify()
+        self.hurry.set()
         self.join(wait_s)
         return not self.is_alive() and not self.dirty
 
@@ -205,7 +208,7 @@ class Sink(threading.Thread):
                 self._recovered()
             except Exception as error:  # whatever MLflow raises: the ledger keeps everything, so try again later
                 self._failed(key, error)
-                if self.closing:
+                if not self.farewells:
                     return  # the next launch, or `tracking.py sync`, does the rest
 
     def _project(self, key: str) -> None:
@@ -217,15 +220,18 @@ class Sink(threading.Thread):
     def _recovered(self) -> None:
         if self.failures:
             self.say("MLflow answers again; catching up")
-        self.failures = 0
+        self.failures, self.farewells = 0, FAREWELLS
 
     def _failed(self, key: str, error: Exception) -> None:
         if not self.failures:
             self.say(f"MLflow at {self.arguments[0]} does not take what it is sent ({str(error).splitlines()[0][:200]});"
                      " training goes on, the ledger keeps everything, and this is tried again")
         self.touch(key)
-        if not self.closing:
-            time.sleep(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
+        if self.closing:
+            self.farewells -= 1  # the server may have come back just now
+            time.sleep(RETRY_S[0])
+        else:
+            self.hurry.wait(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
         self.failures += 1
 
 

@@ -1,5 +1,6 @@
 """What README says can be added from outside, each in one file that no module of the project knows."""
 import json
+import os
 import subprocess
 import sys
 
@@ -92,7 +93,7 @@ def test_a_worker_elsewhere_finds_what_was_added_by_the_spec_alone(run, tmp_path
     key = ledger.keys()[0]
     (ledger.folder(key) / "result.json").unlink()
     done = subprocess.run([sys.executable, "study/trial.py", ledger.folder(key) / "spec.json", "--data-dir", data_dir],
-                          capture_output=True, text=True)
+                          capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert json.loads((ledger.folder(key) / "result.json").read_text())["status"] == "done"
 

@@ -140,7 +140,7 @@ def without(words, folder: Path) -> Path:
 def test_one_trial_runs_where_there_is_no_ray_mlflow_or_optuna(ledger, data_dir, tmp_path):
     folder = planned(ledger, data_dir, epochs=1)
     packages = without(("ray", "mlflow", "optuna", "latent_sweep", "distutils-precedence"), tmp_path / "packages")
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": f"{packages}:{ROOT}"}
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": str(tmp_path), "PYTHONPATH": f"{packages}:{ROOT}"}
     python = [sys.executable, "-S"]  # -S: without the real site-packages
     missing = subprocess.run([*python, "-c", "import torch, ray"], env=environment, capture_output=True, text=True)
     assert "No module named 'ray'" in missing.stderr
