@@ -195,11 +195,11 @@ KINDS = {"kill -9 of the driver": kill_driver, "kill -9 of a worker": kill_worke
          "kill -9 of one node of three": kill_node}
 
 
-def one_round(kind, folder: Path, seed: int) -> Count:
+def one_round(kind, folder: Path, seed: int, **options) -> Count:
     """Launch, crash at a random moment, launch again, count."""
     random.seed(seed)
     with nodes(3) if kind is kill_node else contextlib.nullcontext() as cluster:
-        study = Study(folder, cluster=cluster)
+        study = Study(folder, cluster=cluster, **options)
         process = study.start()
         study.wait_until_at_work(process)
         time.sleep(random.random() * 4)

@@ -39,30 +39,44 @@ def told(text: str, code: int) -> int:
     return code
 
 
+def later(seconds: float, call) -> threading.Timer:
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
 class Interruption:
     """Makes the first SIGTERM or Ctrl-C a KeyboardInterrupt in the main thread. A second one, or GRACE_S, ends the
-    process at once: it may be inside a library that swallows the exception or waits for a lock."""
+    process at once: it may be inside a library that waits for a lock."""
 
     def __init__(self):
-        self.came, self.before = False, {}
+        self.came, self.before, self.limit, self.hook = False, {}, None, sys.unraisablehook
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
             self.before = {name: signal.signal(name, self) for name in (signal.SIGTERM, signal.SIGINT)}
+            sys.unraisablehook = self.unraisable
 
     def __exit__(self, *_):
         for name, handler in self.before.items():
             if not self.came and signal.getsignal(name) is self:
                 signal.signal(name, handler)
+                sys.unraisablehook = self.hook
 
     def __call__(self, *_):
         if self.came:
             os._exit(INTERRUPTED)
         self.came = True
-        limit = threading.Timer(GRACE_S, lambda: os._exit(self.told()))
-        limit.daemon = True
-        limit.start()
+        self.limit = self.limit or later(GRACE_S, lambda: os._exit(self.told()))
         raise KeyboardInterrupt
+
+    def unraisable(self, what):
+        """An exception raised in a finaliser or a callback goes no further: if it was ours, raise it once more."""
+        if not isinstance(what.exc_value, KeyboardInterrupt):
+            return self.hook(what)
+        self.came = False
+        later(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
 
     def told(self) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr, flush=True)

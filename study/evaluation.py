@@ -21,7 +21,7 @@ from study.errors import UserError
 from study.metrics import Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
 
 STAGES = {  # the split held against, the other one that is not trained on, samples at most, images with an iw_nll
-    "search": ("validation", "test", 2_500, 250),
+    "search": ("validation", "test", 2_500, 50),
     "confirm": ("test", "validation", 10_000, 1_000),
 }
 SAMPLES = 2_500  # and at least: more only where there are as many real images to hold them against
@@ -180,19 +180,18 @@ class Evaluation:
                 "likelihood/active_units": likelihood.active_units(means), "beta_effective": model.beta_effective}
 
     def _likelihood_images(self, x):
-        """Binarised sets are binarised once, the same way for every model (Salakhutdinov & Murray 2008)."""
-        if not self.images.binarised:
-            return x
-        return torch.bernoulli(x.cpu(), generator=torch.Generator().manual_seed(0)).to(self.device)
+        return binarised(x) if self.images.binarised else x
 
     def _importance_weighted(self, model):
         """Of the probability of binarised images under Bernoulli pixels, or of the density of dequantised grey levels
-        under the other likelihoods. Cross-entropy of grey levels is neither, so such a model has no likelihood."""
-        if self.images.binarised != (model.log_density is bernoulli):
+        under the other likelihoods. Cross-entropy of grey levels is neither, so a Bernoulli model that was trained on
+        them is asked for the probability of the binarised held-out images too. Other models of binarised images: none."""
+        bits_only = model.log_density is bernoulli
+        if self.images.binarised and not bits_only:
             return {}
-        levels = None if self.images.binarised else self.images.levels
+        levels = None if bits_only else self.images.levels
         real = self.real[:self.importance_images]
-        x = likelihood.dequantised(real, levels) if levels else self._likelihood_images(real)
+        x = likelihood.dequantised(real, levels) if levels else binarised(real)
         nll = likelihood.iw_nll(x, model.posterior, model.log_likelihood).mean().item()
         bits = likelihood.bits_per_dim(nll, x[0].numel(), levels)
         return {"likelihood/iw_nll": nll, "likelihood/bits_per_dim": bits}
@@ -205,6 +204,11 @@ class Evaluation:
             return {"diagnostics/jsd_discriminator": critics.discriminator_jsd(*scores)}
         raw, slope = critics.critic_w1(*scores), critics.largest_slope(model.discriminate, real, fake)
         return {"diagnostics/w1_critic": raw, "diagnostics/w1_critic_scaled": critics.normalised_w1(raw, slope)}
+
+
+def binarised(x):
+    """Images (n, C, H, W) drawn once from their grey levels, the same way for every model (Salakhutdinov & Murray 2008)."""
+    return torch.bernoulli(x.cpu(), generator=torch.Generator().manual_seed(0)).to(x.device)
 
 
 def _measured(measure, argument):

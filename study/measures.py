@@ -46,7 +46,7 @@ MEASURES = tuple(Measure(*row) for row in (
     ("likelihood/recon", "reconstruction", "Likelihood", LOWER, "nats per image"),
     ("likelihood/kl", "KL divergence", "Likelihood", NEITHER, "nats per image that the latent carries"),
     ("likelihood/iw_nll", "negative log-likelihood", "Likelihood", LOWER,
-     "nats per image, importance-weighted, K = 500 (Burda et al. 2016)"),
+     "nats per image, importance-weighted, K = 500 (Burda et al. 2016); of binarised images under Bernoulli pixels"),
     ("likelihood/bits_per_dim", "bits per dimension", "Likelihood", LOWER, "the same per pixel and channel"),
     ("likelihood/active_units", "active units", "Likelihood", HIGHER,
      "latent dimensions that the data moves by more than 0.01"),

@@ -203,10 +203,10 @@ def test_inception_features_are_also_reported_under_their_published_name(images,
 
 
 @pytest.mark.parametrize("binarised, options, has", [
-    (False, {"likelihood": "bernoulli"}, False), (True, {"likelihood": "bernoulli"}, True),
+    (False, {"likelihood": "bernoulli"}, True), (True, {"likelihood": "bernoulli"}, True),
     (False, {"likelihood": "continuous_bernoulli"}, True), (True, {"likelihood": "continuous_bernoulli"}, False),
     (False, {"likelihood": "gaussian"}, True), (False, {"likelihood": "gaussian", "variance": "learned"}, True)])
-def test_a_likelihood_is_reported_only_where_the_loss_is_one(images, extractor, monkeypatch, binarised, options, has):
+def test_a_likelihood_is_reported_where_the_model_has_one_of_binarised_or_of_grey_images(images, extractor, monkeypatch, binarised, options, has):
     monkeypatch.setattr(likelihood.iw_nll, "__defaults__", (20, 0))
     judge = Evaluation(replace(images, binarised=binarised), extractor, "search")
     measured = judge.of_model(builder(VAE, **options)().eval())
