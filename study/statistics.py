@@ -30,13 +30,19 @@ def flipped_sums(differences: np.ndarray) -> np.ndarray:
     pairs = differences.shape[-1]
     if pairs <= EXACT_PAIRS:
         return differences @ sign_patterns(pairs).T
-    random, sums = np.random.default_rng(pairs), np.zeros((*differences.shape[:-1], RANDOM_FLIPS + 1))
+    sums = np.zeros((*differences.shape[:-1], RANDOM_FLIPS + 1))
     for start in range(0, pairs, PIECE):
         piece = differences[..., start:start + PIECE]
-        signs = np.ones((RANDOM_FLIPS + 1, piece.shape[-1]), np.float32)
-        signs[1:] -= 2 * random.integers(0, 2, (RANDOM_FLIPS, piece.shape[-1]), dtype=np.int8)
-        sums += piece @ signs.T
+        sums += piece @ random_signs(start, piece.shape[-1])
     return sums
+
+
+@lru_cache(maxsize=16)
+def random_signs(start: int, pairs: int) -> np.ndarray:
+    """A fixed random draw of signs (pairs, flips) for the pairs from `start` on, the first flip the observed one."""
+    drawn = np.random.default_rng([start, pairs]).integers(0, 2, (pairs, RANDOM_FLIPS + 1), dtype=np.int8)
+    drawn[:, 0] = 0
+    return 1.0 - 2.0 * drawn
 
 
 def sign_flip(differences, alternative: str = "two-sided"):

@@ -52,7 +52,7 @@ def trained(build, images, seeds=(1, 2), epochs=3):
     return replicas
 
 
-@pytest.mark.parametrize("model, own", [(VAE, VAE_ONLY), (GAN, {"diagnostics/jsd_discriminator"}), (WGAN, W1)])
+@pytest.mark.parametrize("model, own", [(VAE, VAE_ONLY | LIKELIHOOD), (GAN, {"diagnostics/jsd_discriminator"}), (WGAN, W1)])
 @pytest.mark.parametrize("net", [fc, conv], ids=["fc", "conv"])
 def test_every_family_gets_the_common_measures_and_its_own(model, own, net, images, search):
     build = builder(model, net=net)
