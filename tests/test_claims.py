@@ -147,6 +147,7 @@ def nothing(row):
     return {"collapse": 0.5, "quality/precision": 0.5}
 
 
+@pytest.mark.long
 def test_a_table_without_effects_hardly_ever_gets_a_false_verdict():
     tables = 25
     wrong = sum(bool(false_verdicts(trainings(nothing, rng=100 + seed, depth=[1, 2], net=["fc", "conv"], seeds=6,

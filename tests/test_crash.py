@@ -55,13 +55,13 @@ def test_a_kill_costs_nothing(tmp_path, kind):
     assert ended_quietly(study)
 
 
-@pytest.mark.long
+@pytest.mark.crash
 @pytest.mark.parametrize("kind", [crash.kill_everything, crash.kill_at_a_commit, crash.kill_ray, crash.kill_node])
 def test_a_greater_kill_costs_nothing_either(tmp_path, kind):
     assert crash.one_round(kind, tmp_path, seed=1, models=("VAE",), epochs=60) == NOTHING
 
 
-@pytest.mark.long
+@pytest.mark.crash
 @pytest.mark.parametrize("kind", [crash.terminate, crash.interrupt])
 def test_a_study_asked_to_end_says_so_in_one_line_within_ten_seconds(tmp_path, kind):
     study = small(tmp_path)
@@ -74,7 +74,7 @@ def test_a_study_asked_to_end_says_so_in_one_line_within_ten_seconds(tmp_path, k
     assert count(study, {}) == NOTHING
 
 
-@pytest.mark.long
+@pytest.mark.crash
 @pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
 def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path, signal_name):
     """While libraries are imported, images decoded, features trained, MLflow opened, Ray started."""
@@ -88,7 +88,7 @@ def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path, signal_n
         assert "interrupted" in study.log().splitlines()[-1] and ended_quietly(study), (delay, study.log())
 
 
-@pytest.mark.long
+@pytest.mark.crash
 def test_a_second_driver_is_refused_and_the_first_goes_on(tmp_path):
     study = small(tmp_path, epochs=40)
     first = study.start()
@@ -109,7 +109,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.long
+@pytest.mark.crash
 def test_a_full_disk_ends_the_sweep_with_one_line_and_costs_nothing(small_disk):
     study = small(small_disk, epochs=40)
     process = study.start()
@@ -127,7 +127,7 @@ def test_a_full_disk_ends_the_sweep_with_one_line_and_costs_nothing(small_disk):
     assert count(study, {}) == NOTHING and "No space left on device" in study.log()
 
 
-@pytest.mark.long
+@pytest.mark.crash
 def test_storage_that_is_read_only_is_refused_in_one_line(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     done = subprocess.run([sys.executable, crash.ROOT / "study/launch.py", "--space", "smoke", "--storage", small_disk / "studies"],
@@ -135,7 +135,7 @@ def test_storage_that_is_read_only_is_refused_in_one_line(small_disk):
     assert done.returncode == 2 and "cannot be written" in done.stderr and done.stderr.count("\n") == 1
 
 
-@pytest.mark.long
+@pytest.mark.crash
 def test_a_cluster_whose_nodes_do_not_see_the_storage_is_refused(tmp_path):
     """Nodes on one machine do see it, so the word that the driver left is changed under them."""
     import ray

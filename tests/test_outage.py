@@ -180,7 +180,7 @@ def test_names_cannot_leave_the_filter_string_or_the_folder(ledger):
                 assert ledger.folder(trial.key).resolve().parent == (ledger.root / "trials").resolve()
 
 
-@pytest.mark.long
+@pytest.mark.crash
 def test_a_slow_server_gets_everything_and_holds_up_nothing(ledger, plan, tmp_path):
     """Every answer comes a second late, through a relay."""
     port, slow = free_port(), free_port()

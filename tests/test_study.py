@@ -61,9 +61,9 @@ def test_every_trial_shows_its_samples_from_the_untrained_model_on(study):
     ledger = Ledger(study[0] / "smoke")
     for key in ledger.keys():
         names = sorted(path.name for path in (ledger.folder(key) / "images").iterdir())
-        assert names[-7:] == [f"samples-{epoch:05d}.png" for epoch in range(7)]
+        assert [name for name in names if "samples" in name] == [f"samples-{epoch:05d}.png" for epoch in range(7)]
         assert "interpolation-00006.png" in names
-        assert ("reconstructions-00006.png" if key.startswith("vae") else "nearest-00006.png") in names
+        assert "nearest-00006.png" in names and ("reconstructions-00006.png" in names or "-search-" in key)
 
 
 def test_a_second_launch_says_that_nothing_is_left_and_trains_nothing(study, data_dir):
@@ -73,6 +73,7 @@ def test_a_second_launch_says_that_nothing_is_left_and_trains_nothing(study, dat
     assert tree(ledger) == before
 
 
+@pytest.mark.long
 def test_asking_for_more_seeds_runs_only_those(study, data_dir):
     ledger = Ledger(study[0] / "smoke")
     before = tree(ledger)
