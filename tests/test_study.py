@@ -44,6 +44,16 @@ def test_every_planned_trial_is_done_once_in_the_ledger_and_once_in_mlflow(study
     assert sorted(run.data.tags["trial_key"] for run in runs) == Ledger(storage / "smoke").keys()
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert "best vae on digits" in text and "make ui" in text
+    champion = client.get_model_version_by_alias("smoke-digits", "champion")
+    assert champion.tags["trial_key"] in Ledger(storage / "smoke").keys()
+
+
+def test_sync_makes_mlflow_again_from_nothing(study, tmp_path):
+    uri = f"sqlite:///{tmp_path}/again.db"
+    done = subprocess.run([sys.executable, "study/tracking.py", "sync", "--space", "smoke", "--storage", study[0],
+                           "--tracking-uri", uri], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "27 trials are in MLflow" in done.stdout, done.stdout + done.stderr
+    assert MlflowClient(uri).get_model_version_by_alias("smoke-digits", "champion")
 
 
 def test_confirm_trials_have_fresh_seeds_and_held_out_data(study):
