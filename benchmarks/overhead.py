@@ -21,12 +21,16 @@ from study.space import Budget, Space, grid
 def empty_trial(config: dict) -> None:
     """Reports what a trial reports, having done nothing."""
     from ray import tune
-    spec = json.loads((Path(config["root"]) / "trials" / config["key"] / "spec.json").read_text())
-    measures = {"quality/fd_rel": spec["params"]["lr"]}
-    result = {"key": spec["key"], "status": "done", "objective": measures["quality/fd_rel"], "measures": measures,
-              "replicas": [{"seed": seed, "status": "done", "measures": measures} for seed in spec["seeds"]],
-              "seeds": spec["seeds"], "epochs": 1, "params": spec["params"], "drawn": spec["drawn"], "time": time.time()}
+    result = empty_outcome(json.loads((Path(config["root"]) / "trials" / config["key"] / "spec.json").read_text()))
     tune.report({"objective": result["objective"], "outcome": json.dumps(result)})
+
+
+def empty_outcome(spec: dict) -> dict:
+    """The result of a trial that trained nothing; its objective is its learning rate."""
+    measures = {"quality/fd_rel": spec["params"]["lr"]}
+    return {"key": spec["key"], "status": "done", "objective": measures["quality/fd_rel"], "measures": measures,
+            "replicas": [{"seed": seed, "status": "done", "measures": measures} for seed in spec["seeds"]],
+            "seeds": spec["seeds"], "epochs": 1, "params": spec["params"], "drawn": spec["drawn"], "time": time.time()}
 
 
 def plan_of(trials: int, root: Path) -> Plan:

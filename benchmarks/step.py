@@ -1,55 +1,109 @@
-"""Our training step against the customary PyTorch loop, alternating in one process, on one thread; and what a sweep adds.
+"""Our training step against the customary PyTorch loop and against its arithmetic, in turn in one process, on one thread.
 
     python benchmarks/step.py [--data-dir DIR] [--json FILE]
+
+The limit of a step is its floating point operations (torch's counter) at the rate of a large matrix product measured in
+the same run; `of limit` is how near we come. At the end: what a sweep adds to a trial.
 """
-import argparse
-import json
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.overhead import line, measure
+from benchmarks.table import in_turn, keep, parser_of, row
 from models.gan import GAN
-from models.nets import fc
+from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.replicas import Replicas
 from study.vision import torchvision
 
-STEPS, ROUNDS, BATCH = 80, 7, 128
-SHAPE = (1, 28, 28)
+STEPS, CONV_STEPS, ROUNDS, BATCH = 80, 6, 9, 128
+SHAPE, COLOUR = (1, 28, 28), (3, 32, 32)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--data-dir", default=os.environ.get("STUDY_DATA", "data"))
-    parser.add_argument("--json", metavar="FILE", help="also write the rows there")
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    mnist, source = mnist_or_noise(arguments.data_dir)
-    print(f"{source}, batch {BATCH}, one thread: ms per step, median of {ROUNDS} alternating rounds of {STEPS} steps")
-    rows = [compare("VAE 784-400-20", our_loop(VAE, 1, 20, mnist), customary_vae(mnist)),
-            compare("GAN 784, two hidden layers of 400", our_loop(GAN, 2, 100, mnist), customary_gan(mnist)),
-            compare("WGAN-GP 784, two hidden layers of 400", our_loop(WGAN, 2, 100, mnist), customary_wgan(mnist)),
-            compare("VAE 64-128-20, 8 seeds at once, per seed", eight_at_once(), customary_small_vae())]
+    mnist, source = mnist_or_noise(options.data_dir)
+    grey, colour = mnist.data.unsqueeze(1), torch.randint(0, 256, (CONV_STEPS * BATCH, *COLOUR), dtype=torch.uint8)
+    digits = torch.randint(0, 17, (STEPS // 8 * BATCH, 1, 8, 8), dtype=torch.uint8)
+    print(f"{source}, batch {BATCH}, one thread: ms of a step, the least of {ROUNDS} rounds of {STEPS} steps in turn")
+    rows = [compare("VAE 784-400-20", Ours(VAE, fc, 1, 20, grey, width=400), customary_vae(mnist)),
+            compare("GAN 784, two hidden layers of 400", Ours(GAN, fc, 2, 100, grey, width=400), customary_gan(mnist)),
+            compare("WGAN-GP 784, two hidden layers of 400", Ours(WGAN, fc, 2, 100, grey, width=400), customary_wgan(mnist)),
+            compare("DCGAN 28x28, 64 and 128 channels", Ours(GAN, conv, 2, 100, grey[:CONV_STEPS * BATCH], width=64),
+                    customary_dcgan(grey[:CONV_STEPS * BATCH], 2)),
+            compare("DCGAN 32x32 in colour, 64 to 256 channels", Ours(GAN, conv, 3, 100, colour, width=64),
+                    customary_dcgan(colour, 3)),
+            compare("VAE 64-128-20, 8 seeds at once, per seed", Ours(VAE, fc, 1, 20, digits, seeds=8, levels=17, width=128),
+                    customary_small_vae())]
     overhead = measure()
     print(line(overhead))
-    if arguments.json:
-        content = {"data": source, "threads": 1, "rows": rows, "overhead": overhead}
-        Path(arguments.json).write_text(json.dumps(content, indent=1) + "\n")
+    keep(rows, options, data=source, threads=1, overhead=overhead)
 
 
-def mnist_or_noise(data_dir):
-    """torchvision's MNIST, cut to one round's images; without the files, random ones in the same format."""
+class Ours:
+    """One epoch of our loop over these images, and its floating point operations in a step."""
+
+    def __init__(self, model, net, depth, latent_dim, images, seeds=1, levels=256, **options):
+        self.images, self.levels = images, levels
+        self.replicas = Replicas(lambda: model(images.shape[1:], net, depth, latent_dim, **options), range(seeds))
+        self.steps = len(images) // BATCH * seeds
+        with Operations() as counted:
+            self()
+        self.flops = counted.total / self.steps
+
+    def __call__(self):
+        self.replicas.train_epoch(self.images, self.levels, BATCH)
+
+
+class Operations(TorchDispatchMode):
+    """Counts as torch's FlopCounterMode does, which cannot look into a gradient penalty."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        if count := flop_registry.get(operation.overloadpacket):
+            self.total += count(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def matrix_products():
+    """Eight products of 1,024 x 1,024 matrices: what the processor can do at best."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+
+    def products():
+        for _ in range(8):
+            torch.mm(a, b)
+    return products
+
+
+def compare(name, ours: Ours, peer) -> dict:
+    """Both loops and the limit; the peer's loop makes as many steps as its images fill batches."""
+    peer_loop, peer_steps = peer
+    ours_s, peer_s, products_s = in_turn([ours, peer_loop, matrix_products()], ROUNDS)
+    limit = 1000 * ours.flops / (8 * 2 * 1024 ** 3 / products_s)
+    mine = 1000 * ours_s / ours.steps
+    return row(name, mine, 1000 * peer_s / peer_steps, "ms", "customary", limit=f"{limit:.3f}", of_limit=f"{limit / mine:.0%}")
+
+
+def mnist_or_noise(data_dir, count=STEPS * BATCH):
+    """torchvision's MNIST, its first images; without the files, random ones in the same format."""
     try:
         mnist, source = torchvision.datasets.MNIST(data_dir, transform=torchvision.transforms.ToTensor()), "MNIST"
     except RuntimeError:
@@ -57,7 +111,7 @@ def mnist_or_noise(data_dir):
             write_noise(Path(folder) / "MNIST" / "raw")
             mnist = torchvision.datasets.MNIST(folder, transform=torchvision.transforms.ToTensor())
         source = f"random images in MNIST's shape (no MNIST in {data_dir})"
-    mnist.data, mnist.targets = mnist.data[:STEPS * BATCH], mnist.targets[:STEPS * BATCH]
+    mnist.data, mnist.targets = mnist.data[:count], mnist.targets[:count]
     return mnist, source
 
 
@@ -71,31 +125,6 @@ def write_noise(folder):
         for name, (sizes, content) in contents.items():
             header = b"".join(size.to_bytes(4, "big") for size in sizes)
             (folder / f"{part}-{name}-ubyte").write_bytes(header + content)
-
-
-def compare(name, ours, peer) -> dict:
-    """Medians of processor time, to which other programs do not add; a ratio above 1 means that ours is faster."""
-    times = {ours: [], peer: []}
-    for turn in range(ROUNDS + 1):
-        for loop in (ours, peer):
-            start = time.process_time()
-            loop()
-            if turn:  # the first round warms up
-                times[loop].append(1000 * (time.process_time() - start) / STEPS)
-    ours, peer = median(times[ours]), median(times[peer])
-    print(f"{name:40s} ours {ours:7.2f}   customary {peer:7.2f}   ratio {peer / ours:.2f}", flush=True)
-    return {"name": name, "ours": round(ours, 3), "peer": round(peer, 3), "ratio": round(peer / ours, 2)}
-
-
-def our_loop(model, depth, latent_dim, mnist):
-    replicas = Replicas(lambda: model(SHAPE, fc, depth, latent_dim, width=400), seeds=[0])
-    return lambda: replicas.train_epoch(mnist.data.unsqueeze(1), 256, BATCH)
-
-
-def eight_at_once():
-    replicas = Replicas(lambda: VAE((1, 8, 8), fc, 1, 20, width=128), seeds=range(8))
-    images = torch.randint(0, 17, (STEPS // 8 * BATCH, 1, 8, 8), dtype=torch.uint8)
-    return lambda: replicas.train_epoch(images, 17, BATCH)
 
 
 class CustomaryVAE(nn.Module):
@@ -115,13 +144,13 @@ class CustomaryVAE(nn.Module):
 
 
 def customary_vae(mnist):
-    return vae_loop(CustomaryVAE(784, 400, 20), DataLoader(mnist, batch_size=BATCH, shuffle=True))
+    return vae_loop(CustomaryVAE(784, 400, 20), DataLoader(mnist, batch_size=BATCH, shuffle=True)), STEPS
 
 
 def customary_small_vae():
     images = torch.rand(STEPS * BATCH, 64)
     loader = DataLoader(TensorDataset(images, images), batch_size=BATCH, shuffle=True)
-    return vae_loop(CustomaryVAE(64, 128, 20), loader)
+    return vae_loop(CustomaryVAE(64, 128, 20), loader), STEPS
 
 
 def vae_loop(model, loader):
@@ -151,14 +180,48 @@ def critic_and_generator(*ending):
 
 
 def customary_gan(mnist):
-    critic, generator = critic_and_generator(nn.Sigmoid())
-    loader, criterion = DataLoader(mnist, batch_size=BATCH, shuffle=True), nn.BCELoss()
+    return gan_loop(*critic_and_generator(nn.Sigmoid()), DataLoader(mnist, batch_size=BATCH, shuffle=True), (784,)), STEPS
+
+
+def customary_dcgan(images, blocks):
+    """Radford et al. (2016): 4x4 convolutions that halve and double the image, BatchNorm but at its ends."""
+    channels, side = images.shape[1], images.shape[2] >> blocks
+    widths = [64 << block for block in range(blocks)]
+    critic = [nn.Conv2d(channels, 64, 4, 2, 1), nn.LeakyReLU(0.2)]
+    generator = [nn.Linear(100, widths[-1] * side ** 2, bias=False), nn.Unflatten(1, (widths[-1], side, side)),
+                 nn.BatchNorm2d(widths[-1]), nn.ReLU()]
+    for before, after in zip(widths, widths[1:]):
+        critic += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+    for before, after in zip(widths[::-1], widths[-2::-1]):
+        generator += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    critic = nn.Sequential(*critic, nn.Flatten(), nn.Linear(widths[-1] * side ** 2, 1), nn.Sigmoid())
+    generator = nn.Sequential(*generator, nn.ConvTranspose2d(64, channels, 4, 2, 1), nn.Tanh())
+    loader = DataLoader(Pictures(images), batch_size=BATCH, shuffle=True)
+    return gan_loop(critic, generator, loader, images.shape[1:]), len(images) // BATCH
+
+
+class Pictures(torch.utils.data.Dataset):
+    """Images as a torchvision dataset gives them: ToTensor on each in turn."""
+
+    def __init__(self, images):
+        self.images = [image.permute(1, 2, 0).numpy() for image in images]
+        self.transform = torchvision.transforms.ToTensor()
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.transform(self.images[index]), 0
+
+
+def gan_loop(critic, generator, loader, shape):
+    criterion = nn.BCELoss()
     optimisers = [torch.optim.Adam(side.parameters(), lr=2e-4, betas=(0.5, 0.999)) for side in (critic, generator)]
 
     def epoch():
         losses = []
         for x, _ in loader:
-            real, ones, zeros = 2 * x.view(-1, 784) - 1, torch.ones(len(x), 1), torch.zeros(len(x), 1)
+            real, ones, zeros = 2 * x.view(-1, *shape) - 1, torch.ones(len(x), 1), torch.zeros(len(x), 1)
             optimisers[0].zero_grad()
             fake = generator(torch.randn(len(x), 100))
             critic_loss = criterion(critic(real), ones) + criterion(critic(fake.detach()), zeros)
@@ -199,7 +262,7 @@ def customary_wgan(mnist):
                 generator_loss.backward()
                 optimisers[1].step()
         return losses
-    return epoch
+    return epoch, STEPS
 
 
 if __name__ == "__main__":

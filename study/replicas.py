@@ -1,12 +1,15 @@
 """Trains K replicas of one model side by side: stacked parameters, lifted losses, one optimiser step for all."""
 import zlib
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 
 import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 from torch.utils._pytree import tree_map
+
+from study.graphs import Captured
 
 NOISE_FLOATS = 2 ** 20  # drawn at a time per replica; whatever K is, so that the pack does not change the noise
 FUSED_PIXELS = 256  # beyond it a CPU step is bound by arithmetic, and vmap was measured to slow it by a fifth
@@ -16,31 +19,36 @@ class Replicas:
     """K trainings of the model that `build` makes, one per seed. No replica's result depends on the others of its pack.
 
     Only dropout draws on a generator that the pack shares. `fused` lifts the loss over all replicas; without it each
-    is called in turn, to the same result but for rounding. By default it is chosen for speed.
+    is called in turn, to the same result but for rounding. By default it is chosen for speed. With `graphs` a step on
+    a CUDA device is captured once and replayed (see docs/performance.md for why it must be asked for).
     """
 
-    def __init__(self, build, seeds, device="cpu", fused=None):
+    def __init__(self, build, seeds, device="cpu", fused=None, graphs=False):
         self.seeds, self.device = tuple(seeds), torch.device(device)
         self.K = len(self.seeds)
         self.models = [seeded(build, seed).to(self.device) for seed in self.seeds]
         self.model, self.phases = self.models[0], self.models[0].phases
         self.parameters, self.buffers = stack_module_state(self.models)
+        small = self.device.type != "cpu" or prod(self.model.shape) <= FUSED_PIXELS
+        self.fused = self.K > 1 and small if fused is None else fused
         self.join_memory()
         self.dtype = next(iter(self.parameters.values())).dtype
         self.learned = [learned_by(phase, self.parameters) for phase in self.phases]
         self.learned_plainly = [[learned_by(phase, dict(model.named_parameters())) for model in self.models]
                                 for phase in self.phases]
         self.optimisers = [phase.optimiser(learned) for phase, learned in zip(self.phases, self.learned)]
-        small = self.device.type != "cpu" or prod(self.model.shape) <= FUSED_PIXELS
-        self.fused = self.K > 1 and small if fused is None else fused
         self.lifted = [lift(self.model, phase.loss) for phase in self.phases]
         self.orders, self.noises = ([self.generator(f"{purpose} {seed}") for seed in self.seeds]
                                     for purpose in ("order", "noise"))
         self.random = self.generator(f"dropout {self.seeds}").get_state()
+        self.captured = {} if graphs else None  # (phase, shape of a batch) -> its step as a graph
         self.epoch = self.batches = 0
 
     def join_memory(self):
         """Makes each model's parameters and buffers views of the stacks, which are what the optimisers step."""
+        if not self.fused:
+            for value in self.parameters.values():
+                value.data = channels_last(value.data)
         for k, model in enumerate(self.models):
             for name, own in [*model.named_parameters(), *model.named_buffers()]:
                 own.data = (self.parameters | self.buffers)[name].data[k]
@@ -63,7 +71,7 @@ class Replicas:
         with self.own_dropout():
             for x, noises in self.batches_of(images, levels, batch_size, binarised):
                 for index, noise in noises.items():
-                    logs[index].append(self.step(index, x, noise, epoch))
+                    logs[index].append(self.stepper(index, x.shape)(x, noise, epoch))
         self.epoch += 1
         return fetch({f"{phase.name}/{name}": torch.stack([losses[name] for losses in log], 1)
                       for phase, log in zip(self.phases, logs) if log for name in log[0]})
@@ -98,12 +106,18 @@ class Replicas:
         return iter(torch.stack([random(shape, generator=generator, dtype=self.dtype, device=self.device)
                                  for generator in self.noises], 1))
 
+    def stepper(self, index, shape):
+        """The step of a phase as a function of images, noise and epoch."""
+        if self.captured is None:
+            return partial(self.step, index)
+        return self.captured.setdefault((index, shape), Captured(partial(self.step, index)))
+
     def step(self, index, x, noise, epoch) -> dict:
         """One optimisation step of a phase: tensors in, losses (K,) out, nothing waits for the device."""
         losses, gradients = (self.fused_gradients if self.fused else self.plain_gradients)(index, x, noise, epoch)
         learned = self.learned[index]
         for parameter, gradient in zip(learned, gradients):
-            parameter.grad = gradient.contiguous()  # the fused optimiser reads memory in order
+            parameter.grad = laid_out_as(parameter, gradient)
         self.optimisers[index].step()
         if clip := self.phases[index].clip:
             with torch.no_grad():
@@ -171,6 +185,11 @@ class Replicas:
         for optimiser, saved in zip(self.optimisers, state["optimisers"]):
             # the saved settings may be another device's
             optimiser.load_state_dict(optimiser.state_dict() | {"state": saved["state"]})
+            for parameter, moments in optimiser.state.items():
+                for name, value in moments.items():
+                    if value.shape == parameter.shape:
+                        moments[name] = laid_out_as(parameter, value)
+        self.captured = None if self.captured is None else {}  # a graph holds on to the optimiser's old memory
         self.epoch, self.batches = state["epoch"], state["batches"]
         self.random, *states = [saved.cpu() for saved in state["random"]]
         for generator, saved in zip(self.orders + self.noises, states):
@@ -200,6 +219,17 @@ def lift(model, method):
         return functional_call(caller, {f"model.{name}": value for name, value in state.items()}, arguments)
 
     return torch.vmap(one, in_dims=(0, 0, 0, None), randomness="different")
+
+
+def channels_last(kernels):
+    """Stacked 2-D convolution kernels (K, out, in, height, width) in the order in which a CPU was measured to convolve
+    faster by a tenth, "channels last"; anything else as it is."""
+    return kernels.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3) if kernels.dim() == 5 else kernels
+
+
+def laid_out_as(parameter, value):
+    """`value` in the memory order of `parameter`: the fused optimiser reads both without looking at strides."""
+    return value if value.stride() == parameter.stride() else torch.empty_like(parameter).copy_(value)
 
 
 def stack(values):

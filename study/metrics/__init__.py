@@ -3,15 +3,16 @@
 import math
 
 AT_ONCE = 2**22  # elements of a distance or kernel matrix held at a time: 32 MB of float64
+IN_CACHE = 2**17  # those that a processor's cache holds: 1 MB, for what passes over them more than once
 
 
 class Unmeasurable(ValueError):
     """The samples do not allow the measure: not finite, or too few. Never a silent NaN."""
 
 
-def row_chunks(x, columns):
-    """Split the rows of x (n, ...) so that a matrix of rows times `columns` stays within AT_ONCE elements."""
-    return x.split(max(1, AT_ONCE // max(columns, 1)))
+def row_chunks(x, columns, at_once=AT_ONCE):
+    """Split the rows of x (n, ...) so that a matrix of rows times `columns` stays within `at_once` elements."""
+    return x.split(max(1, at_once // max(columns, 1)))
 
 
 def check(*samples, at_least=2):
