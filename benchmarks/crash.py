@@ -63,13 +63,15 @@ class Study:
         return Ledger(self.storage / "killed")
 
     def start(self, *arguments, **options) -> subprocess.Popen:
-        (self.folder / "killed.py").write_text(SPACE.format(models=", ".join(self.models), epochs=self.epochs))
         where = ["--address", self.cluster.address] if self.cluster else []
         with open(self.folder / "log.txt", "a") as log:
-            return subprocess.Popen([sys.executable, ROOT / "study/launch.py", "--space", self.folder / "killed.py", "--storage",
-                                     self.storage, "--data-dir", self.folder / "data", "--checkpoint-seconds", "0.001",
-                                     *where, *arguments],
-                                    stdout=log, stderr=log, start_new_session=True, **options)
+            return subprocess.Popen([*self.command(), *where, *arguments], stdout=log, stderr=log, start_new_session=True, **options)
+
+    def command(self) -> list:
+        """What launches the study, its space file written."""
+        (self.folder / "killed.py").write_text(SPACE.format(models=", ".join(self.models), epochs=self.epochs))
+        return [sys.executable, ROOT / "study/launch.py", "--space", self.folder / "killed.py", "--storage", self.storage,
+                "--data-dir", self.folder / "data", "--checkpoint-seconds", "0.001"]
 
     def finish(self, *arguments) -> None:
         """Launch until nothing is left, as a user would; a study that cannot be finished raises."""

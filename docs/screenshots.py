@@ -32,7 +32,7 @@ def pages(url: str, space: str) -> dict[str, str]:
     some = json.dumps([run["info"]["run_id"] for run in found[:4]])
     summary = ask(url, "runs/search", {"experiment_ids": [experiment], "filter": "tags.stage = 'summary'"}).get("runs", [])
     base = f"{url}/#/experiments/{experiment}"
-    return {"mlflow-table": f"{base}/runs", "mlflow-charts": f"{base}/runs?compareRunsMode=CHART",
+    return {"mlflow-table": f"{base}/runs?viewStateShareKey=measures", "mlflow-charts": f"{base}/runs?compareRunsMode=CHART",
             "mlflow-samples": f"{base}/runs/{best}/model-metrics",
             "mlflow-comparison": f"{url}/#/compare-runs?runs={some}&experiments=[%22{experiment}%22]",
             **({"mlflow-summary": f"{base}/runs/{summary[0]['info']['run_id']}/artifacts"} if summary else {})}

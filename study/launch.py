@@ -237,6 +237,7 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
 
 def ended(plan, options, data_dir, sink, uri, say) -> int:
     """The report, the best cells, where to look, and what to type next."""
+    from study import saved_view
     from study.summary import best, cells, value_text
     report = reported(plan.ledger, data_dir, options.open, say)
     sink.summarise()
@@ -249,7 +250,8 @@ def ended(plan, options, data_dir, sink, uri, say) -> int:
     failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
     for key in failed:
         say(f"failed: {key}: {plan.results[key].get('error', '')}")
-    say(f"report: {report}\nresults: {plan.ledger.root}\n  make ui                                          # browse them at http://127.0.0.1:5000\n"
+    table = saved_view.path(sink.tracker.experiment) if sink.tracker else ""
+    say(f"report: {report}\nresults: {plan.ledger.root}\n  make ui   # browse them at http://127.0.0.1:5000{table}\n"
         f"  python study/status.py --space {plan.space.name}" + (f"\n  python study/launch.py --space {plan.space.name}"
                                                               " --retry-failed" if failed else ""))
     return SOME_FAILED if failed else DONE

@@ -29,6 +29,7 @@ from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from study import saved_view  # noqa: E402
 from study.champions import register  # noqa: E402
 from study.errors import UserError  # noqa: E402
 from study.ledger import Ledger, read_json, set_aside, study_folder, write_atomic  # noqa: E402
@@ -71,8 +72,9 @@ class Tracker:
         place = self.uri.removeprefix("sqlite:///")
         artifacts = None if place == self.uri else (Path(place).parent / "artifacts" / self.space).resolve().as_uri()
         made = self.client.create_experiment(self.space, artifact_location=artifacts,
-                                             tags={"mlflow.note.content": f"{question}\n\n{HOW_TO_READ}", WORD: word,
-                                                   "mlflow.experimentKind": "custom_model_development"})
+                                             tags=dict([saved_view.tag(), (WORD, word),
+                                                        ("mlflow.note.content", f"{question}\n\n{HOW_TO_READ}"),
+                                                        ("mlflow.experimentKind", "custom_model_development")]))
         return [self.uri, made, word]
 
     def project(self, key: str) -> None:
@@ -117,7 +119,9 @@ class Tracker:
         found = self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'", max_results=1)
         if found:
             return found[0].info.run_id
-        return self.client.create_run(self.experiment, run_name=run_name(spec), tags=tags_of(spec)).info.run_id
+        rows = self.ledger.rows(key)
+        return self.client.create_run(self.experiment, start_time=int(1000 * (rows[0]["time"] if rows else time.time())),
+                                      run_name=run_name(spec), tags=tags_of(spec)).info.run_id
 
     def _images(self, key: str, run_id: str, state: dict) -> None:
         """Cards with a step slider, in the file names that MLflow's own log_image writes, but the same ones each time."""

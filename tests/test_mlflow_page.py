@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from study import features, trial
+from study import features, saved_view, trial
 from study.data import digits
 from study.plan import Plan
 from study.tracking import Tracker, default_uri
@@ -66,6 +66,15 @@ def test_the_experiment_says_its_question_and_lists_its_runs(browser, tracked, a
     page.get_by_text("vae fc d1 z2 digits search proposal 0").first.wait_for(timeout=60_000)
     assert page.get_by_text("Does it work?").first.is_visible()
     assert page.get_by_text("summary", exact=True).first.is_visible()
+    page.close()
+
+
+def test_the_saved_view_shows_confirmed_cells_by_their_measures(browser, tracked, address):
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(address + saved_view.path(tracked[1].experiment))
+    page.get_by_text(saved_view.NAME).first.wait_for(timeout=60_000)
+    page.get_by_text("Sort: quality/fd_rel").first.wait_for(timeout=60_000)
+    page.get_by_text("vae fc d1 z2 digits search proposal 0").first.wait_for(state="detached", timeout=60_000)
     page.close()
 
 

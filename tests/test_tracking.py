@@ -55,6 +55,7 @@ def test_a_trial_is_shown_with_params_curves_pictures_and_weights(ledger, plan, 
     assert len(curves["loss/train_sd"]) == 3 and [value for _, value, _ in curves["quality/x"]] == [3.0] * 3
     assert len(images) == 6 and sum("+step+0+" in name for name in images) == 2
     run, = tracker.client.search_runs([tracker.experiment])
+    assert run.info.start_time == int(1.7e12) <= run.info.end_time  # when it was trained, not when it is shown
     assert {"spec.json", "result.json", "weights.safetensors"} <= {f.path for f in tracker.client.list_artifacts(run.info.run_id)}
 
 
