@@ -9,6 +9,8 @@ from typing import Callable
 
 from torch import nn
 
+from models.linear import Linear
+
 SMALLEST_HALVED = 4  # a convolution block keeps the size of images with a smaller side
 WIDEST = 8  # channels stop doubling at 8 times the first block's, as in DCGAN (64 to 512)
 
@@ -74,7 +76,7 @@ def fc_encoder(shape, outputs, depth, *, width=400, activation="ReLU", slope=0.2
     """(n, *shape) -> (n, outputs) through `depth` hidden layers of `width` units (a number, or one per layer)."""
     sizes = [prod(shape), *per_layer("width", width, depth)]
     layers = fc_layers(sizes, Hidden(depth, activation, slope, dropout, normed(norm, depth, spared=1), eps))
-    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(sizes[-1], outputs))
+    return nn.Sequential(nn.Flatten(), *layers, Linear(sizes[-1], outputs))
 
 
 def fc_decoder(inputs, shape, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False,
@@ -82,13 +84,13 @@ def fc_decoder(inputs, shape, depth, *, width=400, activation="ReLU", slope=0.2,
     """(n, inputs) -> (n, *shape) through `depth` hidden layers of `width` units (a number, or one per layer)."""
     sizes = [inputs, *per_layer("width", width, depth)]
     layers = fc_layers(sizes, Hidden(depth, activation, slope, dropout, normed(norm, depth), eps))
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], prod(shape)), nn.Unflatten(1, tuple(shape)))
+    return nn.Sequential(*layers, Linear(sizes[-1], prod(shape)), nn.Unflatten(1, tuple(shape)))
 
 
 def fc_layers(sizes, hidden) -> list[nn.Module]:
     layers = []
     for index, (before, after) in enumerate(zip(sizes, sizes[1:])):
-        layers += [nn.Linear(before, after, hidden.bias(index)), *hidden.after(index, after, nn.BatchNorm1d)]
+        layers += [Linear(before, after, hidden.bias(index)), *hidden.after(index, after, nn.BatchNorm1d)]
     return layers
 
 
@@ -117,7 +119,7 @@ def conv_encoder(shape, outputs, depth, *, width=64, activation="ReLU", slope=0.
         layers += hidden.after(index, channels, nn.BatchNorm2d)
         layers += [nn.MaxPool2d(pools[index])] if pooled else []
         before = channels
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * sides[-1] ** 2, outputs))
+    return nn.Sequential(*layers, nn.Flatten(), Linear(before * sides[-1] ** 2, outputs))
 
 
 def conv_decoder(inputs, shape, depth, *, width=64, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5,
@@ -137,7 +139,7 @@ def conv_decoder(inputs, shape, depth, *, width=64, activation="ReLU", slope=0.2
     widths = listed(width, depth) or [doubled(width, sides[::-1][:depth + 1 - index]) for index in range(depth)]
     channels = [*widths, shape[0]]
     seed = (channels[0], sides[0], sides[0])
-    layers = [nn.Linear(inputs, prod(seed), hidden.bias(0)), nn.Unflatten(1, seed)]
+    layers = [Linear(inputs, prod(seed), hidden.bias(0)), nn.Unflatten(1, seed)]
     for index, size in enumerate(per_layer("kernel", kernel, depth)):
         layers += hidden.after(index, channels[index], nn.BatchNorm2d)
         bias = index + 1 == depth or hidden.bias(index + 1)

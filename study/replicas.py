@@ -132,6 +132,9 @@ class Replicas:
     def plain_gradients(self, index, x, noise, epoch):
         losses, gradients = [], []
         for k, (model, learned) in enumerate(zip(self.models, self.learned_plainly[index])):
+            model.requires_grad_(False)  # else gradients that nobody asked for are computed as well
+            for parameter in learned:
+                parameter.requires_grad_(True)
             own_noise = {name: value[k] for name, value in noise.items()}
             losses.append(getattr(model, self.phases[index].loss)(x[k], own_noise, epoch))
             gradients.append(torch.autograd.grad(losses[k]["loss"], learned))

@@ -167,3 +167,37 @@ sleep 8
 
 def line(command: list) -> str:
     return shlex.join(map(str, command))
+
+
+SLURM_JOB = """
+cd {root}
+job=$(sbatch --parsable --nodes=2 --cpus-per-task=1 --time=20 --output={log} cluster/slurm.sbatch {arguments})
+at_work() {{ [ "$(cat {trials}/*/metrics.jsonl 2>/dev/null | wc -l)" -gt 20 ]; }}
+until at_work || ! squeue --noheader --job "$job" | grep -q .; do sleep 0.5; done
+scontrol requeue "$job"
+while squeue --noheader --job "$job" 2>/dev/null | grep -q .; do sleep 1; done
+scontrol show job "$job"
+"""
+
+
+def test_the_slurm_script_runs_on_two_nodes_and_goes_on_after_a_requeue(tmp_path):
+    assert shutil.which("slurmctld"), "this test needs SLURM: apt-get install slurm-wlm"
+    study, log = Study(tmp_path, models=("VAE",), epochs=200), tmp_path / "log.txt"
+    space, *options = study.command()[3:]
+    script = tmp_path / "job.sh"
+    script.write_text(SLURM_JOB.format(root=ROOT, log=log, arguments=line([space, *options]),
+                                       trials=study.ledger.root / "trials"))
+    done = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                           ROOT / "tests/slurm_nodes.sh", tmp_path / "slurm", "bash", script],
+                          env={**os.environ, "RAY_AUTH_TOKEN_PATH": str(token_file(tmp_path))},
+                          capture_output=True, text=True, timeout=500)
+    said = log.read_text() if log.exists() else ""
+    assert "JobState=COMPLETED" in done.stdout and "Restarts=1" in done.stdout, done.stdout + done.stderr + said
+    assert count(study, []) == NOTHING, said
+
+
+def token_file(folder: Path) -> Path:
+    path = folder / "token"
+    path.write_text("e" * 64)
+    path.chmod(0o600)
+    return path
