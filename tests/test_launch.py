@@ -97,3 +97,10 @@ def test_looking_is_quick(command, seconds):
         after = os.times()
         times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(times) < 2 * seconds
+
+
+@pytest.mark.parametrize("script", ["launch", "status", "report", "sample", "proposals", "tracking", "trial"])
+def test_every_command_starts_as_a_script(script):
+    """From the folder whose statistics.py must not stand in for Python's own, whatever library is imported first."""
+    done = subprocess.run([sys.executable, ROOT / "study" / f"{script}.py", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr

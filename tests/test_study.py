@@ -48,14 +48,6 @@ def test_every_planned_trial_is_done_once_in_the_ledger_and_once_in_mlflow(study
     assert champion.tags["trial_key"] in Ledger(storage / "smoke").keys()
 
 
-def test_sync_makes_mlflow_again_from_nothing(study, tmp_path):
-    uri = f"sqlite:///{tmp_path}/again.db"
-    done = subprocess.run([sys.executable, "study/tracking.py", "sync", "--space", "smoke", "--storage", study[0],
-                           "--tracking-uri", uri], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "27 trials are in MLflow" in done.stdout, done.stdout + done.stderr
-    assert MlflowClient(uri).get_model_version_by_alias("smoke-digits", "champion")
-
-
 def test_confirm_trials_have_fresh_seeds_and_held_out_data(study):
     ledger = Ledger(study[0] / "smoke")
     confirm = [key for key in ledger.keys() if "-confirm-" in key]

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch.nn import functional as F
 
@@ -18,6 +17,7 @@ def two_sample(real, fake, folds=2, seed=0):
     they always can (Lopez-Paz & Oquab 2017). jsd: a lower bound in bits, at most 1, below 0 when the judge only
     overfits; the same bound for every family of models. Standardise the features first.
     """
+    from sklearn.linear_model import LogisticRegression  # here, since a plan is shown without the second that it takes
     n = min(len(real), len(fake))
     check(real, fake, at_least=2 * folds)
     x = torch.stack([real[:n], fake[:n]]).double().cpu().numpy()  # (2, n, d)
