@@ -1,6 +1,7 @@
 """The MLflow view: complete, idempotent, made again from nothing, and never in the way of training."""
 import json
 import socket
+import sqlite3
 import time
 
 import pytest
@@ -126,3 +127,19 @@ def test_training_never_waits_for_a_server_that_is_down(ledger, plan):
 def test_a_space_without_a_ledger_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="no trials of 'nothing'"):
         sync(tmp_path, "nothing", None)
+
+
+def test_a_locked_database_is_waited_for_and_nobody_else_waits(ledger, plan, uri):
+    trial = plan.left()[0]
+    train(ledger, plan, trial)
+    tracker = Tracker(uri, ledger, "tiny")
+    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    sink = Sink(uri, ledger, "tiny")
+    sink.start()
+    start = time.monotonic()
+    sink.touch(trial.key)
+    assert time.monotonic() - start < 0.05
+    time.sleep(3)
+    lock.execute("ROLLBACK")
+    assert sink.close(60) and everything(tracker.client, tracker.experiment).keys() == {trial.key}

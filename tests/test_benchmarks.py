@@ -1,0 +1,41 @@
+"""The benchmarks run and give rows that a script can read; how fast anything is, they say themselves."""
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks import fused, gpu, scale, table
+
+ROW = {"name", "ours", "peer", "ratio"}
+
+
+def test_packs_are_compared_with_one_at_a_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(fused, "SEEDS", (1, 2))
+    monkeypatch.setattr(fused, "ROUNDS", 1)
+    monkeypatch.setattr(fused, "MODELS", {name: fused.MODELS[name] for name in ("VAE 64-128-20", "GAN 64, two layers of 128")})
+    assert fused.main(["--json", str(tmp_path / "rows.json")]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert len(rows) == 4 and all(ROW <= row.keys() and row["ratio"] > 0 for row in rows)
+    assert rows[0]["ratio"] == 1  # one at a time against itself
+
+
+def test_what_an_accelerator_is_asked_runs_on_a_processor_to_the_same_result(monkeypatch):
+    for name, value in (("ROUNDS", 1), ("STEPS", 2), ("MANY", 2)):
+        monkeypatch.setattr(gpu, name, value)
+    rows = gpu.Bench("cpu").fully_connected("VAE", *gpu.FULLY_CONNECTED["VAE 784-400-20"])
+    assert [row["difference"] for row in rows if "difference" in row] == [0]
+
+
+@pytest.mark.long
+def test_a_study_of_empty_trials_is_measured_from_plan_to_report():
+    rows = {row["name"].split(": ")[1]: row for row in scale.measure(60)}
+    assert {"a suggestion", "a trial into MLflow", "status.py", "report.py"} <= rows.keys()
+    assert all(ROW <= row.keys() and row["ours"] > 0 for row in rows.values())
+
+
+def test_loops_are_timed_in_turn_and_the_first_round_does_not_count():
+    calls = []
+    table.in_turn([lambda: calls.append("a"), lambda: calls.append("b")], rounds=2)
+    assert calls == ["a", "b"] * 3
