@@ -81,5 +81,6 @@ def save(model, folder: Path) -> None:
     z = np.random.default_rng(0).standard_normal((2, model.latent_dim)).astype(np.float32)
     with torch.no_grad():
         images = model.sample(torch.from_numpy(z)).numpy()
-    mlflow.pytorch.save_model(Sampler(model).eval(), folder, serialization_format="pt2", input_example=z,
+    sampler = Sampler(model).eval().to(memory_format=torch.contiguous_format)  # others are exported with a warning
+    mlflow.pytorch.save_model(sampler, folder, serialization_format="pt2", input_example=z,
                               signature=infer_signature(z, images), pip_requirements=[f"torch=={torch.__version__.split('+')[0]}"])

@@ -8,8 +8,10 @@ import optuna
 import torch
 from safetensors.torch import save_file
 
-from models.nets import fc
+from models.nets import conv, fc
 from models.vae import VAE
+from study.champions import save
+from study.evaluation import plain
 from study.proposals import export
 from study.tracking import Tracker, default_uri
 from tiny import finish
@@ -44,6 +46,15 @@ def test_the_champion_loads_without_pickle_and_draws_images_from_any_number_of_l
     images = champion.predict(np.zeros((5, latent_dim), np.float32))
     assert images.shape == (5, 1, 8, 8) and 0 <= images.min() <= images.max() <= 1
     assert torch.isfinite(torch.as_tensor(images)).all()
+
+
+def test_a_convolutional_champion_draws_what_its_model_draws_and_is_saved_without_a_word(tmp_path, recwarn):
+    model = plain(lambda: VAE((1, 8, 8), conv, 2, 4, width=8), VAE((1, 8, 8), conv, 2, 4, width=8).state_dict())
+    save(model, tmp_path / "model")
+    assert not [warning for warning in recwarn if "complete tensor" in str(warning.message)]
+    z = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
+    drawn = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(z)
+    np.testing.assert_allclose(drawn, model.sample(torch.from_numpy(z)).numpy(), atol=1e-5)
 
 
 def test_a_better_trial_takes_over_the_alias(plan, ledger):

@@ -6,11 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import crash
 from benchmarks.crash import Count, Study, checkpoints, count
+from study.ledger import Ledger
 
 pytestmark = pytest.mark.ray
 NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
@@ -151,3 +153,42 @@ def test_a_cluster_whose_nodes_do_not_see_the_storage_is_refused(tmp_path):
                 check_nodes(tmp_path, word)
         finally:
             ray.shutdown()
+
+
+RUNAWAY = '''"""One model that takes all the memory there is, beside one that does not."""
+import torch
+from models.nets import fc
+from models.vae import VAE
+from study.data import digits
+from study.space import Budget, Space, grid
+
+KEPT = []
+
+
+class Hungry(VAE):
+    def loss(self, x, noise, epoch):
+        KEPT.append(torch.ones(2 ** 26))  # 256 MB, at every step
+        return super().loss(x, noise, epoch)
+
+
+SPACE = Space(cells=grid([Hungry, VAE], [fc], [1], [2], [digits], width=[32]), propose=lambda trial, cell: {},
+              budget=lambda cell: Budget(epochs=40, batch_size=64), proposals=1, seeds=1)
+'''
+
+
+@pytest.mark.crash
+def test_a_trial_that_takes_all_memory_fails_alone(tmp_path):
+    """Ray ends its worker before the machine runs out; here it is told that 4 GB more than now are all there is."""
+    (tmp_path / "runaway.py").write_text(RUNAWAY)
+    memory = psutil.virtual_memory()
+    environment = {**os.environ, "RAY_memory_usage_threshold": str((memory.used + 4e9) / memory.total),
+                   "RAY_memory_monitor_refresh_ms": "100"}
+    done = subprocess.run([sys.executable, crash.ROOT / "study/launch.py", "--space", tmp_path / "runaway.py", "--storage",
+                           tmp_path / "studies", "--data-dir", tmp_path / "data"],
+                          env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 3, done.stdout + done.stderr
+    ledger = Ledger(tmp_path / "studies" / "runaway")
+    ends = {key: ledger.result(key)["status"] for key in ledger.keys()}
+    assert {status for key, status in ends.items() if key.startswith("vae")} == {"done"}, ends
+    assert {status for key, status in ends.items() if key.startswith("hungry")} == {"failed"}, ends
+    assert "failed: hungry" in done.stdout and "Traceback" not in done.stdout + done.stderr
