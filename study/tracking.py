@@ -34,6 +34,7 @@ from study.champions import register  # noqa: E402
 from study.errors import UserError  # noqa: E402
 from study.ledger import Ledger, read_json, set_aside, study_folder, write_atomic  # noqa: E402
 from study.measures import LOSSES, MEASURES  # noqa: E402
+from study.space import load_space, space_names  # noqa: E402
 from study.summary import summary_files  # noqa: E402
 from study.trainings import aggregate, label  # noqa: E402
 
@@ -323,7 +324,8 @@ def sync(storage: Path, space: str, uri: str | None) -> int:
     if not ledger.keys():
         raise UserError(f"no trials of '{space}' under {storage}; is --storage right?")
     check_store(uri or default_uri(storage), print)
-    tracker = Tracker(uri or default_uri(storage), ledger, space)
+    question = load_space(space).question if space in space_names() else ""  # a file from outside may be gone
+    tracker = Tracker(uri or default_uri(storage), ledger, space, question)
     for key in ledger.keys():
         tracker.project(key)
     tracker.summarise()

@@ -86,7 +86,7 @@ def test_a_trial_is_looked_at_untrained_and_then_about_six_times():
     assert moments(2) == [0, 1, 2] and moments(1) == [0, 1]
 
 
-@pytest.mark.parametrize(("command", "seconds"), [("--help", 0.3), ("--space smoke --dry-run", 2.5)])
+@pytest.mark.parametrize(("command", "seconds"), [("--help", 0.3), ("--space smoke --dry-run", 2.0)])
 def test_looking_is_quick(command, seconds):
     """Processor seconds of the best of three, twice the target: the machine may be busy with other things."""
     times = []
