@@ -9,7 +9,7 @@ from study.errors import UserError
 
 DONE, BROKEN, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 STORAGE = Path("mlruns/studies")
-GRACE_S = 9.0  # from the first signal until the process ends, whatever it is waiting for: the ledger needs no farewell
+GRACE_S = 8.0  # from the first signal until the process ends, whatever it is waiting for: the ledger needs no farewell
 
 
 def run_command(main) -> int:
@@ -46,6 +46,10 @@ def later(seconds: float, call) -> threading.Timer:
     return timer
 
 
+def being_imported(name: str) -> bool:
+    return getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False)
+
+
 class Interruption:
     """Makes the first SIGTERM or Ctrl-C a KeyboardInterrupt in the main thread. A second one, or GRACE_S, ends the
     process at once: it may be inside a library that waits for a lock."""
@@ -68,6 +72,8 @@ class Interruption:
         if self.came:
             os._exit(INTERRUPTED)
         self.came = True
+        if being_imported("torch"):  # its C++ would abort at an exception; nothing has begun that could be lost
+            os._exit(self.told())
         self.limit = self.limit or later(GRACE_S, lambda: os._exit(self.told()))
         raise KeyboardInterrupt
 

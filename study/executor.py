@@ -50,7 +50,8 @@ def start(address: str | None) -> None:
         where = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     asked_to_end = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **where)
+        # "local": without it Ray joins whatever `ray start` noted on this machine last, dead or alive
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **where)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address:
             raise UserError(f"there is no Ray cluster at --address {address} that lets us in"
@@ -137,17 +138,32 @@ def execute(plan, settings: dict, resources: dict, slots: int, commit, began, pr
     """Run every trial that is left, `slots` at a time; `train` is what a worker does with one."""
     search = LedgerSearch(plan, {**settings, "cpus": resources["CPU"], "gpus": resources["GPU"]}, commit)
     scratch = Path(settings["root"]) / "ray"
+    going_on = True
     try:
-        tune.Tuner(
-            tune.with_resources(train, needs),
-            tune_config=tune.TuneConfig(num_samples=-1, search_alg=search, max_concurrent_trials=slots, reuse_actors=True),
-            run_config=tune.RunConfig(storage_path=str(scratch), verbose=0, callbacks=[News(began, progressed, say)],
-                                      failure_config=tune.FailureConfig(max_failures=RETRIES)),
-        ).fit()
+        while going_on:
+            tuner = tune.Tuner(
+                tune.with_resources(train, needs),
+                tune_config=tune.TuneConfig(num_samples=-1, search_alg=search, max_concurrent_trials=slots, reuse_actors=True),
+                run_config=tune.RunConfig(storage_path=str(scratch), verbose=0, callbacks=[News(began, progressed, say)],
+                                          failure_config=tune.FailureConfig(max_failures=RETRIES)))
+            going_on = not fitted(tuner, search, say)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if search.stopped:
         raise Stopped(search.stopped)
+
+
+def fitted(tuner, search: LedgerSearch, say) -> bool:
+    """Run the tuner; False where Ray ended workers for want of memory, which Tune does not outlive: start it again."""
+    try:
+        tuner.fit()
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, ray.exceptions.OutOfMemoryError):
+            raise
+        say("this machine ran low on memory, and Ray ended trials to free some; they go on from their last checkpoints")
+        search.workers_lost(RETRIES, "its worker was ended for want of memory more often than it is retried")
+        return False
+    return True
 
 
 def needs(config: dict) -> tune.PlacementGroupFactory:

@@ -12,7 +12,7 @@ import logging
 import sys
 import traceback
 import zlib
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from pathlib import Path
 
 import optuna
@@ -100,6 +100,7 @@ class LedgerSearch(Searcher):
         self.plan, self.settings, self.commit = plan, settings, commit
         self.advisers = {}
         self.live = {}  # Ray's trial id -> Trial
+        self.losses = Counter()  # trial key -> how often it was lost together with Tune's loop
         left = plan.left()
         begun = set(plan.ledger.keys())
         self.queue = deque(sorted(left, key=lambda trial: trial.key not in begun))  # unfinished first; a stable sort
@@ -111,7 +112,11 @@ class LedgerSearch(Searcher):
 
     def suggest(self, trial_id):
         """The next trial's config; None while others must finish first; FINISHED when nothing is left."""
+        if any(self.losses[trial.key] for trial in self.live.values()):
+            return None
         while self.queue and not self.stopped:
+            if self.losses[self.queue[0].key] and self.live:
+                return None  # what may have taken all memory runs alone, so that others do not fail with it
             trial = self.queue.popleft()
             try:
                 spec = self._spec(trial)
@@ -136,6 +141,16 @@ class LedgerSearch(Searcher):
         text = (result or {}).get("outcome")
         self._finish(trial, json.loads(text) if text and not error else
                      failure(trial.key, self.plan.ledger.spec(trial.key) or {}, "its worker died more often than it is retried"))
+
+    def workers_lost(self, retries: int, reason: str) -> None:
+        """Tune's loop has ended with the trials that were live: queue them again, or fail those lost too often."""
+        lost, self.live = list(self.live.values()), {}
+        for trial in lost:
+            self.losses[trial.key] += 1
+            if self.losses[trial.key] <= retries:
+                self.queue.append(trial)  # last, so that those that fit are done before
+            else:
+                self._finish(trial, failure(trial.key, self.plan.ledger.spec(trial.key) or {}, reason))
 
     def save(self, checkpoint_path):
         """Tune's snapshot carries nothing: the ledger is the memory."""

@@ -185,7 +185,7 @@ def test_a_trial_that_takes_all_memory_fails_alone(tmp_path):
                    "RAY_memory_monitor_refresh_ms": "100"}
     done = subprocess.run([sys.executable, crash.ROOT / "study/launch.py", "--space", tmp_path / "runaway.py", "--storage",
                            tmp_path / "studies", "--data-dir", tmp_path / "data"],
-                          env=environment, capture_output=True, text=True, timeout=400)
+                          env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 3, done.stdout + done.stderr
     ledger = Ledger(tmp_path / "studies" / "runaway")
     ends = {key: ledger.result(key)["status"] for key in ledger.keys()}
