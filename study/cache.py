@@ -39,11 +39,13 @@ def places(data_dir, name):
     return [Path(data_dir) / ".prepared" / name, user / "latent-sweep" / f"{name}-{origin}"]
 
 
-def read(folder, signature):
-    """What is stored in `folder`, or None if there is nothing or it was made from other files; raises Damaged."""
+def read(folder, signature=None):
+    """What is stored in `folder`, or None if there is nothing or it was made from other files; raises Damaged.
+
+    Without a signature it does not matter what it was made from."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        if meta["signature"] != signature:
+        if signature is not None and meta["signature"] != signature:
             return None
         return Stored(folder, meta, {name: _open(folder, name, record) for name, record in meta["arrays"].items()})
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -72,6 +74,19 @@ def _open(folder, name, record):
         with contextlib.suppress(OSError):  # in a read-only folder it is checked again next time
             os.utime(path, (record["time"], record["time"]))
     return array
+
+
+def copy(folder, place):
+    """Copy a prepared folder; `place` appears complete or not at all."""
+    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    try:
+        shutil.copytree(folder, temporary)
+        with contextlib.suppress(FileExistsError):
+            os.rename(temporary, place)
+    except OSError as error:
+        raise UserError(f"cannot write prepared images to {place.parent}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def set_aside(folder):

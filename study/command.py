@@ -9,7 +9,13 @@ from study.errors import UserError
 
 DONE, BROKEN, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 STORAGE = Path("mlruns/studies")
+STORAGE_HELP = "where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: %(default)s)"
 GRACE_S = 8.0  # from the first signal until the process ends, whatever it is waiting for: the ledger needs no farewell
+
+
+def storage(text: str) -> Path | str:
+    """What --storage names: a folder, or the address of an object store."""
+    return text if "://" in text else Path(text)
 
 
 def run_command(main) -> int:

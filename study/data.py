@@ -116,6 +116,18 @@ class Dataset:
         stored = self._find(data_dir, lambda folder, damage: _set_aside(folder, damage, say))
         return self._images(stored or self._decode(data_dir, skip_corrupt, say))
 
+    def publish(self, data_dir, place):
+        """Copy the prepared images to the folder `place`, if they are not there: for machines without the raw files."""
+        if not place.exists():
+            cache.copy(self._find(Path(data_dir), lambda folder, damage: None).folder, place)
+
+    def published(self, place):
+        """The images that were published to `place`; UserError where they are damaged."""
+        try:
+            return self._images(cache.read(place))
+        except cache.Damaged as damage:
+            raise UserError(f"the published images in {place} are damaged ({damage}): delete that folder and launch again") from damage
+
     def load(self, data_dir):
         """`prepare`, silently: what a trial calls."""
         return self.prepare(data_dir, say=lambda line: None)

@@ -1,4 +1,6 @@
 """Ray Tune runs what is left of a plan: one actor per slot, used for trial after trial. Ray keeps nothing that matters."""
+import contextlib
+import functools
 import json
 import os
 import shutil
@@ -26,7 +28,7 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 
 from study.errors import UserError  # noqa: E402
-from study.ledger import failure, read_json, write_atomic  # noqa: E402
+from study.ledger import Ledger, failure, ledger_at, read_json, write_atomic  # noqa: E402
 from study.proposals import LedgerSearch  # noqa: E402
 from study.sharing import Stopped, complaint, unwritable  # noqa: E402
 
@@ -74,7 +76,7 @@ def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: 
 
 def train(config: dict) -> None:
     """One trial inside a Ray worker. A Python error is the trial's own and is recorded; a dead worker is retried."""
-    if wrong := complaint(config["root"], config["marker"]):
+    if wrong := complaint(config["ledger"], config["marker"]):
         return tune.report({"objective": None, "stop": wrong})
     import torch
 
@@ -85,19 +87,45 @@ def train(config: dict) -> None:
     device = "cuda" if torch.cuda.is_available() and config["gpus"] else "cpu"
     if device == "cuda" and config["gpus"] < 1:
         torch.cuda.set_per_process_memory_fraction(config["gpus"])
-    folder = Path(config["root"]) / "trials" / config["key"]
     try:
-        outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"])
+        with workplace(config["ledger"], config["key"]) as (folder, keep):
+            try:
+                outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], keep)
+            except OSError:
+                raise
+            except torch.OutOfMemoryError as error:
+                outcome = {**failed(folder, error), "out_of_memory": True, "gpus": config["gpus"]}  # see Ledger.share
+                torch.cuda.empty_cache()
+            except Exception as error:
+                outcome = failed(folder, error)
     except OSError as error:
-        if wrong := unwritable(config["root"], error):
+        if wrong := unwritable(config["ledger"], error):
             return tune.report({"objective": None, "stop": wrong})
         raise  # a lost mount or connection may pass: let Ray try again
-    except torch.OutOfMemoryError as error:
-        outcome = {**failed(folder, error), "out_of_memory": True, "gpus": config["gpus"]}  # see Ledger.share
-        torch.cuda.empty_cache()
-    except Exception as error:
-        outcome = failed(folder, error)
     tune.report({"objective": outcome["objective"], "outcome": json.dumps(outcome)})  # as text: Tune flattens dicts
+
+
+@functools.lru_cache(maxsize=1)
+def ledger_here(address: str) -> Ledger:
+    """The study as this worker sees it, with the features that its measures need."""
+    ledger = ledger_at(address, worker=True)
+    ledger.fetch("features")
+    ledger.fetch("data")
+    return ledger
+
+
+@contextlib.contextmanager
+def workplace(address: str, key: str):
+    """The folder of a trial with what was left there, and what stores its checkpoints; at the end all of it is stored."""
+    ledger = ledger_here(address)
+    ledger.fetch(f"trials/{key}")
+
+    def keep():
+        with contextlib.suppress(OSError):  # training does not wait for a store that is away
+            ledger.publish(f"trials/{key}", patience_s=0)
+
+    yield ledger.folder(key), keep
+    ledger.leave(key)
 
 
 def failed(folder: Path, error: Exception) -> dict:
@@ -137,7 +165,7 @@ class News(tune.Callback):
 def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed, say=print, train=train) -> None:
     """Run every trial that is left, `slots` at a time; `train` is what a worker does with one."""
     search = LedgerSearch(plan, {**settings, "cpus": resources["CPU"], "gpus": resources["GPU"]}, commit)
-    scratch = Path(settings["root"]) / "ray"
+    scratch = plan.ledger.root / "ray"
     going_on = True
     try:
         while going_on:

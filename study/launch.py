@@ -11,7 +11,7 @@ import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
-from study.command import DONE, INTERRUPTED, SOME_FAILED, STORAGE, run_command
+from study.command import DONE, INTERRUPTED, SOME_FAILED, STORAGE, STORAGE_HELP, run_command, storage
 from study.errors import UserError
 
 CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
@@ -25,7 +25,7 @@ def parse(arguments=None):
     add("--datasets", nargs="+", metavar="NAME", help="only these: digits, mnist, ..., or folder:PATH for your own images")
     add("--models", nargs="+", metavar="NAME", help="only these: VAE, GAN, WGAN")
     add("--systems", nargs="+", metavar="NAME", help="only these systems of a report: A-vae-20-epochs, ...")
-    add("--storage", type=Path, default=STORAGE, help="where studies are kept (default: %(default)s)")
+    add("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
     add("--tracking-uri", help="MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
     add("--data-dir", help="where datasets are (default: $STUDY_DATA, else data/)")
     add("--download", action="store_true", help="fetch the datasets that are not on disk")
@@ -110,7 +110,7 @@ def with_datasets(space, options, data_dir, say):
 def main(arguments=None) -> int:
     options = parse(arguments)
     from study.data import data_folder
-    from study.ledger import Ledger, study_folder
+    from study.ledger import open_study
     from study.plan import Plan, write_planned
     from study.preparation import identities, prepare
     from study.progress import console, plan_table, systems_table
@@ -122,7 +122,7 @@ def main(arguments=None) -> int:
     data_dir = data_folder(options.data_dir)
     asked = chosen_space(options)
     space = with_datasets(asked, options, data_dir, say)
-    ledger = Ledger(study_folder(options.storage, space.name))
+    ledger = open_study(options.storage, space.name)
     if options.dry_run:
         if any(cell.system for cell in space.cells):
             screen.print(systems_table(space if options.datasets else asked, data_dir))
@@ -132,7 +132,7 @@ def main(arguments=None) -> int:
             f" {estimate(plan, data_dir)}. Nothing was started (--dry-run).")
         return DONE
     with ledger.lock():
-        prepare(space, options, data_dir, ledger.root, say)
+        prepare(space, options, data_dir, ledger, say)
         plan = Plan(space, ledger, identities(space, data_dir, options))
         mend(plan, say)
         plan = reopened(plan, options.retry_failed, say)
@@ -212,22 +212,22 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
     from study import executor
     from study.progress import Display
     from study.sharing import check_nodes, mark
-    marker = mark(plan.ledger.root)
+    marker = mark(plan.ledger)
     try:
         executor.start(options.address)
         if options.address:
-            check_nodes(plan.ledger.root, marker)
+            check_nodes(plan.ledger.address, marker)
         resources, slots = executor.shares(options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent)
         display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`")
         sink.say = display.say
 
         def commit(trial, outcome):
             plan.ledger.put_result(trial.key, outcome)
-            (plan.ledger.folder(trial.key) / "last.pt").unlink(missing_ok=True)
+            plan.ledger.drop_checkpoint(trial.key)
             display.finished(trial, outcome)
             sink.touch(trial.key)
 
-        settings = {"root": str(plan.ledger.root), "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
+        settings = {"ledger": plan.ledger.address, "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
                     "checkpoint_s": options.checkpoint_seconds}
         with display:
             executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch, display.say)
@@ -251,7 +251,7 @@ def ended(plan, options, data_dir, sink, uri, say) -> int:
     for key in failed:
         say(f"failed: {key}: {plan.results[key].get('error', '')}")
     table = saved_view.path(sink.tracker.experiment) if sink.tracker else ""
-    say(f"report: {report}\nresults: {plan.ledger.root}\n  make ui   # browse them at http://127.0.0.1:5000{table}\n"
+    say(f"report: {report}\nresults: {plan.ledger.address}\n  make ui   # browse them at http://127.0.0.1:5000{table}\n"
         f"  python study/status.py --space {plan.space.name}" + (f"\n  python study/launch.py --space {plan.space.name}"
                                                               " --retry-failed" if failed else ""))
     return SOME_FAILED if failed else DONE
@@ -259,9 +259,11 @@ def ended(plan, options, data_dir, sink, uri, say) -> int:
 
 def reported(ledger, data_dir, show: bool, say) -> str:
     """Write the report; its address, or why there is none. A report that fails costs nothing: it can be written again."""
-    from study.report import write_report
+    from study.report import FOLDER, write_report
     try:
+        ledger.fetch()
         address = write_report(ledger, data_dir).resolve().as_uri()
+        ledger.publish(FOLDER)
     except UserError as error:
         return f"not written: {error}"
     if show:

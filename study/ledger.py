@@ -120,11 +120,23 @@ def failure(key: str, spec: dict, reason: str) -> dict:
             "time": time.time()}
 
 
-def study_folder(storage: Path, space: str) -> Path:
-    """The folder of one study. A name that could lead out of the storage folder is refused."""
+def open_study(storage: Path | str, space: str) -> "Ledger":
+    """The ledger of one study in a storage folder or an object store. A name that could lead out of it is refused."""
     if not re.fullmatch(r"[A-Za-z0-9_]+", space):
         raise UserError(f"a space's name is made of letters, digits and underscores, not {space!r}")
-    return Path(storage).resolve() / space
+    if isinstance(storage, Path):
+        return Ledger(storage.resolve() / space)
+    ledger = ledger_at(f"{storage.rstrip('/')}/{space}")
+    ledger.refresh()
+    return ledger
+
+
+def ledger_at(address: str, worker: bool = False) -> "Ledger":
+    """The ledger whose `address` this is, as a worker or the driver opens it."""
+    if "://" not in address:
+        return Ledger(address)
+    from study.object_store import ObjectStoreLedger
+    return ObjectStoreLedger(address, worker)
 
 
 class Ledger:
@@ -132,6 +144,23 @@ class Ledger:
 
     def __init__(self, root):
         self.root = Path(root)
+        self.address = str(root)
+
+    def fetch(self, name: str = "") -> None:
+        """Have here what others wrote under root/name: in a folder that all share it is."""
+
+    def publish(self, name: str, patience_s: float = 0.0) -> None:
+        """Let others see what was written under root/name: in a folder that all share they do."""
+
+    def read(self, name: str) -> bytes:
+        """What root/name holds for everyone at this moment."""
+        return (self.root / name).read_bytes()
+
+    def leave(self, key: str) -> None:
+        """A worker is done with a trial."""
+
+    def drop_checkpoint(self, key: str) -> None:
+        (self.folder(key) / "last.pt").unlink(missing_ok=True)
 
     def folder(self, key: str) -> Path:
         return self.root / "trials" / key
@@ -142,20 +171,20 @@ class Ledger:
         return sorted(entry.name for entry in os.scandir(trials) if entry.is_dir()) if trials.is_dir() else []
 
     def spec(self, key: str):
-        return read_json(self.folder(key) / "spec.json", sound=lambda value: SPEC <= value.keys())
+        return self._read(self.folder(key) / "spec.json", lambda value: SPEC <= value.keys())
 
     def result(self, key: str):
-        value = read_json(self.folder(key) / "result.json", sound=sound_result)
+        value = self._read(self.folder(key) / "result.json", sound_result)
         return value and {name: item for name, item in value.items() if name != CHECKSUM}
 
     def put_spec(self, key: str, spec: dict) -> dict:
         """Record the spec if there is none yet; the one that stands."""
-        put_once(self.folder(key) / "spec.json", spec)
+        self._put_once(self.folder(key) / "spec.json", spec)
         return self.spec(key)
 
     def put_result(self, key: str, result: dict) -> bool:
         result = json.loads(json.dumps(finite(result)))  # as a reader will find it, so that the checksum is of that
-        return put_once(self.folder(key) / "result.json", {**result, CHECKSUM: checksum(result)})
+        return self._put_once(self.folder(key) / "result.json", {**result, CHECKSUM: checksum(result)})
 
     def rows(self, key: str) -> list[dict]:
         """The rows of metrics.jsonl, one per epoch; what a crash left half written at its end is not a row."""
@@ -164,13 +193,13 @@ class Ledger:
     def reopen(self, key: str) -> None:
         """Forget a failed trial's result, so that it is run again from its last checkpoint; the old one is kept."""
         path = self.folder(key) / "result.json"
-        os.replace(path, path.with_name(f"result.failed-{uuid.uuid4().hex[:8]}.json"))
+        self._rename(path, path.with_name(f"result.failed-{uuid.uuid4().hex[:8]}.json"))
 
     def start_anew(self, key: str, say=print) -> None:
         """Move what a trial left behind out of the way: nobody knows any more which params it belongs to."""
         aside = self.root / "set_aside" / f"{key}-{uuid.uuid4().hex[:8]}"
         aside.parent.mkdir(exist_ok=True)
-        os.replace(self.folder(key), aside)
+        self._rename(self.folder(key), aside)
         say(f"set aside {aside} (its spec.json was lost); the trial starts anew")
 
     def share(self, key: str, share: float) -> float:
@@ -192,6 +221,15 @@ class Ledger:
             return False
         with self._open_lock("r") as file:
             return not _locked(file)
+
+    def _put_once(self, path: Path, value: dict) -> bool:
+        return put_once(path, value)
+
+    def _read(self, path: Path, sound):
+        return read_json(path, sound=sound)
+
+    def _rename(self, path: Path, new: Path) -> None:
+        os.replace(path, new)
 
     def _open_lock(self, mode):
         try:

@@ -60,6 +60,7 @@ class Plan:
         if trial.cell.name in self.confirm:
             with open(self.ledger.root / PLANNED, "a") as file:
                 file.write(planned_line(self, trial.cell))  # the last line of a cell is the one that counts
+            self.ledger.publish(PLANNED)
         return [new for new in self.confirm.get(trial.cell.name, []) if new.key not in self.results]
 
     def trials(self) -> list[Trial]:
@@ -182,6 +183,7 @@ def write_planned(plan: Plan) -> None:
     """planned.jsonl: what this launch means to do, a line per cell, so that a status needs neither space nor torch."""
     lines = [planned_line(plan, cell) for cell in plan.space.cells]
     write_atomic(plan.ledger.root / PLANNED, "".join(lines).encode())
+    plan.ledger.publish(PLANNED)
 
 
 def planned_line(plan: Plan, cell: Cell) -> str:

@@ -9,8 +9,9 @@ from study import features
 from study.data import check_batch
 from study.estimate import built
 from study.evaluation import Evaluation
-from study.ledger import FLOORS, read_json, write_atomic
+from study.ledger import FLOORS, Ledger, read_json, write_atomic
 from study.space import Space
+from study.trial import DATA
 
 
 def datasets(space: Space) -> list:
@@ -29,8 +30,9 @@ def identities(space: Space, data_dir, options) -> dict:
     return table
 
 
-def prepare(space: Space, options, data_dir, root: Path, say) -> None:
-    """Decode every dataset and make its features, under `root` where all workers find them."""
+def prepare(space: Space, options, data_dir, ledger: Ledger, say) -> None:
+    """Decode every dataset and make its features, in the ledger's folder where all workers find them."""
+    root = ledger.root
     for dataset in datasets(space):
         start = time.monotonic()
         images = dataset.prepare(data_dir, skip_corrupt=options.skip_corrupt, say=say)
@@ -38,6 +40,8 @@ def prepare(space: Space, options, data_dir, root: Path, say) -> None:
             if cell.dataset == dataset:
                 check_batch(images, space.budget(cell).batch_size)
                 check_built(cell, images.shape)
+        if options.address or ledger.address != str(root):  # there may be machines without the data
+            dataset.publish(data_dir, root / DATA / images.fingerprint)
         extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
         floor = note_floor(root / FLOORS, dataset, images, extractor)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
@@ -47,6 +51,8 @@ def prepare(space: Space, options, data_dir, root: Path, say) -> None:
             f" ({time.monotonic() - start:.1f} s)")
     if options.features == "inception":
         write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
+    for name in (DATA, "features", FLOORS):
+        ledger.publish(name)
 
 
 def check_built(cell, shape) -> None:

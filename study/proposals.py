@@ -20,9 +20,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState, create_trial
 from ray.tune.search import Searcher
 
-from study.command import DONE, STORAGE, run_command
+from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
 from study.errors import UserError
-from study.ledger import Ledger, failure, study_folder
+from study.ledger import Ledger, failure, open_study
 from study.plan import Plan, Trial
 from study.sharing import unwritable
 from study.trainings import finished, label
@@ -121,7 +121,7 @@ class LedgerSearch(Searcher):
             try:
                 spec = self._spec(trial)
             except OSError as error:
-                self.stopped = unwritable(self.plan.ledger.root, error) or str(error)
+                self.stopped = unwritable(self.plan.ledger.address, error) or str(error)
                 break
             except Exception as error:  # an exception here would end the whole sweep
                 self._finish(trial, failure(trial.key, {}, f"no params could be proposed: {type(error).__name__}: {error}"))
@@ -187,7 +187,7 @@ class LedgerSearch(Searcher):
             result = self.plan.ledger.result(trial.key) or outcome  # the first writer's stands
             self.queue.extendleft(reversed(self.plan.record(trial, result)))
         except OSError as error:
-            self.stopped = unwritable(self.plan.ledger.root, error) or f"{trial.key} could not be recorded: {error}"
+            self.stopped = unwritable(self.plan.ledger.address, error) or f"{trial.key} could not be recorded: {error}"
 
     def _commit(self, trial: Trial, outcome: dict) -> None:
         try:
@@ -249,10 +249,10 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["export"])
     parser.add_argument("--space", required=True)
-    parser.add_argument("--storage", type=Path, default=STORAGE)
+    parser.add_argument("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
     parser.add_argument("--out", type=Path, default=Path("proposals.db"))
     options = parser.parse_args(arguments)
-    ledger = Ledger(study_folder(options.storage, options.space))
+    ledger = open_study(options.storage, options.space)
     if not ledger.keys():
         raise UserError(f"no trials of '{options.space}' under {options.storage}; is --storage right?")
     count = export(ledger, options.space, f"sqlite:///{options.out.resolve()}")

@@ -7,8 +7,8 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from study.command import DONE, STORAGE, run_command
-from study.ledger import Ledger, study_folder, write_atomic
+from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
+from study.ledger import Ledger, open_study, write_atomic
 
 FOLDER = "report"       # inside the study's folder
 LARGEST = 14_000_000    # bytes of the page, which mail and browsers still take
@@ -41,12 +41,12 @@ def main(arguments=None) -> int:
     from study.data import data_folder
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", required=True)
-    parser.add_argument("--storage", type=Path, default=STORAGE, help="where studies are kept (default: %(default)s)")
+    parser.add_argument("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
     parser.add_argument("--data-dir", help="where real images are looked for (default: $STUDY_DATA, else data/)")
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     options = parser.parse_args(arguments)
-    ledger = Ledger(study_folder(options.storage, options.space))
+    ledger = open_study(options.storage, options.space)
     path = write_report(ledger, data_folder(options.data_dir), options.out).resolve()
     print(f"report: {path.as_uri()}")
     if options.open:

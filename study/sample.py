@@ -15,11 +15,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
-from study.command import DONE, STORAGE, run_command
+from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
 from study.errors import UserError
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
-from study.ledger import Ledger, study_folder, write_atomic
+from study.ledger import Ledger, open_study, write_atomic
 from study.space import imported, nearest
 from study.summary import best, cells
 from study.trainings import OBJECTIVE
@@ -119,7 +119,7 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--space", required=True)
-    add("--storage", type=Path, default=STORAGE, help="where studies are kept (default: %(default)s)")
+    add("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
     add("--trial", required=True, metavar="KEY", help='a trial\'s key, or "best"')
     add("-n", type=int, default=64, help="how many images (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
@@ -136,7 +136,7 @@ def parse(arguments=None):
 
 def main(arguments=None) -> int:
     options = parse(arguments)
-    ledger = Ledger(study_folder(options.storage, options.space))
+    ledger = open_study(options.storage, options.space)
     key = chosen(ledger, options.trial)
     model = rebuilt(ledger, key)
     if options.traverse:

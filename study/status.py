@@ -7,16 +7,16 @@ import json
 import sys
 from pathlib import Path
 
-from study.command import DONE, STORAGE, run_command
+from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
 from study.errors import UserError
-from study.ledger import FINISHED, Ledger, read_planned, study_folder
+from study.ledger import FINISHED, open_study, read_planned
 
 WORDS = ("planned", "running", *FINISHED, "left")
 
 
-def study_counts(storage: Path, space: str) -> dict:
+def study_counts(storage: Path | str, space: str) -> dict:
     """planned, running, done, diverged, failed, left: of the whole study, and per model and dataset."""
-    ledger = Ledger(study_folder(storage, space))
+    ledger = open_study(storage, space)
     cells = {row["cell"]: row for row in read_planned(ledger.root)}
     if not cells:
         raise UserError(f"no study '{space}' under {storage}; launch it first, or say with --storage where it is")
@@ -47,7 +47,7 @@ def as_text(table: dict) -> str:
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", required=True)
-    parser.add_argument("--storage", type=Path, default=STORAGE)
+    parser.add_argument("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     table = study_counts(options.storage, options.space)

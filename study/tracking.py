@@ -31,8 +31,9 @@ from PIL import Image  # noqa: E402
 
 from study import saved_view  # noqa: E402
 from study.champions import register  # noqa: E402
+from study.command import STORAGE, STORAGE_HELP, run_command, storage  # noqa: E402
 from study.errors import UserError  # noqa: E402
-from study.ledger import Ledger, read_json, set_aside, study_folder, write_atomic  # noqa: E402
+from study.ledger import Ledger, open_study, read_json, set_aside, write_atomic  # noqa: E402
 from study.measures import LOSSES, MEASURES  # noqa: E402
 from study.space import load_space, space_names  # noqa: E402
 from study.summary import summary_files  # noqa: E402
@@ -80,6 +81,7 @@ class Tracker:
 
     def project(self, key: str) -> None:
         """Bring the run of one trial up to date with its folder."""
+        self.ledger.fetch(f"trials/{key}")
         place = self.ledger.folder(key) / "tracked.json"
         state = read_json(place, sound=lambda value: NOTED <= value.keys()) or {}
         if state.get("store") != self.store:
@@ -293,9 +295,10 @@ def save_image(path: Path, folder: Path, name: str, step: int) -> None:
     thumbnail.save(folder / f"{stem}+compressed.webp", method=0)
 
 
-def default_uri(storage: Path) -> str:
-    """The SQLite store beside the studies: mlruns/mlflow.db."""
-    return f"sqlite:///{storage.resolve().parent / 'mlflow.db'}"
+def default_uri(storage: Path | str) -> str:
+    """The SQLite store beside the studies: mlruns/mlflow.db, on this machine for studies in an object store."""
+    folder = storage if isinstance(storage, Path) else STORAGE
+    return f"sqlite:///{folder.resolve().parent / 'mlflow.db'}"
 
 
 def check_store(uri: str, say) -> None:
@@ -318,9 +321,9 @@ def sound_database(place: Path) -> bool:
         return error.sqlite_errorname not in ("SQLITE_NOTADB", "SQLITE_CORRUPT")  # others pass: locked, no permission
 
 
-def sync(storage: Path, space: str, uri: str | None) -> int:
+def sync(storage: Path | str, space: str, uri: str | None) -> int:
     """Project the whole ledger of a study; the number of trials looked at."""
-    ledger = Ledger(study_folder(storage, space))
+    ledger = open_study(storage, space)
     if not ledger.keys():
         raise UserError(f"no trials of '{space}' under {storage}; is --storage right?")
     check_store(uri or default_uri(storage), print)
@@ -336,7 +339,7 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["sync"])
     parser.add_argument("--space", required=True)
-    parser.add_argument("--storage", type=Path, default=Path("mlruns/studies"))
+    parser.add_argument("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
     parser.add_argument("--tracking-uri")
     options = parser.parse_args(arguments)
     print(f"{sync(options.storage, options.space, options.tracking_uri)} trials are in MLflow")
@@ -344,5 +347,4 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
-    from study.command import run_command
     sys.exit(run_command(main))

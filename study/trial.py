@@ -30,20 +30,21 @@ SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, 
         "features_kind": str, "origin": str, "source": str, "measures": dict}
 MOMENTS = 6            # how often a trial is measured and drawn, after the untrained start
 CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
+DATA = "data"          # in a study's folder: images that the driver published, for machines that have no others
 REPORT_S = 1.0         # seconds between reports to whoever runs the trial
 
 
 def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: None,
-              checkpoint_s: float = CHECKPOINT_S) -> dict:
+              checkpoint_s: float = CHECKPOINT_S, keep=lambda: None) -> dict:
     """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
 
-    report(row) is told now and then how far it is. The result is returned, not written: its writer is the driver.
+    report(row) is told now and then how far it is, keep() is called after each checkpoint. The result is returned, not written: its writer is the driver.
     """
     spec = read_json(folder / "spec.json")
     if spec is None:
         raise UserError(f"{folder / 'spec.json'} is missing or unreadable")
     check_spec(spec, folder)
-    return Run(folder, spec, data_dir, device, checkpoint_s).go(report)
+    return Run(folder, spec, data_dir, device, checkpoint_s, keep).go(report)
 
 
 def check_spec(spec: dict, folder: Path) -> None:
@@ -67,15 +68,18 @@ def replica_seed(spec: dict, seed: int) -> int:
 
 
 @functools.lru_cache(maxsize=2)
-def loaded(dataset: Dataset, data_dir: str, device: str):
-    """The images on the device: moved there once per worker process, not once per trial."""
-    return dataset.load(data_dir).to(device)
+def loaded(dataset: Dataset, data_dir: str, device: str, published: Path):
+    """The images on the device: moved there once per worker process, not once per trial. Those that the driver
+    published with the study, or else those in the data folder."""
+    images = dataset.published(published) if published.exists() else dataset.load(data_dir)
+    return images.to(device)
 
 
 @functools.lru_cache(maxsize=4)
-def evaluation(dataset: Dataset, data_dir: str, device: str, folder: Path, kind: str, planned: str, stage: str) -> Evaluation:
+def evaluation(dataset: Dataset, data_dir: str, device: str, published: Path, folder: Path, kind: str, planned: str,
+               stage: str) -> Evaluation:
     """The real side of every measure, computed once per worker process with the features in `folder`."""
-    images = loaded(dataset, data_dir, device)
+    images = loaded(dataset, data_dir, device, published)
     extractor = features.prepare(dataset, images.to("cpu"), folder, kind, folder / features.WEIGHTS)
     if extractor.hash != planned:
         raise UserError(f"the features of {dataset.name} here are {extractor.hash}, the trial was planned for {planned}, and"
@@ -86,14 +90,15 @@ def evaluation(dataset: Dataset, data_dir: str, device: str, folder: Path, kind:
 class Run:
     """One trial being run."""
 
-    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float):
-        self.folder, self.spec, self.device, self.checkpoint_s = folder, spec, device, checkpoint_s
+    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, keep):
+        self.folder, self.spec, self.device, self.checkpoint_s, self.keep = folder, spec, device, checkpoint_s, keep
         dataset = dataset_of(spec)
-        self.images = loaded(dataset, str(data_dir), device)
+        study = folder.parent.parent
+        where = dataset, str(data_dir), device, study / DATA / spec["fingerprint"]
+        self.images = loaded(*where)
         if self.images.fingerprint != spec["fingerprint"]:
             raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
-        self.watch, self.judge = (evaluation(dataset, str(data_dir), device, folder.parent.parent / "features",
-                                             spec["features_kind"], spec["features"], stage)
+        self.watch, self.judge = (evaluation(*where, study / "features", spec["features_kind"], spec["features"], stage)
                                   for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
         model, net = (imported(spec[part], spec["origin"]) for part in ("model", "net"))
         self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
@@ -202,6 +207,7 @@ class Run:
         buffer = io.BytesIO()
         torch.save({"replicas": self.replicas.state_dict(), "state": self.state, "curves": self.whole_curves()}, buffer)
         write_sealed(self.folder / "last.pt", buffer.getvalue())
+        self.keep()
         self.checkpointed = time.monotonic()
 
     def whole_curves(self) -> dict:

@@ -13,6 +13,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from s3 import s3_server
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.crash import Count, Study, count
@@ -103,7 +107,8 @@ def test_a_job_submitted_to_a_head_carries_its_code_with_it(tmp_path):
 def two_hosts():
     """Two network namespaces on a bridge, each with its own /tmp/ray and processes: as near to two machines as one allows.
 
-    Yields a function that runs a command on host 1 or 2, and one that cuts or mends the wire of host 2."""
+    Yields a function that runs a command on host 1 or 2, from which a folder can be hidden, and one that cuts or mends the
+    wire of host 2."""
     bridge, names = "swbr0", ("swn1", "swn2")
     plumbing = [f"ip link add {bridge} type bridge", f"ip addr add 10.77.0.254/24 dev {bridge}", f"ip link set {bridge} up"]
     for number, name in enumerate(names, 1):
@@ -113,8 +118,8 @@ def two_hosts():
                      f"ip -n {name} route add default via 10.77.0.254"]
     started = []
 
-    def on(number: int, command: list, **options) -> subprocess.Popen:
-        inside = f"mount -t tmpfs tmpfs /tmp/ray && exec {line(command)}"
+    def on(number: int, command: list, hidden: Path | None = None, **options) -> subprocess.Popen:
+        inside = "".join(f"mount -t tmpfs tmpfs {folder} && " for folder in ("/tmp/ray", hidden) if folder) + f"exec {line(command)}"
         process = subprocess.Popen(["nsenter", f"--net=/run/netns/{names[number - 1]}", "unshare", "--mount", "--pid", "--fork",
                                     "--kill-child", "--mount-proc", "bash", "-c", inside], start_new_session=True, **options)
         started.append(process)
@@ -163,6 +168,37 @@ sleep 8
         wire("up")
         assert driver.wait(400) == 0, study.log()
     assert count(study, []) == NOTHING
+
+
+def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_all_they_share(tmp_path, tmp_path_factory):
+    """The first host has no processor to train on; the second sees neither the images nor anything that the first writes."""
+    second_home, images = tmp_path_factory.mktemp("second"), tmp_path / "images"
+    for number, (pixels, label) in enumerate(zip(*load_digits(return_X_y=True))):
+        (images / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels.reshape(8, 8) * 15).astype("uint8")).save(images / str(label) / f"{number}.png")
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    start = [RAY, "start", "--block", "--disable-usage-stats"]
+    launch = [sys.executable, ROOT / "study/launch.py", "--space", "smoke", "--models", "VAE", "--datasets", f"folder:{images}",
+              "--epochs", "2", "--proposals", "2", "--seeds", "2", "--storage", "s3://studies/hosts", "--data-dir", tmp_path / "data",
+              "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}", "--address", "10.77.0.1:6390"]
+    first_host = tmp_path / "first_host.sh"
+    first_host.write_text(f"""
+{line([*start, "--head", "--num-cpus=0", "--port=6390", "--node-ip-address=10.77.0.1", "--include-dashboard=false"])} >/dev/null 2>&1 &
+sleep 16
+{line(launch)}
+""")
+    with two_hosts() as (on, _), s3_server(tmp_path / "s3.txt", "10.77.0.254", free_port()) as (_, credentials), \
+            open(tmp_path / "log.txt", "w") as log:
+        environment |= credentials
+        driver = on(1, ["bash", first_host], stdout=log, stderr=log, env=environment)
+        time.sleep(6)
+        on(2, [*start, "--num-cpus=1", "--address=10.77.0.1:6390", "--node-ip-address=10.77.0.2"], hidden=tmp_path,
+           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+           env={**environment, "HOME": str(second_home), "XDG_CACHE_HOME": str(second_home)})
+        assert driver.wait(300) == 0, (tmp_path / "log.txt").read_text()
+    said = (tmp_path / "log.txt").read_text()
+    assert "0 failed" in said and "best vae on folder:" in said and "Traceback" not in said
+    assert {path.name for path in second_home.glob("latent-sweep/studies/*-worker/smoke/*")} >= {"data", "features", "trials"}
 
 
 def line(command: list) -> str:

@@ -146,11 +146,11 @@ def test_a_cluster_whose_nodes_do_not_see_the_storage_is_refused(tmp_path):
     with crash.nodes(3) as cluster:
         ray.init(cluster.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(crash.ROOT)}})
         try:
-            word = mark(tmp_path)
-            check_nodes(tmp_path, word)
+            word = mark(Ledger(tmp_path))
+            check_nodes(str(tmp_path), word)
             (tmp_path / MARKER).unlink()
             with pytest.raises(Stopped, match=f"does not see the storage folder {tmp_path}"):
-                check_nodes(tmp_path, word)
+                check_nodes(str(tmp_path), word)
         finally:
             ray.shutdown()
 

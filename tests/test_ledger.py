@@ -6,7 +6,7 @@ import os
 import pytest
 
 from study.errors import UserError
-from study.ledger import (Ledger, finite, put_once, read_json, read_rows, read_sealed, study_folder, write_atomic,
+from study.ledger import (Ledger, finite, open_study, put_once, read_json, read_rows, read_sealed, write_atomic,
                           write_sealed)
 from study.trial import append_line
 
@@ -87,7 +87,7 @@ def test_a_storage_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
 @pytest.mark.parametrize("name", ["../up", "/etc", "a/b", "", "a'b", "ａ／ｂ"])
 def test_a_space_name_cannot_lead_out_of_the_storage_folder(tmp_path, name):
     with pytest.raises(UserError):
-        study_folder(tmp_path, name)
+        open_study(tmp_path, name)
 
 
 def test_reopening_a_failed_trial_keeps_its_old_result(ledger):

@@ -202,7 +202,7 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
     monkeypatch.setattr(trial, "run_trial", short)
     monkeypatch.setattr(executor.tune, "report", told.append)
-    config = {"root": str(ledger.root), "key": folder.name, "marker": sharing.mark(ledger.root), "cwd": "/nowhere", "data_dir": "",
+    config = {"ledger": ledger.address, "key": folder.name, "marker": sharing.mark(ledger), "cwd": "/nowhere", "data_dir": "",
               "cpus": 1, "gpus": 0.25, "checkpoint_s": 1}
     executor.train(config)
     recorded = json.loads(told[0]["outcome"])
@@ -213,10 +213,10 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
 def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(ledger, plan, tmp_path, monkeypatch):
     from study import executor, sharing
     from study.proposals import LedgerSearch
-    told, word = [], sharing.mark(ledger.root)
+    told, word = [], sharing.mark(ledger)
     monkeypatch.setattr(executor.tune, "report", told.append)
-    executor.train({"root": str(tmp_path / "elsewhere"), "marker": word})
-    executor.train({"root": str(ledger.root), "marker": "other"})
+    executor.train({"ledger": str(tmp_path / "elsewhere"), "marker": word})
+    executor.train({"ledger": ledger.address, "marker": "other"})
     assert all("does not see the storage folder" in row["stop"] for row in told) and len(told) == 2
     search = LedgerSearch(plan, {}, commit=None)
     assert search.suggest("1")
@@ -235,5 +235,5 @@ def test_a_disk_that_is_full_as_a_result_is_written_ends_the_sweep_and_fails_no_
     search = LedgerSearch(plan, {}, commit)
     search.suggest("1")
     search.on_trial_complete("1", {"outcome": json.dumps(outcome(plan.left()[0]))})
-    assert "make room" in search.stopped and search.suggest("2") == LedgerSearch.FINISHED
+    assert "No space left on device" in search.stopped and search.suggest("2") == LedgerSearch.FINISHED
     assert not plan.results

@@ -195,6 +195,38 @@ def test_a_slow_server_gets_everything_and_holds_up_nothing(ledger, plan, tmp_pa
         assert {row[0] for row in everything(tracker.client, tracker.experiment).values()} == {"FINISHED"}
 
 
+@pytest.mark.crash
+def test_a_server_whose_disk_was_full_has_everything_once_there_is_room(ledger, plan, tmp_path):
+    """It answers with errors until then; half of what it was sent before may have gone in."""
+    disk, port, said = tmp_path / "disk", free_port(), []
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        with server(disk, port, f"sqlite:///{disk / 'server.db'}"):
+            sink = Sink(f"http://127.0.0.1:{port}", ledger, "tiny", say=said.append)
+            sink.start()
+            trials = plan.left()[:2]
+            train(ledger, plan, trials[0])
+            sink.touch(trials[0].key)
+            wait_for(lambda: not sink.dirty and not sink.failures and sink.tracker, 60)
+            with open(disk / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+                while True:
+                    ballast.write(bytes(4096))
+            train(ledger, plan, trials[1])
+            assert longest_touch(sink, trials[1].key, 6) < LONGEST_S
+            assert sink.failures
+            (disk / "ballast").unlink()
+            assert sink.close(60)
+            tracker = Tracker(f"http://127.0.0.1:{port}", ledger, "tiny")
+            found = everything(tracker.client, tracker.experiment)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+    assert len(found) == 2 and {row[0] for row in found.values()} == {"FINISHED"}
+    assert all(len(row[3]["loss/train"]) == 3 and len(row[4]) == 6 for row in found.values())
+    assert any("training goes on" in line for line in said) and any("answers again" in line for line in said)
+
+
 @contextlib.contextmanager
 def relay(listen: int, target: int, delay: float):
     """Passes bytes on between two ports; those that come back are late."""

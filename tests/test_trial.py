@@ -44,7 +44,7 @@ class Killed(Exception):
 
 def killed_after(folder, data_dir, epochs):
     """Run until so many epochs are trained, with a checkpoint after each, then stop dead."""
-    run = trial.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 0.0)
+    run = trial.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 0.0, lambda: None)
     after = run.checkpoint
 
     def checkpoint():

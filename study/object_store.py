@@ -1,0 +1,285 @@
+"""A study in an object store: `--storage s3://bucket/prefix`, or whatever else fsspec reaches.
+
+The objects are the record, under the names that a storage folder would hold. Every machine works in a folder of its own,
+fetches into it and publishes from it; the driver and the workers share nothing else. An object appears whole or not at
+all; specs and results are put once, by conditional write.
+"""
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import fsspec
+
+from study.errors import UserError
+from study.ledger import Ledger, write_atomic
+
+BEAT_S, LEASE_S = 3.0, 15.0  # a driver says so often that it is alive; one that is silent for so long is taken for dead
+PATIENCE_S = 120.0           # how long what must be stored is tried again while the store is away
+AT_ONCE = 64                 # objects in flight
+OWN = (".", "tracked.json")  # what begins so concerns one machine only
+
+
+class ObjectStoreLedger(Ledger):
+    """The trials of one study at `address`; `root` is this machine's copy. Workers keep one of their own."""
+
+    def __init__(self, address: str, worker: bool = False):
+        user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        name = hashlib.sha256(address.encode()).hexdigest()[:12] + "-worker" * worker
+        super().__init__(user / "latent-sweep" / "studies" / name / address.rsplit("/", 1)[1])
+        self.address, self.worker, self.sent = address, worker, {}
+        try:
+            self.store, self.place = fsspec.core.url_to_fs(address, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise UserError(f"--storage {address}: {error}") from None
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.versions = json.loads((self.root / ".versions").read_text())  # name -> version of the copy here
+        except (OSError, ValueError):
+            self.versions = {}
+
+    def refresh(self) -> None:
+        """Make the copy what the store holds; while a driver on this machine is at work it sees to that itself."""
+        if not super().held():
+            try:
+                self.fetch()
+            except OSError as error:
+                raise UserError(f"{error.strerror}; are the address and the credentials right?") from None
+
+    def fetch(self, name: str = "") -> None:
+        """Bring what is stored under root/name here, as far as it has changed. A driver leaves checkpoints where they
+        are: only who goes on with a trial needs them."""
+        with reaching(self.address):
+            found = self.store.find(self.remote(name), detail=True)
+        listed = {path.removeprefix(f"{self.place}/"): version(about) for path, about in found.items()}
+        wanted = [each for each, now in listed.items() if (self.versions.get(each) != now or not (self.root / each).exists())
+                  and not own(Path(each)) and (self.worker or not each.endswith("/last.pt"))]
+        for start in range(0, len(wanted), AT_ONCE):
+            names = wanted[start:start + AT_ONCE]
+            with reaching(self.address):
+                contents = self.store.cat([self.remote(each) for each in names])
+            for each in names:
+                write_atomic(self.root / each, contents[self.remote(each)])
+                self.versions[each] = listed[each]
+                self.sent[each] = stamp(self.root / each)
+        if wanted:
+            write_atomic(self.root / ".versions", json.dumps(self.versions).encode())
+        if self.worker or not name:  # nobody else is writing there now
+            for path in (self.root / name).rglob("*"):
+                if self.name(path).startswith("trials/") and path.is_file() and not own(path) and self.name(path) not in listed:
+                    path.unlink()  # the store is the record
+
+    def publish(self, name: str, patience_s: float = PATIENCE_S) -> None:
+        """Store what was written under root/name since the last time; a checkpoint after the rows that it rests on."""
+        paths = [self.root / name] if (self.root / name).is_file() else sorted(
+            path for path in (self.root / name).rglob("*") if path.is_file() and not own(path))
+        stamps = {self.name(path): stamp(path) for path in paths}
+        new = [each for each in stamps if self.sent.get(each) != stamps[each]]
+        last = [each for each in new if each.endswith("/last.pt")]
+        first = [each for each in new if each not in last]
+        for names in [first[start:start + AT_ONCE] for start in range(0, len(first), AT_ONCE)] + [last] * bool(last):
+            contents = {self.remote(each): (self.root / each).read_bytes() for each in names}
+            self._patiently(lambda contents=contents: self.store.pipe(contents), patience_s)
+            self.sent |= {each: stamps[each] for each in names}
+
+    def read(self, name: str) -> bytes:
+        with reaching(self.address):
+            return self.store.cat_file(self.remote(name))
+
+    def leave(self, key: str) -> None:
+        """Store what a worker made of a trial; its copy is not needed here any more."""
+        self.publish(f"trials/{key}")
+        shutil.rmtree(self.folder(key), ignore_errors=True)
+
+    def drop_checkpoint(self, key: str) -> None:
+        with contextlib.suppress(OSError), reaching(self.address):  # one that stays costs its room, no more
+            self.store.rm_file(self.remote(f"trials/{key}/last.pt"))
+
+    def lock(self):
+        """One driver at a time: on this machine by a lock on the copy, on others by a lease in the store."""
+        return Lease(self, super().lock()).taken()
+
+    def held(self) -> bool:
+        return super().held() or Lease(self).beating()
+
+    def remote(self, name: str) -> str:
+        return f"{self.place}/{name}".rstrip("/")
+
+    def name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Store a new object; False where there is one of that name already."""
+        try:
+            with reaching(self.address):
+                self.store.pipe_file(self.remote(name), content, mode="create")
+            return True
+        except OSError:  # what a refused condition raises differs from library to library
+            with reaching(self.address):
+                if self.store.exists(self.remote(name)):
+                    return False
+            raise
+
+    def _put_once(self, path: Path, value: dict) -> bool:
+        name, content = self.name(path), json.dumps(value, indent=1, allow_nan=False).encode()
+        created = self._patiently(lambda: self.create(name, content))
+        write_atomic(path, content if created else self.read(name))
+        return created
+
+    def _read(self, path: Path, sound):
+        value = super()._read(path, sound)
+        if value is None and self.versions.pop(self.name(path), None):  # it was set aside here: there as well
+            self._move(self.name(path), f"{self.name(path)}.bad-{uuid.uuid4().hex[:8]}")
+        return value
+
+    def _rename(self, path: Path, new: Path) -> None:
+        super()._rename(path, new)
+        for name in list(self.versions):
+            if name == self.name(path) or name.startswith(f"{self.name(path)}/"):
+                del self.versions[name]
+        self._move(self.name(path), self.name(new))
+
+    def _move(self, name: str, new: str) -> None:
+        with reaching(self.address):
+            if self.store.exists(self.remote(name)):
+                self.store.mv(self.remote(name), self.remote(new), recursive=True)
+
+    def _patiently(self, call, patience_s: float = PATIENCE_S):
+        deadline, wait = time.monotonic() + patience_s, 0.5
+        while True:
+            try:
+                with reaching(self.address):
+                    return call()
+            except OSError:
+                if time.monotonic() + wait > deadline:
+                    raise
+            time.sleep(wait)
+            wait = min(2 * wait, 10.0)
+
+
+class Lease:
+    """Who drives a study that several machines reach. Needs put-once objects, no clocks and no deletion.
+
+    The lease with the highest number counts. Its holder rewrites it every BEAT_S seconds; whoever sees it unchanged for
+    LEASE_S puts the next number, which only one can.
+    """
+
+    def __init__(self, ledger: ObjectStoreLedger, lock=None):
+        self.ledger, self.lock, self.over, self.beats = ledger, lock, threading.Event(), 0
+        self.here = f"{socket.gethostname()}:{ledger.root}"
+
+    def taken(self):
+        try:
+            last = self.newest()
+            if last:
+                self.wait_for_silence(last)
+            self.number = last + 1
+            if not self.ledger.create(lease(self.number), self.content()):
+                raise refused(self.ledger.address)
+        except BaseException as error:
+            self.lock.close()
+            if isinstance(error, OSError):
+                raise UserError(error.strerror) from None
+            raise
+        self.thread = threading.Thread(target=self.go_on, daemon=True)
+        self.thread.start()
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join(BEAT_S)
+        with contextlib.suppress(OSError):
+            self.write(ended=True)
+        self.lock.close()
+
+    def newest(self) -> int:
+        """The number of the lease that counts; 0 where there is none."""
+        with reaching(self.ledger.address):
+            return max((int(path[-6:]) for path in self.ledger.store.glob(self.ledger.remote(f"{LEASE}*"))), default=0)
+
+    def beating(self) -> bool:
+        """Whether a driver seems to be at work, by the store's clock and ours."""
+        last = self.newest()
+        if not last or json.loads(self.ledger.read(lease(last)))["ended"]:
+            return False
+        with reaching(self.ledger.address):
+            return time.time() - self.ledger.store.modified(self.ledger.remote(lease(last))).timestamp() < LEASE_S
+
+    def wait_for_silence(self, number: int) -> None:
+        """Return once the lease is over: ended, left by a process of this machine, which is dead, or silent for long."""
+        seen = self.ledger.read(lease(number))
+        if json.loads(seen)["ended"] or json.loads(seen)["here"] == self.here:
+            return
+        print(f"a driver on {json.loads(seen)['here'].split(':')[0]} did not say that it ended; waiting {LEASE_S:.0f} s for a"
+              " sign of it", file=sys.stderr, flush=True)
+        deadline = time.monotonic() + LEASE_S
+        while time.monotonic() < deadline:
+            time.sleep(1)
+            if self.ledger.read(lease(number)) != seen:
+                raise refused(self.ledger.address)
+
+    def go_on(self) -> None:
+        while not self.over.wait(BEAT_S):
+            with contextlib.suppress(OSError):  # the store is away: what must be stored is tried again elsewhere
+                if self.newest() > self.number:
+                    print("another driver has taken this study over, as this one was silent for too long", file=sys.stderr)
+                    return os.kill(os.getpid(), signal.SIGINT)
+                self.write()
+
+    def write(self, ended: bool = False) -> None:
+        self.beats += 1
+        with reaching(self.ledger.address):
+            self.ledger.store.pipe_file(self.ledger.remote(lease(self.number)), self.content(ended))
+
+    def content(self, ended: bool = False) -> bytes:
+        return json.dumps({"here": self.here, "beats": self.beats, "ended": ended}).encode()
+
+
+LEASE = ".lease-"
+
+
+def lease(number: int) -> str:
+    return f"{LEASE}{number:06d}"
+
+
+def refused(address: str) -> UserError:
+    return UserError(f"another driver is running this study at {address}; wait for it or stop it first")
+
+
+@contextlib.contextmanager
+def reaching(address: str):
+    """Whatever the store's library raises, which has a dozen kinds of errors, as one OSError that says what is away."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENONET:
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise OSError(errno.ENONET, f"the object store at {address} cannot be used: {reason}") from error
+
+
+def own(path: Path) -> bool:
+    return path.name.startswith(OWN)
+
+
+def stamp(path: Path) -> tuple:
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size
+
+
+def version(about: dict) -> str:
+    """What changes with an object's content, as far as its store tells."""
+    return str(about.get("ETag") or about.get("etag") or [about.get("LastModified") or about.get("updated") or about.get("created"),
+                                                          about["size"]])
