@@ -3,14 +3,19 @@
     benchmarks/gpu.sh [--data-dir DIR] [--json FILE]       needs torch, torchvision, numpy and scikit-learn only
     python benchmarks/gpu.py --device cpu                  the same rows without graphs, to see that it runs
 
-Rows with a limit as peer: the limit that the project set itself, or the rate of a large matrix product in this run.
+Rows with a limit as peer: the limit that the project set itself, or what each operation's arithmetic takes at the rate of a
+large matrix product, or its bytes at the rate of a large copy, whichever is longer, in this run. The rows on TF32 have the
+shift of a measure as ours and its standard deviation over seeds as peer: below 1 it would move more than seeds do.
 """
 import os
+import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.step import BATCH, Operations, mnist_or_noise
@@ -19,9 +24,15 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
+from study import features
+from study.data import digits
+from study.evaluation import Evaluation
 from study.replicas import Replicas
+from study.trainings import OBJECTIVE
+from study.trial import drawn
 
 ROUNDS, STEPS, MANY, EPOCHS = 5, 40, 32, 20
+SEEDS, PRECISION_EPOCHS, NEIGHBOURS = 8, 20, (2, 4, 8)
 FULLY_CONNECTED = {"VAE 784-400-20": (VAE, 1, 20), "GAN 784, two layers of 400": (GAN, 2, 100),
                    "WGAN-GP 784, two layers of 400": (WGAN, 2, 100)}
 
@@ -35,7 +46,7 @@ def main(arguments=None) -> int:
     rows = []
     for name, definition in FULLY_CONNECTED.items():
         rows += bench.fully_connected(name, *definition)
-    rows += [bench.dcgan(), *bench.twenty_epochs(options.data_dir)]
+    rows += [bench.dcgan(), *bench.twenty_epochs(options.data_dir), *bench.precision(options.data_dir), *bench.neighbours()]
     keep(rows, options, device=torch.cuda.get_device_name() if bench.cuda else "cpu")
     return int(any(line.get("difference", 0) > 1e-3 for line in rows))
 
@@ -66,13 +77,13 @@ class Bench:
                     peak_memory_mb=self.peak_mb())]
 
     def dcgan(self) -> dict:
-        """Eight seeds of DCGAN on 32x32 colour images against what their arithmetic takes at a matrix product's rate."""
+        """Eight seeds of DCGAN on 32x32 colour images against what their operations' arithmetic and bytes allow."""
         seeds, images = 8, torch.randint(0, 256, (8 * BATCH, 3, 32, 32), dtype=torch.uint8, device=self.device)
         own = self.replicas(GAN, conv, 3, 100, seeds, True, shape=(3, 32, 32), width=64)
-        with Operations() as counted:
+        with Roofline(self.matrix_rate(), self.copy_rate()) as allowed:
             self.replicas(GAN, conv, 3, 100, 1, False, shape=(3, 32, 32), width=64).train_epoch(images, 256, BATCH)
         spent, = self.epoch_s(own, images=images)
-        limit = seeds * counted.total / self.matrix_rate()
+        limit = seeds * allowed.seconds
         return row(f"DCGAN 32x32, {seeds} seeds, an epoch of 8 steps", 1000 * spent, 1000 * limit, "ms", "limit")
 
     def twenty_epochs(self, data_dir) -> list[dict]:
@@ -99,8 +110,91 @@ class Bench:
         spent, = in_turn([products], ROUNDS, time.perf_counter)
         return 8 * 2 * size ** 3 / spent
 
+    def copy_rate(self) -> float:
+        """Bytes read and written per second by a copy too large for any cache."""
+        source = torch.zeros(2 ** (28 if self.cuda else 25), device=self.device)
+        target = torch.empty_like(source)
+
+        def copies():
+            for _ in range(4):
+                target.copy_(source)
+            if self.cuda:
+                torch.cuda.synchronize()
+        spent, = in_turn([copies], ROUNDS, time.perf_counter)
+        return 4 * 2 * 4 * source.numel() / spent
+
+    def precision(self, data_dir) -> list[dict]:
+        """What TF32 moves: the objective of each model after a few epochs of digits, against its spread over seeds."""
+        images = digits.prepare(data_dir, say=lambda line: None)
+        with tempfile.TemporaryDirectory() as folder:
+            extractor = features.prepare(digits, images, folder)
+        images, judge = images.to(self.device), Evaluation(images.to(self.device), extractor.to(self.device), "search")
+        return [self.shift(name, model, images, judge) for name, model in (("VAE", VAE), ("GAN", GAN), ("WGAN-GP", WGAN))]
+
+    def shift(self, name, model, images, judge) -> dict:
+        scores = []
+        for tf32 in (False, True):
+            own = Replicas(lambda: model(images.shape, conv, 2, 8, width=32), range(SEEDS), self.device, tf32=tf32)
+            for _ in range(PRECISION_EPOCHS):
+                own.train_epoch(images.train.images, images.levels, 64)
+            noise = judge.noise(own.model.latent_dim)
+            scores.append([judge.objective(drawn(each, noise))[OBJECTIVE] for each in own.models])
+        exact, rounded = map(statistics.fmean, scores)
+        return row(f"{name} conv, TF32: fd_rel {exact:.3f} to {rounded:.3f}", max(abs(rounded - exact), 1e-6), statistics.stdev(scores[0]),
+                   "", "seeds' deviation")
+
+    def neighbours(self) -> list[dict]:
+        """Several processes on one card: epochs of the MNIST VAE in all of them, against one process alone."""
+        alone = together_s(1, self.device)
+        return [row(f"VAE 784-400-20, {count} trials on a card, per trial", together_s(count, self.device) / count, alone, "s",
+                    "one") for count in NEIGHBOURS]
+
     def peak_mb(self) -> float:
         return round(torch.cuda.max_memory_allocated() / 2 ** 20) if self.cuda else 0
+
+
+class Roofline(Operations):
+    """The least time of the operations that are called in it: of each the longer of arithmetic and bytes."""
+
+    def __init__(self, flops_per_s, bytes_per_s):
+        super().__init__()
+        self.rates, self.seconds = (flops_per_s, bytes_per_s), 0.0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        before = self.total
+        result = super().__torch_dispatch__(operation, types, args, kwargs)
+        size = 0 if operation.is_view else sum(value.numel() * value.element_size() for value in tree_leaves((args, kwargs, result))
+                                               if isinstance(value, torch.Tensor))
+        self.seconds += max((self.total - before) / self.rates[0], size / self.rates[1])
+        return result
+
+
+def epochs_of(device: str, ready, go, count: int) -> None:
+    """One process of several: a VAE on images of its own, trained when all are ready."""
+    bench = Bench(device)
+    own = bench.replicas(VAE, fc, 1, 20, 1, False, width=400)
+    own.train_epoch(bench.images, 256, BATCH)
+    ready.wait()
+    go.wait()
+    for _ in range(count):
+        own.train_epoch(bench.images, 256, BATCH)
+
+
+def together_s(processes: int, device: str) -> float:
+    """Seconds that so many processes take for EPOCHS epochs each, side by side."""
+    spawn = torch.multiprocessing.get_context("spawn")
+    ready, go = spawn.Barrier(processes + 1), spawn.Event()
+    started = [spawn.Process(target=epochs_of, args=(device, ready, go, EPOCHS)) for _ in range(processes)]
+    for process in started:
+        process.start()
+    ready.wait()
+    start = time.perf_counter()
+    go.set()
+    for process in started:
+        process.join()
+    if any(process.exitcode for process in started):
+        raise RuntimeError("a process on the card failed")
+    return time.perf_counter() - start
 
 
 def difference(one: Replicas, other: Replicas) -> float:

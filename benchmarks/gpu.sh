@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that needs an accelerator, in one command: the tests of replicas on it, then the tables.
+# Everything that needs an accelerator, in one command: the tests on it, then the tables.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONPATH=$PWD
-python -m pytest -q tests/test_replicas.py
+python -m pytest -q tests/test_replicas.py tests/test_accelerator.py
 python benchmarks/fused.py --device cuda
 python benchmarks/gpu.py "$@"

@@ -62,16 +62,23 @@ def start(address: str | None) -> None:
     signal.signal(signal.SIGTERM, asked_to_end)  # Ray puts its own in place
 
 
-def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: int | None) -> tuple[dict, int]:
-    """The resources of one trial, and how many trials the cluster holds at once."""
+def shares(cpus_per_trial: float, gpus_per_trial: float | str | None, max_concurrent: int | None, measure) -> tuple[dict, int]:
+    """The resources of one trial, and how many trials the cluster holds at once. measure() gives the share "auto"."""
     have = ray.cluster_resources()
     gpus = have.get("GPU", 0)
-    if gpus_per_trial is None:
+    if gpus_per_trial == "auto" and gpus:
+        gpus_per_trial = measure()
+    if gpus_per_trial in (None, "auto"):
         gpus_per_trial = 0.25 if gpus else 0  # small models leave most of a card idle: four share one
     slots = int(have.get("CPU", 1) // cpus_per_trial)
     if gpus_per_trial:
         slots = min(slots, int(gpus // gpus_per_trial))
     return {"CPU": cpus_per_trial, "GPU": gpus_per_trial}, max(1, min(slots, max_concurrent or slots))
+
+
+def on_a_card(function, *arguments):
+    """What the function returns in a worker that has a whole card, which the worker then leaves."""
+    return ray.get(ray.remote(num_gpus=1, max_calls=1)(function).remote(*arguments))
 
 
 def train(config: dict) -> None:
@@ -90,7 +97,7 @@ def train(config: dict) -> None:
     try:
         with workplace(config["ledger"], config["key"]) as (folder, keep):
             try:
-                outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], keep)
+                outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], keep, config["fast"])
             except OSError:
                 raise
             except torch.OutOfMemoryError as error:

@@ -34,7 +34,9 @@ def parse(arguments=None):
     add("--inception-weights", type=Path, metavar="FILE", help="weights-inception-2015-12-05-6726825d.pth, for the standard FID")
     add("--address", help="a running Ray cluster: auto, or HOST:PORT (default: start Ray here)")
     add("--cpus-per-trial", type=positive(float), default=1.0, metavar="N")
-    add("--gpus-per-trial", type=positive(float), metavar="SHARE", help="default: a quarter of a card where there is one")
+    add("--gpus-per-trial", type=share, metavar="SHARE", help="of a card, or auto: measured first (default: a quarter, where"
+        " there is a card)")
+    add("--fast-cuda", action="store_true", help="steps as CUDA graphs, products in TF32; benchmarks/gpu.sh shows what they change")
     add("--max-concurrent", type=positive(int), metavar="N", help="trials at a time (default: what the machines hold)")
     add("--proposals", type=positive(int), metavar="N", help="search trials per cell (default: the space's)")
     add("--seeds", type=positive(int), metavar="N", help="confirm trainings per cell (default: the space's)")
@@ -54,6 +56,13 @@ def positive(kind):
         return value
     convert.__name__ = "number" if kind is float else "whole number"
     return convert
+
+
+def share(text):
+    return text if text == "auto" else positive(float)(text)
+
+
+share.__name__ = "number"
 
 
 def chosen_space(options):
@@ -210,6 +219,7 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
     import ray
 
     from study import executor
+    from study.card import heaviest, measured
     from study.progress import Display
     from study.sharing import check_nodes, mark
     marker = mark(plan.ledger)
@@ -217,7 +227,9 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
         executor.start(options.address)
         if options.address:
             check_nodes(plan.ledger.address, marker)
-        resources, slots = executor.shares(options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent)
+        resources, slots = executor.shares(
+            options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent,
+            lambda: executor.on_a_card(measured, heaviest(plan, data_dir), options.fast_cuda))
         display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`")
         sink.say = display.say
 
@@ -228,7 +240,7 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
             sink.touch(trial.key)
 
         settings = {"ledger": plan.ledger.address, "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
-                    "checkpoint_s": options.checkpoint_seconds}
+                    "checkpoint_s": options.checkpoint_seconds, "fast": options.fast_cuda}
         with display:
             executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch, display.say)
     finally:

@@ -19,11 +19,13 @@ class Replicas:
     """K trainings of the model that `build` makes, one per seed. No replica's result depends on the others of its pack.
 
     Only dropout draws on a generator that the pack shares. `fused` lifts the loss over all replicas; without it each
-    is called in turn, to the same result but for rounding. By default it is chosen for speed. With `graphs` a step on
-    a CUDA device is captured once and replayed (see docs/performance.md for why it must be asked for).
+    is called in turn, to the same result but for rounding. By default it is chosen for speed. On a CUDA device a step
+    is captured once and replayed with `graphs`, and multiplies in TF32 with `tf32` (see docs/performance.md for why they
+    must be asked for).
     """
 
-    def __init__(self, build, seeds, device="cpu", fused=None, graphs=False):
+    def __init__(self, build, seeds, device="cpu", fused=None, graphs=False, tf32=False):
+        self.tf32 = tf32
         self.seeds, self.device = tuple(seeds), torch.device(device)
         self.K = len(self.seeds)
         self.models = [seeded(build, seed).to(self.device) for seed in self.seeds]
@@ -68,7 +70,7 @@ class Replicas:
             model.train()
         logs = [[] for _ in self.phases]
         epoch = torch.tensor(float(self.epoch), device=self.device)
-        with self.own_dropout():
+        with self.own_dropout(), precision(self.tf32):
             for x, noises in self.batches_of(images, levels, batch_size, binarised):
                 for index, noise in noises.items():
                     logs[index].append(self.stepper(index, x.shape)(x, noise, epoch))
@@ -197,6 +199,20 @@ class Replicas:
         self.random, *states = [saved.cpu() for saved in state["random"]]
         for generator, saved in zip(self.orders + self.noises, states):
             generator.set_state(saved)
+
+
+@contextmanager
+def precision(tf32):
+    """Float32 products on a CUDA device with 10 bits of mantissa instead of 23, or with all of them."""
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before):
+            backend.allow_tf32 = allowed
 
 
 def learned_by(phase, parameters) -> list:

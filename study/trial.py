@@ -35,16 +35,18 @@ REPORT_S = 1.0         # seconds between reports to whoever runs the trial
 
 
 def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: None,
-              checkpoint_s: float = CHECKPOINT_S, keep=lambda: None) -> dict:
+              checkpoint_s: float = CHECKPOINT_S, keep=lambda: None, fast: bool = False) -> dict:
     """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
 
-    report(row) is told now and then how far it is, keep() is called after each checkpoint. The result is returned, not written: its writer is the driver.
+    report(row) is told now and then how far it is, keep() is called after each checkpoint; `fast` captures
+    steps on a CUDA device as graphs and multiplies in TF32, but measures as always. The result is returned, not written: its writer is the driver.
     """
     spec = read_json(folder / "spec.json")
     if spec is None:
         raise UserError(f"{folder / 'spec.json'} is missing or unreadable")
     check_spec(spec, folder)
-    return Run(folder, spec, data_dir, device, checkpoint_s, keep).go(report)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
+    return Run(folder, spec, data_dir, device, checkpoint_s, keep, fast).go(report)
 
 
 def check_spec(spec: dict, folder: Path) -> None:
@@ -90,8 +92,9 @@ def evaluation(dataset: Dataset, data_dir: str, device: str, published: Path, fo
 class Run:
     """One trial being run."""
 
-    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, keep):
+    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, keep, fast: bool = False):
         self.folder, self.spec, self.device, self.checkpoint_s, self.keep = folder, spec, device, checkpoint_s, keep
+        self.fast = fast and device != "cpu"
         dataset = dataset_of(spec)
         study = folder.parent.parent
         where = dataset, str(data_dir), device, study / DATA / spec["fingerprint"]
@@ -103,7 +106,8 @@ class Run:
         model, net = (imported(spec[part], spec["origin"]) for part in ("model", "net"))
         self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
                                    **spec["settings"], **spec["params"])
-        self.replicas = Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device)
+        self.replicas = Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device,
+                                 graphs=self.fast, tf32=self.fast)
         self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0,
                       "attempts": []}
         self.curves = {}  # loss -> pieces (seeds, steps) of its values in every batch
@@ -271,7 +275,8 @@ class Run:
                        "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
                        "attempts": self.state["attempts"],
                        "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),
-                       "features": self.spec["features"], "torch": torch.__version__, "device": self.device})
+                       "features": self.spec["features"], "torch": torch.__version__, "device": self.device,
+                       "precision": "tf32" if self.fast else "float32"})
 
 
 @torch.no_grad()

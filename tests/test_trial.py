@@ -42,9 +42,9 @@ class Killed(Exception):
     pass
 
 
-def killed_after(folder, data_dir, epochs):
+def killed_after(folder, data_dir, epochs, device="cpu"):
     """Run until so many epochs are trained, with a checkpoint after each, then stop dead."""
-    run = trial.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 0.0, lambda: None)
+    run = trial.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, device, 0.0, lambda: None)
     after = run.checkpoint
 
     def checkpoint():

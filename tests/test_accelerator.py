@@ -1,0 +1,109 @@
+"""On a CUDA device: the same as on a processor, steps as graphs, a trial that goes on, a share that is measured."""
+import copy
+
+import pytest
+import torch
+
+from models.gan import GAN
+from models.nets import conv, fc
+from models.vae import VAE
+from models.wgan import WGAN
+from study.card import MOST, heaviest, share_of
+from study.replicas import Replicas, precision
+from test_trial import killed_after, planned
+
+needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: benchmarks/gpu.sh")
+MODELS = [(VAE, fc), (VAE, conv), (GAN, fc), (GAN, conv), (WGAN, fc), (WGAN, conv)]
+
+
+def pack(model, net, device, seeds=2, **options) -> Replicas:
+    return Replicas(lambda: model((1, 16, 16), net, 2, 4, width=16), range(seeds), device, **options)
+
+
+def pixels(device) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=generator).to(device)
+
+
+@needs_card
+@pytest.mark.parametrize("model, net", MODELS)
+def test_a_step_on_a_card_is_that_of_a_processor(model, net):
+    """The same images, noise and weights, since generators of different devices draw differently."""
+    here, there = pack(model, net, "cpu", fused=True), pack(model, net, "cuda")
+    images, noises = next(here.batches_of(pixels("cpu"), 256, 32, False))
+    for index, noise in noises.items():
+        epoch = torch.zeros(())
+        own = here.step(index, images, noise, epoch)
+        other = there.step(index, images.cuda(), {name: value.cuda() for name, value in noise.items()}, epoch.cuda())
+        for name, value in own.items():
+            torch.testing.assert_close(other[name].cpu(), value, rtol=1e-3, atol=1e-4)
+
+
+@needs_card
+@pytest.mark.parametrize("seeds", [1, 4])
+@pytest.mark.parametrize("model, net", MODELS)
+def test_steps_as_graphs_are_those_without(model, net, seeds):
+    plain, graph = (pack(model, net, "cuda", seeds, graphs=graphs) for graphs in (False, True))
+    for _ in range(3):
+        expected, losses = (own.train_epoch(pixels("cuda"), 256, 8) for own in (plain, graph))
+    assert all(step.graph is not None for step in graph.captured.values())
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-3, atol=1e-4)
+    for name, value in plain.parameters.items():
+        torch.testing.assert_close(graph.parameters[name], value, rtol=1e-3, atol=1e-4)
+
+
+@needs_card
+def test_a_pack_with_graphs_goes_on_from_its_state():
+    whole, broken = (pack(VAE, fc, "cuda", graphs=True) for _ in range(2))
+    for _ in range(2):
+        whole.train_epoch(pixels("cuda"), 256, 8)
+    broken.train_epoch(pixels("cuda"), 256, 8)
+    state, other = copy.deepcopy(broken.state_dict()), pack(VAE, fc, "cuda", graphs=True)
+    other.load_state_dict(state)
+    other.train_epoch(pixels("cuda"), 256, 8)
+    for name, value in whole.parameters.items():
+        torch.testing.assert_close(other.parameters[name], value, rtol=1e-4, atol=1e-5)
+
+
+@needs_card
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_trial_on_a_card_goes_on_from_its_checkpoint(ledger, data_dir, fast):
+    from study.trial import run_trial
+    folder = planned(ledger, data_dir)
+    killed_after(folder, data_dir, 3, device="cuda")
+    result = run_trial(folder, data_dir, "cuda", fast=fast)
+    assert result["status"] == "done" and result["attempts"] == [0, 3] and result["device"] == "cuda"
+    assert result["precision"] == ("tf32" if fast else "float32") and result["measures"]["cost/peak_memory_mb"] > 0
+
+
+@needs_card
+def test_a_share_is_measured_on_the_heaviest_cell(plan, data_dir):
+    from study.card import measured
+    assert 0 < measured(heaviest(plan, data_dir), fast=False) <= 1
+
+
+def test_a_share_holds_the_memory_and_the_time_that_were_measured():
+    gigabyte = 2 ** 30
+    assert share_of(1 * gigabyte, 80 * gigabyte, busy=0.01) == 1 / MOST
+    assert share_of(16 * gigabyte, 80 * gigabyte, busy=0.01) == 1 / 3  # 16 GB with its reserve are more than a quarter
+    assert share_of(1 * gigabyte, 80 * gigabyte, busy=0.4) == 1 / 2
+    assert share_of(200 * gigabyte, 80 * gigabyte, busy=1.0) == 1
+
+
+def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger):
+    from study.data import digits
+    from study.plan import Plan
+    from study.space import grid
+    from tiny import IDENTITY, tiny_space
+    space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16, 512]))
+    cell = heaviest(Plan(space, ledger, IDENTITY), data_dir)
+    assert (cell["depth"], cell["settings"]["width"]) == (3, 512) and cell["seeds"] == space.pack
+
+
+def test_the_precision_is_what_it_was_afterwards():
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    for wanted in (True, False):
+        with precision(wanted):
+            assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is wanted
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
