@@ -8,15 +8,12 @@ sweep: .venv/ready
 
 # Two at a time, then those that start Ray, which takes the whole machine.
 test: .venv/test-ready
-	$(BIN)/python -m pytest -m "not long and not ray and not crash" -n 2 --dist loadfile -q $(ARGS)
-	$(BIN)/python -m pytest -m "not long and not crash and ray" -q $(ARGS)
+	$(BIN)/python -m pytest -m "not long and not ray" -n 2 --dist loadfile -q $(ARGS)
+	$(BIN)/python -m pytest -m "not long and ray" -q $(ARGS)
 
+# Real clusters, crashes, servers and browsers; those that need root, SLURM, PostgreSQL or Chromium say so.
 test-long: .venv/test-ready
-	$(BIN)/python -m pytest -m "long and not crash" -q $(ARGS)
-
-# The crashes that take minutes each: every signal, a whole node, a full disk, a hanging server.
-test-crash: .venv/test-ready
-	$(BIN)/python -m pytest -m crash $(ARGS)
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 # One worker, no job runner (it would start seven processes), loopback only.
 ui: .venv/ready
@@ -33,4 +30,4 @@ ui: .venv/ready
 	$(BIN)/pip install --quiet -r requirements-test.txt
 	touch $@
 
-.PHONY: sweep test test-long test-crash ui
+.PHONY: sweep test test-long ui

@@ -1,5 +1,7 @@
 """What every command shares: errors as one line, exit codes that scripts can rely on, and an end when it is asked to."""
+import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,7 +17,11 @@ GRACE_S = 8.0  # from the first signal until the process ends, whatever it is wa
 
 def storage(text: str) -> Path | str:
     """What --storage names: a folder, or the address of an object store."""
-    return text if "://" in text else Path(text)
+    if "://" not in text:
+        return Path(text)
+    if not re.fullmatch(r"[a-z0-9+.-]+://[^/].*", text):
+        raise argparse.ArgumentTypeError(f"an object store is given as s3://BUCKET/PREFIX, not {text}")
+    return text.rstrip("/")
 
 
 def run_command(main) -> int:

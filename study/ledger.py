@@ -126,7 +126,7 @@ def open_study(storage: Path | str, space: str) -> "Ledger":
         raise UserError(f"a space's name is made of letters, digits and underscores, not {space!r}")
     if isinstance(storage, Path):
         return Ledger(storage.resolve() / space)
-    ledger = ledger_at(f"{storage.rstrip('/')}/{space}")
+    ledger = ledger_at(f"{storage}/{space}")
     ledger.refresh()
     return ledger
 

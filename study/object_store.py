@@ -10,10 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
-import socket
-import sys
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -21,9 +17,9 @@ from pathlib import Path
 import fsspec
 
 from study.errors import UserError
+from study.lease import Lease
 from study.ledger import Ledger, write_atomic
 
-BEAT_S, LEASE_S = 3.0, 15.0  # a driver says so often that it is alive; one that is silent for so long is taken for dead
 PATIENCE_S = 120.0           # how long what must be stored is tried again while the store is away
 AT_ONCE = 64                 # objects in flight
 OWN = (".", "tracked.json")  # what begins so concerns one machine only
@@ -41,7 +37,6 @@ class ObjectStoreLedger(Ledger):
             self.store, self.place = fsspec.core.url_to_fs(address, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise UserError(f"--storage {address}: {error}") from None
-        self.root.mkdir(parents=True, exist_ok=True)
         try:
             self.versions = json.loads((self.root / ".versions").read_text())  # name -> version of the copy here
         except (OSError, ValueError):
@@ -129,6 +124,21 @@ class ObjectStoreLedger(Ledger):
                     return False
             raise
 
+    def replace(self, name: str, content: bytes) -> None:
+        """Store an object, whatever was there."""
+        with reaching(self.address):
+            self.store.pipe_file(self.remote(name), content)
+
+    def names(self, beginning: str) -> list[str]:
+        """Of the objects beside trials/ those whose name begins so."""
+        with reaching(self.address):
+            return [path.rsplit("/", 1)[1] for path in self.store.glob(self.remote(f"{beginning}*"))]
+
+    def age_s(self, name: str) -> float:
+        """Seconds since an object was stored, by the store's clock and ours."""
+        with reaching(self.address):
+            return time.time() - self.store.modified(self.remote(name)).timestamp()
+
     def _put_once(self, path: Path, value: dict) -> bool:
         name, content = self.name(path), json.dumps(value, indent=1, allow_nan=False).encode()
         created = self._patiently(lambda: self.create(name, content))
@@ -164,98 +174,6 @@ class ObjectStoreLedger(Ledger):
                     raise
             time.sleep(wait)
             wait = min(2 * wait, 10.0)
-
-
-class Lease:
-    """Who drives a study that several machines reach. Needs put-once objects, no clocks and no deletion.
-
-    The lease with the highest number counts. Its holder rewrites it every BEAT_S seconds; whoever sees it unchanged for
-    LEASE_S puts the next number, which only one can.
-    """
-
-    def __init__(self, ledger: ObjectStoreLedger, lock=None):
-        self.ledger, self.lock, self.over, self.beats = ledger, lock, threading.Event(), 0
-        self.here = f"{socket.gethostname()}:{ledger.root}"
-
-    def taken(self):
-        try:
-            last = self.newest()
-            if last:
-                self.wait_for_silence(last)
-            self.number = last + 1
-            if not self.ledger.create(lease(self.number), self.content()):
-                raise refused(self.ledger.address)
-        except BaseException as error:
-            self.lock.close()
-            if isinstance(error, OSError):
-                raise UserError(error.strerror) from None
-            raise
-        self.thread = threading.Thread(target=self.go_on, daemon=True)
-        self.thread.start()
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join(BEAT_S)
-        with contextlib.suppress(OSError):
-            self.write(ended=True)
-        self.lock.close()
-
-    def newest(self) -> int:
-        """The number of the lease that counts; 0 where there is none."""
-        with reaching(self.ledger.address):
-            return max((int(path[-6:]) for path in self.ledger.store.glob(self.ledger.remote(f"{LEASE}*"))), default=0)
-
-    def beating(self) -> bool:
-        """Whether a driver seems to be at work, by the store's clock and ours."""
-        last = self.newest()
-        if not last or json.loads(self.ledger.read(lease(last)))["ended"]:
-            return False
-        with reaching(self.ledger.address):
-            return time.time() - self.ledger.store.modified(self.ledger.remote(lease(last))).timestamp() < LEASE_S
-
-    def wait_for_silence(self, number: int) -> None:
-        """Return once the lease is over: ended, left by a process of this machine, which is dead, or silent for long."""
-        seen = self.ledger.read(lease(number))
-        if json.loads(seen)["ended"] or json.loads(seen)["here"] == self.here:
-            return
-        print(f"a driver on {json.loads(seen)['here'].split(':')[0]} did not say that it ended; waiting {LEASE_S:.0f} s for a"
-              " sign of it", file=sys.stderr, flush=True)
-        deadline = time.monotonic() + LEASE_S
-        while time.monotonic() < deadline:
-            time.sleep(1)
-            if self.ledger.read(lease(number)) != seen:
-                raise refused(self.ledger.address)
-
-    def go_on(self) -> None:
-        while not self.over.wait(BEAT_S):
-            with contextlib.suppress(OSError):  # the store is away: what must be stored is tried again elsewhere
-                if self.newest() > self.number:
-                    print("another driver has taken this study over, as this one was silent for too long", file=sys.stderr)
-                    return os.kill(os.getpid(), signal.SIGINT)
-                self.write()
-
-    def write(self, ended: bool = False) -> None:
-        self.beats += 1
-        with reaching(self.ledger.address):
-            self.ledger.store.pipe_file(self.ledger.remote(lease(self.number)), self.content(ended))
-
-    def content(self, ended: bool = False) -> bytes:
-        return json.dumps({"here": self.here, "beats": self.beats, "ended": ended}).encode()
-
-
-LEASE = ".lease-"
-
-
-def lease(number: int) -> str:
-    return f"{LEASE}{number:06d}"
-
-
-def refused(address: str) -> UserError:
-    return UserError(f"another driver is running this study at {address}; wait for it or stop it first")
 
 
 @contextlib.contextmanager

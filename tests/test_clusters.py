@@ -24,7 +24,7 @@ from benchmarks.crash import Count, Study, count
 ROOT = Path(__file__).resolve().parent.parent
 RAY = Path(sys.executable).with_name("ray")
 NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
-pytestmark = [pytest.mark.ray, pytest.mark.crash]
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 
 def free_port() -> int:
@@ -103,6 +103,15 @@ def test_a_job_submitted_to_a_head_carries_its_code_with_it(tmp_path):
         assert "succeeded" in done.stdout and "best vae on digits" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def namespaces():
+    """Whether this process may make hosts of its own."""
+    tried = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "ip", "link", "add", "type", "bridge"],
+                           capture_output=True)
+    if tried.returncode:
+        pytest.skip("needs root, and namespaces with bridges")
+
+
 @contextlib.contextmanager
 def two_hosts():
     """Two network namespaces on a bridge, each with its own /tmp/ray and processes: as near to two machines as one allows.
@@ -142,7 +151,7 @@ def two_hosts():
         subprocess.run(["ip", "link", "delete", bridge], capture_output=True)
 
 
-def test_of_two_hosts_one_is_killed_comes_back_and_loses_its_network(tmp_path):
+def test_of_two_hosts_one_is_killed_comes_back_and_loses_its_network(tmp_path, namespaces):
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "d" * 64, "PYTHONPATH": str(ROOT)}
     start, address = [RAY, "start", "--block", "--num-cpus=1", "--disable-usage-stats"], "10.77.0.1:6390"
     join = [*start, f"--address={address}", "--node-ip-address=10.77.0.2"]
@@ -170,7 +179,7 @@ sleep 8
     assert count(study, []) == NOTHING
 
 
-def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_all_they_share(tmp_path, tmp_path_factory):
+def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_all_they_share(tmp_path, tmp_path_factory, namespaces):
     """The first host has no processor to train on; the second sees neither the images nor anything that the first writes."""
     second_home, images = tmp_path_factory.mktemp("second"), tmp_path / "images"
     for number, (pixels, label) in enumerate(zip(*load_digits(return_X_y=True))):
@@ -216,7 +225,7 @@ scontrol show job "$job"
 """
 
 
-def test_the_slurm_script_runs_on_two_nodes_and_goes_on_after_a_requeue(tmp_path):
+def test_the_slurm_script_runs_on_two_nodes_and_goes_on_after_a_requeue(tmp_path, namespaces):
     assert shutil.which("slurmctld"), "this test needs SLURM: apt-get install slurm-wlm"
     study, log = Study(tmp_path, models=("VAE",), epochs=200), tmp_path / "log.txt"
     space, *options = study.command()[3:]

@@ -56,14 +56,14 @@ def test_a_kill_costs_nothing(tmp_path, kind):
     assert ended_quietly(study)
 
 
-@pytest.mark.crash
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [crash.kill_everything, crash.kill_at_a_commit, crash.kill_ray, crash.kill_node])
 def test_a_greater_kill_costs_nothing_either(tmp_path, kind):
     hits, cost = crash.crash_again_and_again(kind, 1, tmp_path, seed=1, models=("VAE",), epochs=100)
     assert hits == 1 and cost == NOTHING
 
 
-@pytest.mark.crash
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [crash.terminate, crash.interrupt])
 def test_a_study_asked_to_end_says_so_in_one_line_within_ten_seconds(tmp_path, kind):
     study = small(tmp_path)
@@ -76,7 +76,7 @@ def test_a_study_asked_to_end_says_so_in_one_line_within_ten_seconds(tmp_path, k
     assert count(study, []) == NOTHING
 
 
-@pytest.mark.crash
+@pytest.mark.long
 @pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
 def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path, signal_name):
     """While libraries are imported, images decoded, features trained, MLflow opened, Ray started."""
@@ -90,7 +90,7 @@ def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path, signal_n
         assert "interrupted" in study.log().splitlines()[-1] and ended_quietly(study), (delay, study.log())
 
 
-@pytest.mark.crash
+@pytest.mark.long
 def test_a_second_driver_is_refused_and_the_first_goes_on(tmp_path):
     study = small(tmp_path, epochs=40)
     first = study.start()
@@ -111,7 +111,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.crash
+@pytest.mark.long
 def test_a_full_disk_ends_the_sweep_with_one_line_and_costs_nothing(small_disk):
     study = small(small_disk, epochs=40)
     process = study.start()
@@ -129,7 +129,7 @@ def test_a_full_disk_ends_the_sweep_with_one_line_and_costs_nothing(small_disk):
     assert count(study, []) == NOTHING and "No space left on device" in study.log()
 
 
-@pytest.mark.crash
+@pytest.mark.long
 def test_storage_that_is_read_only_is_refused_in_one_line(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     done = subprocess.run([sys.executable, crash.ROOT / "study/launch.py", "--space", "smoke", "--storage", small_disk / "studies"],
@@ -137,7 +137,7 @@ def test_storage_that_is_read_only_is_refused_in_one_line(small_disk):
     assert done.returncode == 2 and "cannot be written" in done.stderr and done.stderr.count("\n") == 1
 
 
-@pytest.mark.crash
+@pytest.mark.long
 def test_a_cluster_whose_nodes_do_not_see_the_storage_is_refused(tmp_path):
     """Nodes on one machine do see it, so the word that the driver left is changed under them."""
     import ray
@@ -176,7 +176,7 @@ SPACE = Space(cells=grid([Hungry, VAE], [fc], [1], [2], [digits], width=[32]), p
 '''
 
 
-@pytest.mark.crash
+@pytest.mark.long
 def test_a_trial_that_takes_all_memory_fails_alone(tmp_path):
     """Ray ends its worker before the machine runs out; here it is told that 4 GB more than now are all there is."""
     (tmp_path / "runaway.py").write_text(RUNAWAY)

@@ -53,6 +53,7 @@ OPTIONS = {"--space": st.sampled_from(["smoke", "latent_sweep", "matched_weights
            "--models": st.sampled_from(["VAE", "gan", "WGAN", "vea", "*", "VAE'"]),
            "--systems": st.sampled_from(["A", "A-vae-20-epochs", "' OR 1"]), "--features": st.sampled_from(["classifier", "inception", "x"]),
            "--inception-weights": st.sampled_from(["/nowhere", "/dev/null", "."]), "--address": st.sampled_from(["auto", ":", "x:y"]),
+           "--storage": st.sampled_from(["://", "s3://", "s3:///x", "nothing://x/y", "memory://fuzz", "s3://a b/c", "/dev/null/x"]),
            "--tracking-uri": st.sampled_from(["http://127.0.0.1:1", "nothing://", ""])}
 NUMBERS = ("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--proposals", "--seeds", "--epochs", "--checkpoint-seconds")
 NUMBER = st.one_of(st.integers(-2, 9).map(str), st.sampled_from(["nan", "inf", "1e3", "0.5", "", "x", "１", "1_0", "9" * 30]))
@@ -67,17 +68,18 @@ def test_whatever_is_typed_ends_in_a_plan_or_in_one_line(tmp_path_factory, with_
     place = tmp_path_factory.getbasetemp() / "typed"
     given_space = ["--space", "smoke"] if with_space else []
     arguments = [*given_space, *(word for part in parts for word in part)]
-    check(*outcome(launch.main, [*arguments, "--dry-run", "--storage", place, "--data-dir", place]))
+    check(*outcome(launch.main, ["--dry-run", "--storage", place, "--data-dir", place, *arguments]))
     assert not place.exists()
 
 
 @settings(QUIET, max_examples=60)
 @given(st.sampled_from([status.main, tracking.main, sample.main]), st.lists(st.one_of(
-    TEXT, st.sampled_from(["sync", "--space", "smoke", "--space=../..", "--json", "--tracking-uri=sqlite:////x/y"])), max_size=4))
+    TEXT, st.sampled_from(["sync", "--space", "smoke", "--space=../..", "--json", "--tracking-uri=sqlite:////x/y",
+                                          "--storage=s3://"])), max_size=4))
 def test_whatever_is_typed_after_the_other_commands_ends_in_one_line(tmp_path_factory, main, arguments):
     place = tmp_path_factory.getbasetemp() / "typed"
     if "-h" not in arguments and "--help" not in arguments:
-        check(*outcome(main, [*arguments, f"--storage={place}"]))
+        check(*outcome(main, [f"--storage={place}", *arguments]))
 
 
 def propose(trial, cell):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from s3 import s3_server
-from study import object_store
+from study import lease
 from study.errors import UserError
 from study.ledger import ledger_at, open_study
 from test_trial import planned
@@ -160,23 +160,32 @@ def driver(server, address, tmp_path):
 
 
 def test_one_driver_at_a_time_and_a_dead_one_is_followed(machine, address, driver, monkeypatch, capfd):
-    monkeypatch.setattr(object_store, "LEASE_S", 5.0)
+    monkeypatch.setattr(lease, "LEASE_S", 5.0)
     ledger = ledger_at(address)
     assert ledger.held()
     with pytest.raises(UserError, match="another driver is running this study at s3://"):
         ledger.lock()
     driver.kill()
     driver.wait()
-    with ledger.lock() as lease:
-        assert lease.number == 2 and ledger.held()
+    with ledger.lock() as held:
+        assert held.number == 2 and ledger.held()
         assert capfd.readouterr().err.count("waiting 5 s") == 2
     assert not ledger.held()
-    with ledger.lock() as lease:  # this one had said that it ended
-        assert lease.number == 3
+    with ledger.lock() as held:  # this one had said that it ended
+        assert held.number == 3
+
+
+def test_a_lease_that_cannot_be_read_is_waited_for_like_any_other(machine, address, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE_S", 1.0)
+    ledger = ledger_at(address)
+    ledger.replace(lease.lease(7), b"garbage")
+    assert ledger.held()
+    with ledger.lock() as held:
+        assert held.number == 8
 
 
 def test_a_driver_that_was_silent_for_too_long_and_comes_back_ends(machine, address, driver, monkeypatch):
-    monkeypatch.setattr(object_store, "LEASE_S", 5.0)
+    monkeypatch.setattr(lease, "LEASE_S", 5.0)
     driver.send_signal(signal.SIGSTOP)
     with ledger_at(address).lock():
         driver.send_signal(signal.SIGCONT)

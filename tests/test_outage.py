@@ -180,7 +180,7 @@ def test_names_cannot_leave_the_filter_string_or_the_folder(ledger):
                 assert ledger.folder(trial.key).resolve().parent == (ledger.root / "trials").resolve()
 
 
-@pytest.mark.crash
+@pytest.mark.long
 def test_a_slow_server_gets_everything_and_holds_up_nothing(ledger, plan, tmp_path):
     """Every answer comes a second late, through a relay."""
     port, slow = free_port(), free_port()
@@ -195,7 +195,7 @@ def test_a_slow_server_gets_everything_and_holds_up_nothing(ledger, plan, tmp_pa
         assert {row[0] for row in everything(tracker.client, tracker.experiment).values()} == {"FINISHED"}
 
 
-@pytest.mark.crash
+@pytest.mark.long
 def test_a_server_whose_disk_was_full_has_everything_once_there_is_room(ledger, plan, tmp_path):
     """It answers with errors until then; half of what it was sent before may have gone in."""
     disk, port, said = tmp_path / "disk", free_port(), []
