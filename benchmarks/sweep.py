@@ -44,6 +44,7 @@ for key in ledger.keys()[share::of]:
 '''
 CUSTOMARY = '''
 import sys, time
+import ray
 import torch
 from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -72,6 +73,7 @@ def train(config):
             total += loss.item()
         tune.report({"loss": total, "now": time.time()})
 
+ray.init("local", log_to_driver=False, include_dashboard=False)
 results = tune.Tuner(train, param_space={"lr": tune.loguniform(1e-4, 1e-2)},
                      tune_config=tune.TuneConfig(num_samples=trials, metric="loss", mode="min"),
                      run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[

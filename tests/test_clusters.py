@@ -55,6 +55,9 @@ def head(home: Path, token: str):
             process.wait(20)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        noted = Path("/tmp/ray/ray_current_cluster")  # which whoever calls ray.init() without an address would join
+        if noted.exists() and str(port) in noted.read_text():
+            noted.unlink()
 
 
 def answers(url: str, token: str) -> bool:
