@@ -1,12 +1,12 @@
 """Ray Tune runs what is left of a plan: one actor per slot, used for trial after trial. Ray keeps nothing that matters."""
 import contextlib
-import functools
 import json
 import os
 import shutil
 import signal
 import time
 import traceback
+from functools import lru_cache, partial
 from pathlib import Path
 
 os.environ.update({  # before Ray is imported; each was found to matter by running without it
@@ -112,7 +112,7 @@ def train(config: dict) -> None:
     tune.report({"objective": outcome["objective"], "outcome": json.dumps(outcome)})  # as text: Tune flattens dicts
 
 
-@functools.lru_cache(maxsize=1)
+@lru_cache(maxsize=1)
 def ledger_here(address: str) -> Ledger:
     """The study as this worker sees it, with the features that its measures need."""
     ledger = ledger_at(address, worker=True)
@@ -126,12 +126,7 @@ def workplace(address: str, key: str):
     """The folder of a trial with what was left there, and what stores its checkpoints; at the end all of it is stored."""
     ledger = ledger_here(address)
     ledger.fetch(f"trials/{key}")
-
-    def keep():
-        with contextlib.suppress(OSError):  # training does not wait for a store that is away
-            ledger.publish(f"trials/{key}", patience_s=0)
-
-    yield ledger.folder(key), keep
+    yield ledger.folder(key), partial(ledger.publish_later, f"trials/{key}")
     ledger.leave(key)
 
 

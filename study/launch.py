@@ -276,7 +276,7 @@ def reported(ledger, data_dir, show: bool, say) -> str:
         ledger.fetch()
         address = write_report(ledger, data_dir).resolve().as_uri()
         ledger.publish(FOLDER)
-    except UserError as error:
+    except (UserError, OSError) as error:
         return f"not written: {error}"
     if show:
         webbrowser.open(address)

@@ -149,8 +149,11 @@ class Ledger:
     def fetch(self, name: str = "") -> None:
         """Have here what others wrote under root/name: in a folder that all share it is."""
 
-    def publish(self, name: str, patience_s: float = 0.0) -> None:
+    def publish(self, name: str) -> None:
         """Let others see what was written under root/name: in a folder that all share they do."""
+
+    def publish_later(self, name: str) -> None:
+        """The same without waiting for it."""
 
     def read(self, name: str) -> bytes:
         """What root/name holds for everyone at this moment."""

@@ -4,6 +4,7 @@ The objects are the record, under the names that a storage folder would hold. Ev
 fetches into it and publishes from it; the driver and the workers share nothing else. An object appears whole or not at
 all; specs and results are put once, by conditional write.
 """
+import concurrent.futures
 import contextlib
 import errno
 import hashlib
@@ -22,6 +23,7 @@ from study.ledger import Ledger, write_atomic
 
 PATIENCE_S = 120.0           # how long what must be stored is tried again while the store is away
 AT_ONCE = 64                 # objects in flight
+LARGEST = 2 ** 26            # bytes in flight, unless one object is larger
 OWN = (".", "tracked.json")  # what begins so concerns one machine only
 
 
@@ -33,6 +35,7 @@ class ObjectStoreLedger(Ledger):
         name = hashlib.sha256(address.encode()).hexdigest()[:12] + "-worker" * worker
         super().__init__(user / "latent-sweep" / "studies" / name / address.rsplit("/", 1)[1])
         self.address, self.worker, self.sent = address, worker, {}
+        self.thread, self.uploading = concurrent.futures.ThreadPoolExecutor(1), None
         try:
             self.store, self.place = fsspec.core.url_to_fs(address, use_listings_cache=False)
         except (ImportError, ValueError) as error:
@@ -58,11 +61,10 @@ class ObjectStoreLedger(Ledger):
         listed = {path.removeprefix(f"{self.place}/"): version(about) for path, about in found.items()}
         wanted = [each for each, now in listed.items() if (self.versions.get(each) != now or not (self.root / each).exists())
                   and not own(Path(each)) and (self.worker or not each.endswith("/last.pt"))]
-        for start in range(0, len(wanted), AT_ONCE):
-            names = wanted[start:start + AT_ONCE]
+        for batch in batches((each, found[self.remote(each)]["size"]) for each in wanted):
             with reaching(self.address):
-                contents = self.store.cat([self.remote(each) for each in names])
-            for each in names:
+                contents = self.store.cat([self.remote(each) for each, _ in batch])
+            for each, _ in batch:
                 write_atomic(self.root / each, contents[self.remote(each)])
                 self.versions[each] = listed[each]
                 self.sent[each] = stamp(self.root / each)
@@ -73,18 +75,30 @@ class ObjectStoreLedger(Ledger):
                 if self.name(path).startswith("trials/") and path.is_file() and not own(path) and self.name(path) not in listed:
                     path.unlink()  # the store is the record
 
-    def publish(self, name: str, patience_s: float = PATIENCE_S) -> None:
+    def publish(self, name: str) -> None:
         """Store what was written under root/name since the last time; a checkpoint after the rows that it rests on."""
+        self._upload(self._changed(name), PATIENCE_S)
+
+    def publish_later(self, name: str) -> None:
+        """The same as it is now, in a thread; where that is still busy, or the store is away, the next time will do."""
+        if self.uploading is None or self.uploading.done():
+            self.uploading = self.thread.submit(self._upload, list(self._changed(name)), 0.0)
+
+    def _changed(self, name: str):
+        """(name, bytes, stamp, content) of every new file below root/name, checkpoints last."""
         paths = [self.root / name] if (self.root / name).is_file() else sorted(
             path for path in (self.root / name).rglob("*") if path.is_file() and not own(path))
-        stamps = {self.name(path): stamp(path) for path in paths}
-        new = [each for each in stamps if self.sent.get(each) != stamps[each]]
-        last = [each for each in new if each.endswith("/last.pt")]
-        first = [each for each in new if each not in last]
-        for names in [first[start:start + AT_ONCE] for start in range(0, len(first), AT_ONCE)] + [last] * bool(last):
-            contents = {self.remote(each): (self.root / each).read_bytes() for each in names}
+        for path in sorted(paths, key=lambda path: path.name == "last.pt"):
+            stamped = stamp(path)
+            if self.sent.get(self.name(path)) != stamped:
+                content = path.read_bytes()
+                yield self.name(path), len(content), stamped, content
+
+    def _upload(self, files, patience_s: float) -> None:
+        for batch in batches(files):
+            contents = {self.remote(name): content for name, _, _, content in batch}
             self._patiently(lambda contents=contents: self.store.pipe(contents), patience_s)
-            self.sent |= {each: stamps[each] for each in names}
+            self.sent |= {name: stamped for name, _, stamped, _ in batch}
 
     def read(self, name: str) -> bytes:
         with reaching(self.address):
@@ -92,6 +106,8 @@ class ObjectStoreLedger(Ledger):
 
     def leave(self, key: str) -> None:
         """Store what a worker made of a trial; its copy is not needed here any more."""
+        if self.uploading:
+            concurrent.futures.wait([self.uploading])
         self.publish(f"trials/{key}")
         shutil.rmtree(self.folder(key), ignore_errors=True)
 
@@ -190,6 +206,19 @@ def reaching(address: str):
 
 def own(path: Path) -> bool:
     return path.name.startswith(OWN)
+
+
+def batches(files):
+    """Lists of files that may be in flight together, each file a name, its bytes and more; a checkpoint begins a new one."""
+    batch, total = [], 0
+    for file in files:
+        if batch and (len(batch) == AT_ONCE or total + file[1] > LARGEST or file[0].endswith("/last.pt")):
+            yield batch
+            batch, total = [], 0
+        batch.append(file)
+        total += file[1]
+    if batch:
+        yield batch
 
 
 def stamp(path: Path) -> tuple:

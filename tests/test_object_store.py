@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from s3 import s3_server
-from study import lease
+from study import lease, object_store
 from study.errors import UserError
 from study.ledger import ledger_at, open_study
 from test_trial import planned
@@ -118,6 +118,14 @@ def test_nothing_is_fetched_twice_and_what_is_gone_from_the_store_is_gone_here(m
     reader.fetch()
     ledger.store.rm(ledger.remote("trials/one"), recursive=True)
     assert open_study(storage, space).spec("one") is None
+
+
+def test_what_is_in_flight_is_bounded_and_a_checkpoint_follows_its_rows():
+    files = [(f"trials/key/{number}", object_store.LARGEST // 2) for number in range(5)] + [
+        ("trials/key/metrics.jsonl", 10), ("trials/key/last.pt", 10)]
+    sizes = [len(batch) for batch in object_store.batches(files)]
+    assert sizes == [2, 2, 2, 1] and not list(object_store.batches([]))
+    assert len(list(object_store.batches([("small", 1)] * 200))) == 4
 
 
 def test_an_object_that_lies_is_set_aside_in_the_store_as_well(machine, address, capsys):
