@@ -1,4 +1,5 @@
 """How large a share of a card a trial needs: measured, on the cell of a plan that asks most."""
+import math
 import time
 
 import torch
@@ -17,7 +18,7 @@ MOST = 16              # trials on one card
 def share_of(peak: float, total: float, busy: float) -> float:
     """The part of a card, 1/n, whose memory holds a peak of so many of `total` bytes, and whose time is busy that long."""
     need = max((RESERVE * peak + CONTEXT) / total, busy)
-    return 1 / max(1, min(MOST, int(1 / need + 1e-9)))
+    return math.floor(1e4 / max(1, min(MOST, int(1 / need + 1e-9)))) / 1e4  # Ray counts in ten-thousandths
 
 
 def heaviest(plan: Plan, data_dir) -> dict:

@@ -72,7 +72,7 @@ def shares(cpus_per_trial: float, gpus_per_trial: float | str | None, max_concur
         gpus_per_trial = 0.25 if gpus else 0  # small models leave most of a card idle: four share one
     slots = int(have.get("CPU", 1) // cpus_per_trial)
     if gpus_per_trial:
-        slots = min(slots, int(gpus // gpus_per_trial))
+        slots = min(slots, int(gpus / gpus_per_trial + 1e-9))  # 1 // 0.2 is 4
     return {"CPU": cpus_per_trial, "GPU": gpus_per_trial}, max(1, min(slots, max_concurrent or slots))
 
 

@@ -86,9 +86,26 @@ def test_a_share_is_measured_on_the_heaviest_cell(plan, data_dir):
 def test_a_share_holds_the_memory_and_the_time_that_were_measured():
     gigabyte = 2 ** 30
     assert share_of(1 * gigabyte, 80 * gigabyte, busy=0.01) == 1 / MOST
-    assert share_of(16 * gigabyte, 80 * gigabyte, busy=0.01) == 1 / 3  # 16 GB with its reserve are more than a quarter
+    assert share_of(16 * gigabyte, 80 * gigabyte, busy=0.01) == 0.3333  # 16 GB with its reserve are more than a quarter
     assert share_of(1 * gigabyte, 80 * gigabyte, busy=0.4) == 1 / 2
     assert share_of(200 * gigabyte, 80 * gigabyte, busy=1.0) == 1
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_the_share_that_was_measured_decides_how_many_trials_a_card_holds():
+    """Ray is told of a card that is not there: what is measured on it here needs none."""
+    import ray
+
+    from study import executor
+    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False,
+             runtime_env={"env_vars": {"PYTHONPATH": str(executor.ROOT)}})
+    try:
+        for busy, trials in ((0.2, 5), (0.14, 7), (0.9, 1)):
+            resources, slots = executor.shares(0.1, "auto", None, lambda busy=busy: executor.on_a_card(share_of, 2**30, 2**36, busy))
+            assert slots == trials and resources["GPU"] * trials <= 1
+    finally:
+        ray.shutdown()
 
 
 def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger):
