@@ -12,30 +12,40 @@ CALL_S = 8e-4     # of one optimisation step, whatever its size
 TRIAL_S = 0.5     # of measuring and drawing
 
 
+def group(cell) -> tuple:
+    """Cells that take about as long."""
+    return cell.family, cell.net.name, cell.dataset.name, cell.depth
+
+
 def seconds_left(plan: Plan, data_dir) -> float | None:
     """Core-seconds of the trials that are left; None where a dataset has not been decoded yet, so its shape is unknown."""
-    rates, total = observed(plan), 0.0
+    rate, total = rates(plan, data_dir), 0.0
     for cell in plan.space.cells:
-        seeds, budget = seeds_left(plan, cell), plan.space.budget(cell)
-        group = (cell.family, cell.net.name, cell.dataset.name)
-        if seeds and group not in rates:
-            if cell.dataset.fingerprint(data_dir) is None:
+        if seeds := seeds_left(plan, cell):
+            if group(cell) not in rate:
                 return None
-            rates[group] = guess(cell, budget, cell.dataset.load(data_dir))
-        total += seeds * (budget.epochs * rates.get(group, 0) + TRIAL_S)
+            total += seeds * (plan.space.budget(cell).epochs * rate[group(cell)] + TRIAL_S)
     return total
 
 
+def rates(plan: Plan, data_dir) -> dict:
+    """Group -> seconds per epoch and seed, observed or guessed; without those whose images have not been decoded yet."""
+    known = observed(plan)
+    for cell in plan.space.cells:
+        if group(cell) not in known and seeds_left(plan, cell) and cell.dataset.fingerprint(data_dir) is not None:
+            known[group(cell)] = guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir))
+    return known
+
+
 def observed(plan: Plan) -> dict:
-    """(model, net, dataset) -> seconds per epoch and seed, from the trials that are finished."""
+    """Group -> seconds per epoch and seed, from the trials that are finished."""
     seconds, units = defaultdict(float), defaultdict(float)
     for trial in plan.trials():
         result = plan.results.get(trial.key)
         if result and result.get("epochs") and "time/train_s" in result["measures"]:
-            group = (trial.cell.family, trial.cell.net.name, trial.cell.dataset.name)
-            seconds[group] += result["measures"]["time/train_s"] + result["measures"]["time/measure_s"]
-            units[group] += result["epochs"] * len(trial.seeds)
-    return {group: seconds[group] / units[group] for group in units}
+            seconds[group(trial.cell)] += result["measures"]["time/train_s"] + result["measures"]["time/measure_s"]
+            units[group(trial.cell)] += result["epochs"] * len(trial.seeds)
+    return {name: seconds[name] / units[name] for name in units}
 
 
 def guess(cell, budget, images) -> float:

@@ -220,6 +220,7 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
 
     from study import executor
     from study.card import heaviest, measured
+    from study.estimate import rates
     from study.progress import Display
     from study.sharing import check_nodes, mark
     marker = mark(plan.ledger)
@@ -230,7 +231,7 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
         resources, slots = executor.shares(
             options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent,
             lambda: executor.on_a_card(measured, heaviest(plan, data_dir), options.fast_cuda))
-        display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`")
+        display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`", rates(plan, data_dir))
         sink.say = display.say
 
         def commit(trial, outcome):

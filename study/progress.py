@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from study.estimate import group
 from study.ledger import FINISHED
 from study.plan import Plan, Trial, counts, seeds_left
 from study.space import Space
@@ -76,10 +77,10 @@ def sizes(cells) -> str:
 
 
 class Display:
-    """Counters of one sweep; `with display:` shows them until the end."""
+    """Counters of one sweep; `with display:` shows them until the end. `rates`: what study/estimate.py expects."""
 
-    def __init__(self, plan: Plan, slots: int, where: str):
-        self.plan, self.slots, self.where = plan, slots, where
+    def __init__(self, plan: Plan, slots: int, where: str, rates: dict):
+        self.plan, self.slots, self.where, self.rates = plan, slots, where, rates
         self.started, self.running = time.monotonic(), {}
         self.seconds, self.units = defaultdict(float), defaultdict(float)
         self.best = {}
@@ -109,8 +110,8 @@ class Display:
         """Count a trial, and learn from it how long one epoch of one seed takes in its group."""
         begun = self.running.pop(trial.key, None)
         if begun is not None:
-            self.seconds[group(trial)] += time.monotonic() - begun
-            self.units[group(trial)] += len(trial.seeds) * trial.budget.epochs
+            self.seconds[group(trial.cell)] += time.monotonic() - begun
+            self.units[group(trial.cell)] += len(trial.seeds) * trial.budget.epochs
         self._note_best(trial, result)
         if result["status"] == "failed":
             self.say(f"failed: {trial.key}: {result.get('error', '')}")
@@ -121,16 +122,16 @@ class Display:
             self.best[family] = min(self.best.get(family, float("inf")), result["objective"])
 
     def eta(self) -> float | None:
-        """Seconds left at the speed seen so far; None before anything was seen."""
-        if not self.units:
+        """Seconds left at the speed seen so far; None before anything was seen. What was not seen yet is expected to be
+        off by the same factor as what was."""
+        seen = {name: self.seconds[name] / units for name, units in self.units.items()}
+        expected = sum(self.rates.get(name, 0) * units for name, units in self.units.items())
+        if not expected:
             return None
-        mean = sum(self.seconds.values()) / sum(self.units.values())
-        total = 0.0
+        factor, total = sum(self.seconds.values()) / expected, 0.0
         for cell in self.plan.space.cells:
-            rate = self.seconds[cell.family, cell.net.name, cell.dataset.name]
-            units = self.units[cell.family, cell.net.name, cell.dataset.name]
             left = seeds_left(self.plan, cell) * self.plan.space.budget(cell).epochs
-            total += (rate / units if units else mean) * left
+            total += left * seen.get(group(cell), factor * self.rates.get(group(cell), 0))
         return total / self.slots
 
     def totals(self) -> dict:
@@ -165,7 +166,3 @@ class Display:
             self.say(self.line())
             if self.stop.wait(LINE_S):
                 return self.say(self.line())
-
-
-def group(trial: Trial) -> tuple[str, str, str]:
-    return trial.cell.family, trial.cell.net.name, trial.cell.dataset.name
