@@ -29,10 +29,11 @@ from ray import tune  # noqa: E402
 
 from study.errors import UserError  # noqa: E402
 from study.ledger import Ledger, failure, ledger_at, read_json, write_atomic  # noqa: E402
-from study.proposals import LedgerSearch  # noqa: E402
+from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
 from study.sharing import Stopped, complaint, unwritable  # noqa: E402
 
 RETRIES = 3  # of a trial whose worker or node died
+ANSWER_S = 20.0  # within which a Ray that is alive runs a call
 LOOK_S = 5.0  # between looks whether Ray is still there
 ROOT = Path(__file__).resolve().parent.parent
 CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
@@ -74,6 +75,19 @@ def shares(cpus_per_trial: float, gpus_per_trial: float | str | None, max_concur
     if gpus_per_trial:
         slots = min(slots, int(gpus / gpus_per_trial + 1e-9))  # 1 // 0.2 is 4
     return {"CPU": cpus_per_trial, "GPU": gpus_per_trial}, max(1, min(slots, max_concurrent or slots))
+
+
+def alive() -> bool:
+    """Whether Ray still runs what it is given."""
+    call = ray.remote(num_cpus=0)(here)
+    try:
+        return ray.get(call.remote(), timeout=ANSWER_S)
+    except ray.exceptions.RayError:
+        return False
+
+
+def here() -> bool:
+    return True
 
 
 def on_a_card(function, *arguments):
@@ -158,7 +172,7 @@ class News(tune.Callback):
         if time.monotonic() - self.looked > LOOK_S:
             self.looked = time.monotonic()
             if not any(node["Alive"] for node in ray.nodes()):
-                raise Stopped("Ray has died on this machine; the same command goes on from here")
+                raise Stopped(RAY_IS_GONE)
 
     def __getstate__(self):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
@@ -166,7 +180,7 @@ class News(tune.Callback):
 
 def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed, say=print, train=train) -> None:
     """Run every trial that is left, `slots` at a time; `train` is what a worker does with one."""
-    search = LedgerSearch(plan, {**settings, "cpus": resources["CPU"], "gpus": resources["GPU"]}, commit)
+    search = LedgerSearch(plan, {**settings, "cpus": resources["CPU"], "gpus": resources["GPU"]}, commit, alive)
     scratch = plan.ledger.root / "ray"
     going_on = True
     try:

@@ -28,6 +28,7 @@ from study.sharing import unwritable
 from study.trainings import finished, label
 
 RANDOM_FIRST = 8    # finished proposals of a group before the adviser models anything: those until then are random
+RAY_IS_GONE = "Ray has died on this machine; the same command goes on from here"
 MEMORY = 200        # finished trials at most that a rebuild looks at, the cell's own first: an ask costs the same for ever
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -93,11 +94,12 @@ class LedgerSearch(Searcher):
     """A Ray Tune Searcher that serves what is left of a plan, commits what comes back, and remembers nothing itself.
 
     commit(trial, result) is called once per finished trial, in the Tune loop: it must be quick and must not raise.
+    alive() tells, when a trial's workers have died too often, whether Ray can run anything at all.
     """
 
-    def __init__(self, plan: Plan, settings: dict, commit):
+    def __init__(self, plan: Plan, settings: dict, commit, alive=lambda: True):
         super().__init__(metric="objective", mode="min")
-        self.plan, self.settings, self.commit = plan, settings, commit
+        self.plan, self.settings, self.commit, self.alive = plan, settings, commit, alive
         self.advisers = {}
         self.live = {}  # Ray's trial id -> Trial
         self.losses = Counter()  # trial key -> how often it was lost together with Tune's loop
@@ -139,6 +141,9 @@ class LedgerSearch(Searcher):
             self.stopped = result["stop"]
             return
         text = (result or {}).get("outcome")
+        if (error or not text) and not self.alive():
+            self.stopped = RAY_IS_GONE  # no fault of the trial's, which the next launch takes up
+            return
         self._finish(trial, json.loads(text) if text and not error else
                      failure(trial.key, self.plan.ledger.spec(trial.key) or {}, "its worker died more often than it is retried"))
 

@@ -225,6 +225,15 @@ def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(
     assert not ledger.result(plan.left()[0].key)
 
 
+def test_workers_that_die_since_ray_is_gone_fail_no_trial(plan):
+    from study.proposals import LedgerSearch
+    search = LedgerSearch(plan, {}, commit=None, alive=lambda: False)
+    key = search.suggest("1")["key"]
+    search.on_trial_complete("1", error=True)
+    assert "Ray has died" in search.stopped and search.suggest("2") == LedgerSearch.FINISHED
+    assert plan.ledger.result(key) is None and not plan.results
+
+
 def test_a_disk_that_is_full_as_a_result_is_written_ends_the_sweep_and_fails_no_trial(plan):
     import errno
 
