@@ -218,7 +218,10 @@ def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, **options
             time.sleep(random.random() * 4)
             if process.poll() == 0:
                 break  # it was quicker
-            kind(study, process)
+            try:
+                kind(study, process)
+            except IndexError:
+                break  # its trials are done, so there is neither worker nor raylet left to kill
             saved += checkpoints(study)
             hits += 1
             if kind not in SURVIVED:
