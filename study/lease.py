@@ -80,7 +80,7 @@ class Lease:
             with contextlib.suppress(OSError):  # the store is away: what must be stored is tried again elsewhere
                 if self.newest() > self.number:
                     print("another driver has taken this study over, as this one was silent for too long", file=sys.stderr)
-                    return os.kill(os.getpid(), signal.SIGINT)
+                    return os.kill(os.getpid(), signal.SIGTERM)
                 self.write()
 
     def write(self, ended: bool = False) -> None:
