@@ -37,7 +37,7 @@ class ObjectStoreLedger(Ledger):
         self.address, self.worker, self.sent = address, worker, {}
         self.thread, self.uploading = concurrent.futures.ThreadPoolExecutor(1), None
         try:
-            self.store, self.place = fsspec.core.url_to_fs(address, use_listings_cache=False)
+            self.store, self.place = fsspec.core.url_to_fs(address, use_listings_cache=False, skip_instance_cache=True)
         except (ImportError, ValueError) as error:
             raise UserError(f"--storage {address}: {error}") from None
         try:
