@@ -149,7 +149,9 @@ def two_hosts():
         for process in started:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        for name in names:
+            process.wait()
+        for number, name in enumerate(names, 1):
+            subprocess.run(["ip", "link", "delete", f"swv{number}"], capture_output=True)  # its namespace may live on for a while
             subprocess.run(["ip", "netns", "delete", name], capture_output=True)
         subprocess.run(["ip", "link", "delete", bridge], capture_output=True)
 
