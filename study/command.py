@@ -37,10 +37,10 @@ def run_command(main) -> int:
     except SystemExit as error:
         if error.code != signal.SIGTERM:  # what Ray's own handler makes of the signal while it is being started
             raise
-        return interruption.told()
+        return interruption.end()
     except BaseException as error:
         if interruption.came or isinstance(error, KeyboardInterrupt):  # some libraries turn it into an error of their own
-            return interruption.told()
+            return interruption.end()
         if os.environ.get("STUDY_TRACEBACK"):
             raise
         return told(f"{type(error).__name__}: {error} (STUDY_TRACEBACK=1 shows where)", BROKEN)
@@ -95,6 +95,15 @@ class Interruption:
             return self.hook(what)
         self.came = False
         later(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    def end(self) -> int:
+        """Say so, and leave at once where Ray has been loaded: stopped half way in its start, its threads abort what
+        Python does at its own end."""
+        self.told()
+        if "ray" in sys.modules:
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        return INTERRUPTED
 
     def told(self) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr, flush=True)
