@@ -17,9 +17,9 @@ def group(cell) -> tuple:
     return cell.family, cell.net.name, cell.dataset.name, cell.depth
 
 
-def seconds_left(plan: Plan, data_dir) -> float | None:
-    """Core-seconds of the trials that are left; None where a dataset has not been decoded yet, so its shape is unknown."""
-    rate, total = rates(plan, data_dir), 0.0
+def seconds_left(plan: Plan, rate: dict) -> float | None:
+    """Core-seconds of the trials that are left at these `rates`; None where one is missing."""
+    total = 0.0
     for cell in plan.space.cells:
         if seeds := seeds_left(plan, cell):
             if group(cell) not in rate:

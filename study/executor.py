@@ -28,9 +28,9 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 
 from study.errors import UserError  # noqa: E402
-from study.ledger import Ledger, failure, ledger_at, read_json, write_atomic  # noqa: E402
+from study.ledger import DATA, Ledger, failure, read_json, write_atomic  # noqa: E402
 from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
-from study.sharing import Stopped, complaint, unwritable  # noqa: E402
+from study.sharing import Stopped, complaint, ledger_here, unwritable  # noqa: E402
 
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 20.0  # within which a Ray that is alive runs a call
@@ -127,18 +127,18 @@ def train(config: dict) -> None:
 
 
 @lru_cache(maxsize=1)
-def ledger_here(address: str) -> Ledger:
-    """The study as this worker sees it, with the features that its measures need."""
-    ledger = ledger_at(address, worker=True)
+def furnished(address: str) -> Ledger:
+    """The study as this worker sees it, with the images and the features that its trials need."""
+    ledger = ledger_here(address)
     ledger.fetch("features")
-    ledger.fetch("data")
+    ledger.fetch(DATA)
     return ledger
 
 
 @contextlib.contextmanager
 def workplace(address: str, key: str):
     """The folder of a trial with what was left there, and what stores its checkpoints; at the end all of it is stored."""
-    ledger = ledger_here(address)
+    ledger = furnished(address)
     ledger.fetch(f"trials/{key}")
     yield ledger.folder(key), partial(ledger.publish_later, f"trials/{key}")
     ledger.leave(key)

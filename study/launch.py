@@ -119,6 +119,7 @@ def with_datasets(space, options, data_dir, say):
 def main(arguments=None) -> int:
     options = parse(arguments)
     from study.data import data_folder
+    from study.estimate import rates
     from study.ledger import open_study
     from study.plan import Plan, write_planned
     from study.preparation import identities, prepare
@@ -138,7 +139,7 @@ def main(arguments=None) -> int:
         plan = Plan(space, ledger, identities(space, data_dir, options))
         screen.print(plan_table(plan))
         say(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
-            f" {estimate(plan, data_dir)}. Nothing was started (--dry-run).")
+            f" {estimate(plan, rates(plan, data_dir))}. Nothing was started (--dry-run).")
         return DONE
     with ledger.lock():
         prepare(space, options, data_dir, ledger, say)
@@ -185,16 +186,17 @@ def reopened(plan, retry: bool, say):
     return Plan(plan.space, plan.ledger, plan.identity) if again else plan
 
 
-def estimate(plan, data_dir) -> str:
+def estimate(plan, expected: dict) -> str:
     """The time that what is left takes here, from earlier trials of this study where there are any."""
     from study.estimate import seconds_left
     from study.progress import duration
-    seconds, cores = seconds_left(plan, data_dir), os.cpu_count() or 1
+    seconds, cores = seconds_left(plan, expected), os.cpu_count() or 1
     return "how long is not known before the images are decoded" if seconds is None else (
         f"about {duration(seconds / cores)} on {cores} cores")
 
 
 def run(plan, options, data_dir, say) -> int:
+    from study.estimate import rates
     from study.tracking import Sink, default_uri
     uri = options.tracking_uri or default_uri(options.storage)
     sink = Sink(uri, plan.ledger, plan.space.name, plan.space.question, say)
@@ -204,9 +206,10 @@ def run(plan, options, data_dir, say) -> int:
     if not plan.left():
         say(f"nothing is left to do: all {plan.planned()} trials are finished")
         return ended(plan, options, data_dir, sink, uri, say)
-    say(f"{len(plan.left())} trials to start with, {estimate(plan, data_dir)}; starting Ray")
+    expected = rates(plan, data_dir)
+    say(f"{len(plan.left())} trials to start with, {estimate(plan, expected)}; starting Ray")
     try:
-        sweep(plan, options, data_dir, sink, uri)
+        sweep(plan, options, data_dir, expected, sink, uri)
     except KeyboardInterrupt:
         sink.close(CLOSE_S)
         say(f"interrupted: {finished_count(plan)} of {plan.planned()} trials are finished and kept;"
@@ -215,12 +218,11 @@ def run(plan, options, data_dir, say) -> int:
     return ended(plan, options, data_dir, sink, uri, say)
 
 
-def sweep(plan, options, data_dir, sink, uri) -> None:
+def sweep(plan, options, data_dir, expected, sink, uri) -> None:
     import ray
 
     from study import executor
     from study.card import heaviest, measured
-    from study.estimate import rates
     from study.progress import Display
     from study.sharing import check_nodes, mark
     marker = mark(plan.ledger)
@@ -231,7 +233,7 @@ def sweep(plan, options, data_dir, sink, uri) -> None:
         resources, slots = executor.shares(
             options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent,
             lambda: executor.on_a_card(measured, heaviest(plan, data_dir), options.fast_cuda))
-        display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`", rates(plan, data_dir))
+        display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`", expected)
         sink.say = display.say
 
         def commit(trial, outcome):

@@ -22,6 +22,7 @@ from study.errors import UserError
 
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
 FLOORS = "floors.json"    # beside trials/: dataset -> what real images score against real ones
+DATA = "data"             # beside trials/: images that the driver published, for machines that have no others
 ROW = {"epoch", "time", "values"}
 CELL_LINE = {"cell", "model", "dataset", "planned", "trials"}
 FINISHED = ("done", "diverged", "failed")

@@ -68,7 +68,7 @@ class ObjectStoreLedger(Ledger):
                 write_atomic(self.root / each, contents[self.remote(each)])
                 self.versions[each] = listed[each]
                 self.sent[each] = stamp(self.root / each)
-        if wanted:
+        if wanted and not name.startswith("trials/"):  # the whole note for a few files: it would grow with the study
             write_atomic(self.root / ".versions", json.dumps(self.versions).encode())
         if self.worker or not name:  # nobody else is writing there now
             for path in (self.root / name).rglob("*"):

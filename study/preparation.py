@@ -9,9 +9,8 @@ from study import features
 from study.data import check_batch
 from study.estimate import built
 from study.evaluation import Evaluation
-from study.ledger import FLOORS, Ledger, read_json, write_atomic
+from study.ledger import DATA, FLOORS, Ledger, read_json, write_atomic
 from study.space import Space
-from study.trial import DATA
 
 
 def datasets(space: Space) -> list:

@@ -5,6 +5,7 @@ The driver leaves a random word there, and every worker compares it before it do
 import errno
 import socket
 import uuid
+from functools import lru_cache
 
 from study.errors import UserError
 from study.ledger import Ledger, ledger_at, write_atomic
@@ -29,10 +30,16 @@ def mark(ledger: Ledger) -> str:
     return word
 
 
+@lru_cache(maxsize=1)
+def ledger_here(address: str) -> Ledger:
+    """The study as this worker sees it, opened once per process."""
+    return ledger_at(address, worker=True)
+
+
 def complaint(address: str, word: str) -> str:
     """What is wrong with the storage as this machine sees it; empty where nothing is."""
     try:
-        seen = ledger_at(address, worker=True).read(MARKER)
+        seen = ledger_here(address).read(MARKER)
     except (OSError, UserError) as error:
         seen = error
     reason = f" ({seen})" if isinstance(seen, Exception) else ""

@@ -19,7 +19,7 @@ from study import features, figures
 from study.data import Dataset, dataset_of
 from study.errors import UserError
 from study.evaluation import CHUNK, Evaluation, cost, invert
-from study.ledger import finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
+from study.ledger import DATA, finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
 from study.measures import LOSSES
 from study.replicas import Replicas
 from study.space import imported
@@ -30,7 +30,6 @@ SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, 
         "features_kind": str, "origin": str, "source": str, "measures": dict}
 MOMENTS = 6            # how often a trial is measured and drawn, after the untrained start
 CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
-DATA = "data"          # in a study's folder: images that the driver published, for machines that have no others
 REPORT_S = 1.0         # seconds between reports to whoever runs the trial
 
 
@@ -38,8 +37,9 @@ def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: No
               checkpoint_s: float = CHECKPOINT_S, keep=lambda: None, fast: bool = False) -> dict:
     """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
 
-    report(row) is told now and then how far it is, keep() is called after each checkpoint; `fast` captures
-    steps on a CUDA device as graphs and multiplies in TF32, but measures as always. The result is returned, not written: its writer is the driver.
+    report(row) is told now and then how far it is, keep() is called after each checkpoint; `fast` captures steps on a
+    CUDA device as graphs and multiplies in TF32, but measures as always. The result is returned, not written: its
+    writer is the driver.
     """
     spec = read_json(folder / "spec.json")
     if spec is None:
