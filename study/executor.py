@@ -162,7 +162,8 @@ class News(tune.Callback):
         self.began(trial.config["key"])
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
-        self.progressed(trial.config["key"])
+        if "outcome" not in result:  # that one's news is the committed result
+            self.progressed(trial.config["key"])
 
     def on_trial_recover(self, iteration, trials, trial, **info):
         self.say(f"the worker of {trial.config['key']} died; it goes on from its last checkpoint in another one")

@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -17,6 +18,8 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # with the default one call blocks for minutes when the
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")      # server is down; this thread tries again by itself
@@ -25,7 +28,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two l
 
 import study  # noqa: E402, F401  (before any library: it takes this folder, and our statistics.py, off the script's path)
 from mlflow import MlflowClient  # noqa: E402  (the settings above are read at import)
-from mlflow.entities import Metric, Param, RunTag  # noqa: E402
+from mlflow.entities import Metric, Param, RunInfo, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -41,7 +44,9 @@ from study.trainings import aggregate, label  # noqa: E402
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-BATCH = 1000             # metrics in one call: MLflow's limit
+BATCH = 900              # metrics in one call, beside params and tags: MLflow takes 1,000 in all
+WRITTEN = ("spec.json", "result.json", "weights.safetensors", "curves.safetensors")  # of a trial: artifacts of its run
+THUMBNAIL = 400          # pixels at most on a side: a grid of tiles of 32 keeps every pixel
 SUMMARY = "summary"      # stands among the trial keys for the summary run
 PICTURES = "_pictures"   # the section of the image cards: the first, since sections stand in alphabetical order
 HOW_TO_READ = """\
@@ -51,7 +56,7 @@ and measures them on held-out data. Compare `confirm` runs only: filter by `tags
 `_sd` is the standard deviation over seeds. The pictures of a run stand first on its *Model metrics* page; their slider goes
 over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
 WORD = "store"             # the experiment's tag that tells one store from another at the same address
-NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
+NOTED = {"store", "run_id", "artifacts", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
 FAREWELLS = 3            # tries that may fail once the study is at its end
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
@@ -62,6 +67,7 @@ class Tracker:
 
     def __init__(self, uri: str, ledger: Ledger, space: str, question: str = ""):
         self.client, self.ledger, self.uri, self.space = MlflowClient(tracking_uri=uri), ledger, uri, space
+        self.begun = set(ledger.keys())  # what may have a run already, which a crash kept from being noted
         self.store = self._store(question)
         self.experiment = self.store[1]
 
@@ -101,54 +107,62 @@ class Tracker:
         write_atomic(place, json.dumps(state).encode())
 
     def _project(self, key: str, spec: dict, state: dict) -> None:
+        rows, result = self.ledger.rows(key), self.ledger.result(key)
+        params, tags = [], []
         if "run_id" not in state:
-            state |= {"store": self.store, "run_id": self._run(key, spec), "rows": 0, "images": []}
-            self.client.log_batch(state["run_id"], params=params_of(spec))
-        run_id, rows = state["run_id"], self.ledger.rows(key)
-        result = self.ledger.result(key)
+            run = self._run(key, spec, rows)
+            state |= {"store": self.store, "run_id": run.run_id, "artifacts": run.artifact_uri, "rows": 0, "images": []}
+            params = params_of(spec)
+        run_id, drawn = state["run_id"], bool(state["images"])
+        self._files(key, state, result)
+        if state["images"] and not drawn:
+            tags.append(RunTag("mlflow.loggedImages", "True"))
         metrics = [metric for row in rows[state["rows"]:] for metric in metrics_of(row)]
         if result:
             metrics += [Metric(name, value, int(result["time"] * 1000), result["epochs"])
                         for name, value in result["measures"].items() if value is not None]
-        for start in range(0, len(metrics), BATCH):
-            self.client.log_batch(run_id, metrics=metrics[start:start + BATCH])
-        self._images(key, run_id, state)
+            tags += end_tags(result, again=bool(state.get("ended")))
+        self.client.log_batch(run_id, metrics[:BATCH], params, tags)
+        for start in range(BATCH, len(metrics), BATCH):
+            self.client.log_batch(run_id, metrics[start:start + BATCH])
         if result:
-            self._end(key, run_id, result, again=bool(state.get("ended")))
+            self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
         state |= {"rows": len(rows), "ended": result and result["time"]}
 
-    def _run(self, key: str, spec: dict) -> str:
+    def _run(self, key: str, spec: dict, rows: list[dict]) -> RunInfo:
         """The trial's run: found by its tag after a crash between making it and noting it, else made."""
-        found = self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'", max_results=1)
-        if found:
-            return found[0].info.run_id
-        rows = self.ledger.rows(key)
+        if key in self.begun and (found := self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'",
+                                                                   max_results=1)):
+            return found[0].info
         return self.client.create_run(self.experiment, start_time=int(1000 * (rows[0]["time"] if rows else time.time())),
-                                      run_name=run_name(spec), tags=tags_of(spec)).info.run_id
+                                      run_name=run_name(spec), tags=tags_of(spec)).info
 
-    def _images(self, key: str, run_id: str, state: dict) -> None:
-        """Cards with a step slider, in the file names that MLflow's own log_image writes, but the same ones each time."""
-        folder = self.ledger.folder(key) / "images"
-        new = sorted(path for path in folder.glob("*.png") if path.name not in state["images"])
-        if not new:
+    def _files(self, key: str, state: dict, result: dict | None) -> None:
+        """New pictures as cards with a step slider, in the file names that MLflow's own log_image writes, but the same
+        ones each time; and at the end what the trial wrote."""
+        folder = self.ledger.folder(key)
+        pictures = sorted(path for path in (folder / "images").glob("*.png") if path.name not in state["images"])
+        written = [folder / name for name in WRITTEN if result and (folder / name).exists()]
+        if not pictures and not written:
             return
-        with tempfile.TemporaryDirectory() as temporary:
-            for path in new:
+        with self._artifacts(state["run_id"], state["artifacts"]) as artifacts:
+            for path in pictures:
                 name, step = path.stem.rsplit("-", 1)
-                save_image(path, Path(temporary), f"{PICTURES}~{name}", int(step))  # ~ is how MLflow writes / in a file name
-            self.client.log_artifacts(run_id, temporary, "images")
-        if not state["images"]:
-            self.client.set_tag(run_id, "mlflow.loggedImages", "True")
-        state["images"] += [path.name for path in new]
+                save_image(path, artifacts / "images", f"{PICTURES}~{name}", int(step))  # ~ is how MLflow writes / in a file name
+            for path in written:
+                shutil.copyfile(path, artifacts / path.name)  # no link: nothing done to artifacts may reach the ledger
+        state["images"] += [path.name for path in pictures]
 
-    def _end(self, key: str, run_id: str, result: dict, again: bool) -> None:
-        for name in ("spec.json", "result.json", "weights.safetensors", "curves.safetensors"):
-            if (self.ledger.folder(key) / name).exists():
-                self.client.log_artifact(run_id, str(self.ledger.folder(key) / name))
-        error = result.get("error", "")
-        tags = [RunTag("status", result["status"])] + ([RunTag("error", error)] if error or again else [])
-        self.client.log_batch(run_id, tags=tags)
-        self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
+    @contextlib.contextmanager
+    def _artifacts(self, run_id: str, uri: str):
+        """A folder, with one for images in it, whose content becomes artifacts of the run: the run's own folder where that
+        is on this machine."""
+        own = Path(url2pathname(urlsplit(uri).path)) if uri.startswith("file:") else None
+        with contextlib.nullcontext(own) if own else tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "images").mkdir(parents=True, exist_ok=True)
+            yield Path(folder)
+            if not own:
+                self.client.log_artifacts(run_id, folder)
 
     def summarise(self) -> None:
         """What is said of the study as a whole, after its trials: the summary run and the registered champions."""
@@ -158,20 +172,18 @@ class Tracker:
     def _summary_run(self) -> None:
         """The summary run: a sheet of samples for every model, net and dataset, and the table of cells."""
         found = self.client.search_runs([self.experiment], "tags.stage = 'summary'", max_results=1)
-        run = found[0] if found else self.client.create_run(
-            self.experiment, run_name="summary", tags={"stage": "summary", "study": self.space})
-        with tempfile.TemporaryDirectory() as temporary:
-            images = Path(temporary) / "images"
-            images.mkdir()
+        run = found[0].info if found else self.client.create_run(
+            self.experiment, run_name="summary", tags={"stage": "summary", "study": self.space}).info
+        with self._artifacts(run.run_id, run.artifact_uri) as artifacts:
             for name, content in summary_files(self.ledger).items():
-                (Path(temporary) / name).write_bytes(content)
+                (artifacts / name).write_bytes(content)
                 if name.endswith(".png"):
-                    save_image(Path(temporary) / name, images, Path(name).stem, 0)
-            self.client.log_artifacts(run.info.run_id, temporary)
-        if (report := self.ledger.root / "report" / "report.html").exists():
-            self.client.log_artifact(run.info.run_id, str(report), "report")
-        self.client.set_tag(run.info.run_id, "mlflow.loggedImages", "True")
-        self.client.set_terminated(run.info.run_id)
+                    save_image(artifacts / name, artifacts / "images", Path(name).stem, 0)
+            if (report := self.ledger.root / "report" / "report.html").exists():
+                (artifacts / "report").mkdir(exist_ok=True)
+                shutil.copyfile(report, artifacts / "report" / report.name)
+        self.client.set_tag(run.run_id, "mlflow.loggedImages", "True")
+        self.client.set_terminated(run.run_id)
 
 
 class Sink(threading.Thread):
@@ -287,12 +299,34 @@ def metrics_of(row: dict) -> list[Metric]:
 
 
 def save_image(path: Path, folder: Path, name: str, step: int) -> None:
-    """Write the two files of one picture of an MLflow image card: the picture and its thumbnail."""
+    """The two files of one picture of an MLflow image card: the picture and its thumbnail.
+
+    A picture that is no larger is its own thumbnail, under a name that ends in webp: browsers go by an image's first
+    bytes (WHATWG, MIME Sniffing, section 8). Both are links where the file system has them, which costs a tenth of a copy.
+    """
     stem = f"{name}+step+{step}+timestamp+0+{uuid.uuid5(uuid.NAMESPACE_OID, f'{name}/{step}')}"
-    (folder / f"{stem}.png").write_bytes(path.read_bytes())
-    thumbnail = Image.open(path)
-    thumbnail.thumbnail((256, 256))
-    thumbnail.save(folder / f"{stem}+compressed.webp", method=0)
+    small = folder / f"{stem}+compressed.webp"
+    link(path, folder / f"{stem}.png")
+    with Image.open(path) as picture:
+        if max(picture.size) <= THUMBNAIL:
+            return link(path, small)
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        picture.save(small, method=0)
+
+
+def link(path: Path, place: Path) -> None:
+    """The same file under another name, or a copy of it."""
+    place.unlink(missing_ok=True)
+    try:
+        os.link(path, place)
+    except OSError:
+        shutil.copyfile(path, place)
+
+
+def end_tags(result: dict, again: bool) -> list[RunTag]:
+    """How a trial ended; one that was run again loses the error of before."""
+    error = result.get("error", "")
+    return [RunTag("status", result["status"])] + ([RunTag("error", error)] if error or again else [])
 
 
 def default_uri(storage: Path | str) -> str:

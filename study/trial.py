@@ -30,7 +30,7 @@ SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, 
         "features_kind": str, "origin": str, "source": str, "measures": dict}
 MOMENTS = 6            # how often a trial is measured and drawn, after the untrained start
 CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
-REPORT_S = 1.0         # seconds between reports to whoever runs the trial
+REPORT_S = 3.0         # seconds between reports to whoever runs the trial: each brings MLflow up to date
 
 
 def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: None,
