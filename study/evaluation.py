@@ -53,6 +53,7 @@ class Evaluation:
             raise UserError(f"the {split_name} split has {len(self.split.images)} images: measuring needs at least "
                             f"{coverage.NEIGHBOURS + 1}")
         self.real = images.scaled(self.split.images[:HELD_OUT])  # the images to reconstruct, (n, C, H, W) in [0, 1]
+        self._sorted = {}  # "features" and "pixels" of held_out, projected
         self.held_out = self._summary(self._scaled(self.split.images[:self.samples]))
         self.moments = distances.moments(self.held_out.features)
         if self.moments.spread <= 0:
@@ -113,8 +114,7 @@ class Evaluation:
         parts = []
         for x in chunks:
             check(x, at_least=1)
-            labels = self.extractor.classify(x) if self.extractor.head else None
-            parts.append((self.extractor(x), labels, memorisation.pixels(x)))
+            parts.append((*self.extractor.both(x), memorisation.pixels(x)))
         if not parts:
             raise Unmeasurable("there are no samples")
         return Drawn(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
@@ -125,12 +125,23 @@ class Evaluation:
         return {"quality/fd": fd, "quality/fd_rel": distances.fd_rel(self.moments, fd), **published}
 
     def _quality(self, drawn):
-        along = distances.directions(drawn.features.shape[1], device=self.device)
-        along_pixels = distances.directions(drawn.pixels.shape[1], device=self.device)
         return {**self._frechet(distances.moments(drawn.features)),
-                "quality/kid": distances.kid(*self._standardised(drawn, PAIRED)), **self._neighbourhood(drawn),
-                "quality/swd": distances.swd(*_equal(self.held_out.features, drawn.features), along),
-                "quality/swd_pixel": distances.swd(*_equal(self.held_out.pixels, drawn.pixels), along_pixels)}
+                "quality/kid": distances.kid(*self._standardised(drawn, PAIRED), self._within), **self._neighbourhood(drawn),
+                "quality/swd": self._sliced("features", drawn), "quality/swd_pixel": self._sliced("pixels", drawn)}
+
+    @cached_property
+    def _within(self):
+        return distances.within(self._standardised(self.held_out, PAIRED)[0])
+
+    def _sliced(self, part, drawn):
+        """The sliced distance of features or pixels; the real side is sorted once wherever all of it is compared."""
+        real, fake = _equal(getattr(self.held_out, part), getattr(drawn, part))
+        along = distances.directions(fake.shape[1], device=self.device)
+        if len(real) < len(self.held_out.features):
+            return distances.swd(real, fake, along)
+        if part not in self._sorted:
+            self._sorted[part] = distances.projections(real, along)
+        return distances.swd(real, fake, along, self._sorted[part])
 
     def _neighbourhood(self, drawn):
         real, fake = (x[:PAIRED] for x in _equal(self.held_out.features, drawn.features))
@@ -265,17 +276,17 @@ def cost(build, shape, device="cpu"):
     FLOPs are of matrix products and convolutions, forwards and backwards, of every phase at its rate. Peak memory is of
     the accelerator's tensors, or on a processor of this whole process.
     """
-    model = _fresh(build).to("meta").train()  # shapes without numbers: counting costs milliseconds
+    model = _fresh(build).train()
     return {"cost/parameters": sum(p.numel() for p in model.parameters()),
             "cost/flops_per_image": sum(_flops(model, phase, shape) / phase.every for phase in model.phases),
             "cost/peak_memory_mb": _peak_memory(torch.device(device)) / 2**20}
 
 
 def _flops(model, phase, shape, batch=2):
-    x, epoch = torch.empty(batch, *shape, device="meta"), torch.zeros((), device="meta")
-    noise = {name: torch.empty(batch, *size, device="meta") for name, size in phase.noise.items()}
+    x, epoch = torch.zeros(batch, *shape), torch.zeros(())  # numbers, since torch takes longer for shapes without
+    noise = {name: torch.zeros(batch, *size) for name, size in phase.noise.items()}
     learned = [value for name, value in model.named_parameters() if name.split(".")[0] in phase.learns]
-    with Flops() as counted:
+    with torch.random.fork_rng(devices=[]), Flops() as counted:
         torch.autograd.grad(getattr(model, phase.loss)(x, noise, epoch)["loss"], learned)
     return counted.total / batch
 

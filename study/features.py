@@ -49,6 +49,13 @@ class Extractor:
         """Class indices (n,) of images (n, C, H, W); only on labelled datasets."""
         return _in_chunks(self.head, x).argmax(1)
 
+    def both(self, x):
+        """The features (n, d) of images and their class indices (n,), or None where there are no labels."""
+        features = self(x)
+        if self.head is None or self.head[0] is not self.network:
+            return features, self.head and self.classify(x)
+        return features, self.head[1](features).argmax(1)  # the classifier's own features: only its last layer is left
+
     def to(self, device):
         return replace(self, network=self.network.to(device), head=self.head and self.head.to(device))
 

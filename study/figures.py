@@ -19,20 +19,22 @@ POINTS = 1000          # of a curve: more are averaged, which is what a page of 
 
 
 def tile(images: torch.Tensor, columns: int = COLUMNS) -> np.ndarray:
-    """Images (n, C, H, W) with values in [0, 1] side by side: uint8 (height, width, 3), one pixel of white between."""
+    """Images (n, C, H, W) with values in [0, 1] side by side, one pixel of white between: uint8 (height, width, 3), or
+    (height, width) where C is 1."""
     count, channels, height, width = images.shape
     pixels = (images.detach().cpu().nan_to_num(0.5).clamp(0, 1) * 255).round().to(torch.uint8)
     factor = max(1, math.ceil(TILE / height))
-    pixels = pixels.expand(count, 3, height, width).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    pixels = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     pixels = torch.nn.functional.pad(pixels, (0, 1, 0, 1), value=255)
     missing = -count % columns
     pixels = torch.cat([pixels, pixels.new_full((missing, *pixels.shape[1:]), 255)])
     rows = pixels.reshape(-1, columns, *pixels.shape[1:]).permute(0, 3, 1, 4, 2)
-    return rows.reshape(rows.shape[0] * rows.shape[1], -1, 3)[:-1, :-1].numpy()
+    whole = rows.reshape(rows.shape[0] * rows.shape[1], -1, channels)[:-1, :-1].numpy()
+    return whole[..., 0] if channels == 1 else whole
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """uint8 (height, width, 3) as the bytes of a PNG file."""
+    """uint8 (height, width, 3) or (height, width) as the bytes of a PNG file, in colour or grey."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -150,4 +152,4 @@ def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[
 def _draw_cell(axis, file: Path | None) -> None:
     axis.set_axis_off()
     if file is not None:
-        axis.imshow(np.asarray(Image.open(file)), interpolation="nearest")
+        axis.imshow(np.asarray(Image.open(file).convert("RGB")), interpolation="nearest")

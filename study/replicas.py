@@ -36,8 +36,7 @@ class Replicas:
         self.join_memory()
         self.dtype = next(iter(self.parameters.values())).dtype
         self.learned = [learned_by(phase, self.parameters) for phase in self.phases]
-        self.learned_plainly = [[learned_by(phase, dict(model.named_parameters())) for model in self.models]
-                                for phase in self.phases]
+        self.plainly = [[divided(phase, model) for model in self.models] for phase in self.phases]
         self.optimisers = [phase.optimiser(learned) for phase, learned in zip(self.phases, self.learned)]
         self.lifted = [lift(self.model, phase.loss) for phase in self.phases]
         self.orders, self.noises = ([self.generator(f"{purpose} {seed}") for seed in self.seeds]
@@ -133,8 +132,9 @@ class Replicas:
 
     def plain_gradients(self, index, x, noise, epoch):
         losses, gradients = [], []
-        for k, (model, learned) in enumerate(zip(self.models, self.learned_plainly[index])):
-            model.requires_grad_(False)  # else gradients that nobody asked for are computed as well
+        for k, (model, (learned, others)) in enumerate(zip(self.models, self.plainly[index])):
+            for parameter in others:
+                parameter.requires_grad_(False)  # else gradients that nobody asked for are computed as well
             for parameter in learned:
                 parameter.requires_grad_(True)
             own_noise = {name: value[k] for name, value in noise.items()}
@@ -217,6 +217,13 @@ def precision(tf32):
 
 def learned_by(phase, parameters) -> list:
     return [value for name, value in parameters.items() if name.split(".")[0] in phase.learns]
+
+
+def divided(phase, model) -> tuple[list, list]:
+    """The parameters of a model that a phase updates, and the others."""
+    learned = learned_by(phase, dict(model.named_parameters()))
+    ids = set(map(id, learned))
+    return learned, [value for value in model.parameters() if id(value) not in ids]
 
 
 class Method(nn.Module):

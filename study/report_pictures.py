@@ -69,7 +69,7 @@ def saved(picture: Image.Image, **options) -> bytes:
 def real_images(dataset: dict, cells: list[dict], root: Path, data_dir) -> tuple[Image.Image | None, str]:
     """A grid of real images and where they are from: the data itself where it is at hand, else what the ledger drew."""
     if (pixels := from_data(dataset, data_dir)) is not None:
-        return Image.fromarray(pixels), "training images"
+        return Image.fromarray(pixels).convert("RGB"), "training images"
     for cell in cells:
         for _, path in reversed(cell["pictures"].get("reconstructions", []) + cell["pictures"].get("beside", [])):
             if (pairs := opened(root / path)) is not None:

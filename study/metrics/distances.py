@@ -58,22 +58,25 @@ def standardise(features, real):
     return (features.double() - real.mean) / torch.where(deviation > 1e-6, deviation, 1.0)
 
 
-def kid(real, fake):
+def kid(real, fake, within_real=None):
     """Unbiased squared maximum mean discrepancy of features (n, d) and (m, d) with the kernel (x.y/d + 1)^3.
 
     Binkowski et al. 2018, section 4; without units, lower is better; about 0, and as often negative as positive, for
-    samples of one distribution. Standardise both with the real moments first.
+    samples of one distribution. Standardise both with the real moments first. `within_real`: `within(real)`, if known.
     """
     check(real, fake)
     x, y = real.double(), fake.double()
-    n, m = len(x), len(y)
-    within_x = (_kernel_sum(x, x) - _paired_kernel_sum(x)) / (n * (n - 1))
-    within_y = (_kernel_sum(y, y) - _paired_kernel_sum(y)) / (m * (m - 1))
-    return (within_x + within_y - 2 * _kernel_sum(x, y) / (n * m)).item()
+    within_x = within(x) if within_real is None else within_real
+    return (within_x + within(y) - 2 * _kernel_sum(x, y) / (len(x) * len(y))).item()
 
 
-def _paired_kernel_sum(x):
-    return ((x * x).sum(1) / x.shape[1] + 1).pow(3).sum()
+def within(x):
+    """The mean of the kernel over all pairs of different rows of x (n, d), a float64 tensor."""
+    x, n, done, total = x.double(), len(x), 0, 0.0
+    for rows in row_chunks(x, n, IN_CACHE):
+        done += len(rows)
+        total = total + _kernel_sum(rows, rows) + 2 * _kernel_sum(rows, x[done:])  # the kernel is symmetric
+    return (total - ((x * x).sum(1) / x.shape[1] + 1).pow(3).sum()) / (n * (n - 1))
 
 
 def _kernel_sum(x, y):
@@ -88,19 +91,23 @@ def directions(size, count=256, seed=0, device="cpu"):
     return (drawn / drawn.norm(dim=0)).to(device)
 
 
-def projected_gaps(x, y, along):
-    """Differences (n, p) between the sorted projections of x and y, both (n, d), on the columns of `along` (d, p)."""
+def projections(x, along):
+    """x (n, d) projected on the columns of `along` (d, p), each column sorted: (n, p). Chunked over directions."""
+    check(x, at_least=1)
+    return torch.cat([(x @ part).sort(0).values for part in along.split(32, dim=1)], 1)
+
+
+def projected_gaps(x, y, along, projected=None):
+    """Differences (n, p) between the `projections` of x and y, both (n, d); `projected`: those of x, if known."""
     if len(x) != len(y):
         raise ValueError(f"{len(x)} against {len(y)} samples: sliced distances need equal numbers")
-    check(x, y, at_least=1)
-    return (x @ along).sort(0).values - (y @ along).sort(0).values
+    return (projections(x, along) if projected is None else projected) - projections(y, along)
 
 
-def swd(x, y, along):
+def swd(x, y, along, projected=None):
     """Sliced 2-Wasserstein distance of x and y, both (n, d), in their own units; lower is better.
 
-    Root mean square over the directions of the exact one-dimensional distances (Bonneel et al. 2015). Chunked over
-    directions.
+    Root mean square over the directions of the exact one-dimensional distances (Bonneel et al. 2015). `projected`:
+    the `projections` of x, if known.
     """
-    squares = [projected_gaps(x, y, part).square().mean(0) for part in along.split(32, dim=1)]
-    return torch.cat(squares).double().mean().sqrt().item()
+    return projected_gaps(x, y, along, projected).square().mean(0).double().mean().sqrt().item()
