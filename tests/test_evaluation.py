@@ -14,7 +14,7 @@ from study import evaluation, features
 from study.data import Images, Split, digits, named
 from study.errors import UserError
 from study.evaluation import Evaluation, cost, invert, plain
-from study.metrics import likelihood
+from study.metrics import distances, likelihood
 from study.replicas import Replicas
 
 QUALITY = {f"quality/{name}" for name in
@@ -156,6 +156,18 @@ def small(n=40, split_size=None, labels=2, shape=(1, 8, 8)):
     held_out = n if split_size is None else split_size
     return Images(split(n, 0), split(held_out, 1), split(held_out, 2), tuple(map(str, range(labels))), 256, shape,
                   f"small {labels}", False)
+
+
+def test_what_is_kept_of_the_real_side_gives_the_distances_of_both_sides(images, extractor, search):
+    other = images.scaled(images.test.images)
+    for samples in (other[:200], other[:len(search.held_out.features)]):  # fewer than the real images, and as many
+        for _ in range(2):
+            measured = search.of_samples([samples])
+            fake, real = extractor(samples), search.held_out.features
+            sets = [distances.standardise(x, search.moments) for x in (real, fake)]
+            along = distances.directions(64)
+            assert measured["quality/kid"] == pytest.approx(distances.kid(*sets), rel=1e-9)
+            assert measured["quality/swd"] == pytest.approx(distances.swd(real[:len(fake)], fake[:len(real)], along), rel=1e-6)
 
 
 @pytest.mark.parametrize("labels", [0, 1])

@@ -52,6 +52,13 @@ def test_the_classifier_of_digits_is_good_enough_to_judge_them(images, extractor
     assert sum(p.numel() for p in extractor.head.parameters()) == 85_066
 
 
+def test_features_and_classes_at_once_are_those_asked_for_one_by_one(images, extractor):
+    x = images.scaled(images.test.images)
+    made, labels = extractor.both(x)
+    assert torch.equal(made, extractor(x)) and torch.equal(labels, extractor.classify(x))
+    assert replace(extractor, head=None).both(x)[1] is None
+
+
 def test_features_are_frozen_and_do_not_depend_on_the_batch(images, extractor):
     x = images.scaled(images.test.images)
     assert not extractor(x.requires_grad_(True)).requires_grad
@@ -163,6 +170,7 @@ def test_inception_keeps_the_classifier_to_tell_classes(images, extractor, folde
     made = features.prepare(digits, images, folder, "inception", "weights.pth")
     x = images.scaled(images.test.images)
     assert made.kind == "inception" and torch.equal(made.classify(x), extractor.classify(x))
+    assert torch.equal(made.both(x)[0], made(x)) and torch.equal(made.both(x)[1], extractor.classify(x))
     assert made.hash == features.recipe_hash(digits, images.fingerprint, "inception", "weights.pth") != extractor.hash
 
 

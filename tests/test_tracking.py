@@ -3,9 +3,11 @@ import json
 import socket
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from study.errors import UserError
 from study.figures import png, tile
@@ -58,6 +60,31 @@ def test_a_trial_is_shown_with_params_curves_pictures_and_weights(ledger, plan, 
     run, = tracker.client.search_runs([tracker.experiment])
     assert run.info.start_time == int(1.7e12) <= run.info.end_time  # when it was trained, not when it is shown
     assert {"spec.json", "result.json", "weights.safetensors"} <= {f.path for f in tracker.client.list_artifacts(run.info.run_id)}
+
+
+def test_pictures_are_stored_once_and_nothing_done_to_an_artifact_reaches_the_results(ledger, plan, uri):
+    trial = plan.left()[0]
+    train(ledger, plan, trial)
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.project(trial.key)
+    run, = tracker.client.search_runs([tracker.experiment])
+    artifacts, folder = Path(run.info.artifact_uri.removeprefix("file://")), ledger.folder(trial.key)
+    first = folder / "images" / "samples-00000.png"
+    assert sum(path.samefile(first) for path in (artifacts / "images").iterdir()) == 2  # the picture and its thumbnail
+    for name in ("weights.safetensors", "result.json"):
+        (artifacts / name).write_bytes(b"ruined")
+    assert (folder / "weights.safetensors").read_bytes() == b"weights" and ledger.result(trial.key)["status"] == "done"
+
+
+def test_a_large_picture_has_a_thumbnail(ledger, plan, uri):
+    trial = plan.left()[0]
+    train(ledger, plan, trial, epochs=0)
+    write_atomic(ledger.folder(trial.key) / "images" / "samples-00000.png", png(tile(torch.rand(8, 3, 160, 160))))
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.project(trial.key)
+    run, = tracker.client.search_runs([tracker.experiment])
+    files = Path(run.info.artifact_uri.removeprefix("file://")) / "images"
+    assert {path.suffix: Image.open(path).size for path in files.iterdir()} == {".png": (1287, 160), ".webp": (400, 50)}
 
 
 def test_doing_it_again_changes_nothing_even_when_the_place_kept_was_lost(ledger, plan, uri):
