@@ -46,7 +46,8 @@ def measure(trials: int = 220) -> dict:
     import ray
 
     from study import executor
-    from study.tracking import Sink, default_uri
+    from study.sink import Sink
+    from study.tracking import default_uri
     with tempfile.TemporaryDirectory() as folder:
         plan, moments = plan_of(trials, Path(folder)), []
         sink = Sink(default_uri(Path(folder) / "studies"), plan.ledger, "overhead")

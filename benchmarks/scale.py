@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.overhead import empty_outcome, plan_of
 from benchmarks.table import keep, parser_of, row
+from study.ledger import Ledger
 from study.plan import write_planned
 from study.proposals import LedgerSearch
 from study.tracking import Tracker, default_uri
@@ -37,6 +38,7 @@ def main(arguments=None) -> int:
 def measure(trials: int) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         storage = Path(folder) / "studies"
+        tracker = Tracker(default_uri(storage), Ledger(storage / "overhead"), "overhead")  # before the trials, as in a sweep
         memory = psutil.Process().memory_info().rss
         plan, start = plan_of(trials, storage), time.monotonic()
         write_planned(plan)
@@ -49,7 +51,7 @@ def measure(trials: int) -> list[dict]:
                 row(f"{count} trials: the driver's memory per trial", grown / 1000 / count, 100, "KB", "limit"),
                 row(f"{count} trials: the plan written", planned_s, 2, "s", "limit"),
                 row(f"{count} trials: the plan read again", seconds(lambda: plan_of(trials, storage)), 20, "s", "limit")]
-        tracker, keys = Tracker(default_uri(storage), plan.ledger, "overhead"), plan.ledger.keys()[:500]
+        keys = plan.ledger.keys()[:500]
         rows += [row(f"{count} trials: a trial into MLflow", seconds(lambda: [tracker.project(key) for key in keys]) * 1000
                      / len(keys), 100, "ms", "limit"),
                  row(f"{count} trials: status.py", command("status.py", storage), 2, "s", "limit"),

@@ -197,7 +197,8 @@ def estimate(plan, expected: dict) -> str:
 
 def run(plan, options, data_dir, say) -> int:
     from study.estimate import rates
-    from study.tracking import Sink, default_uri
+    from study.sink import Sink
+    from study.tracking import default_uri
     uri = options.tracking_uri or default_uri(options.storage)
     sink = Sink(uri, plan.ledger, plan.space.name, plan.space.question, say)
     sink.start()

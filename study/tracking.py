@@ -2,8 +2,8 @@
 
     python study/tracking.py sync --space latent_sweep      bring MLflow up to date with the ledger, from nothing if need be
 
-A thread of the driver is the only writer. It is told which trial has news and reads the rest from the ledger, so that
-training never waits for it. Everything is logged under the times that the ledger recorded: doing it twice changes nothing.
+A thread of the driver (study/sink.py) is the only writer. Everything is logged under the times that the ledger recorded:
+doing it twice changes nothing.
 """
 import argparse
 import contextlib
@@ -14,7 +14,6 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -30,9 +29,8 @@ import study  # noqa: E402, F401  (before any library: it takes this folder, and
 from mlflow import MlflowClient  # noqa: E402  (the settings above are read at import)
 from mlflow.entities import Metric, Param, RunInfo, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
-from PIL import Image  # noqa: E402
 
-from study import saved_view  # noqa: E402
+from study import image_cards, saved_view  # noqa: E402
 from study.champions import register  # noqa: E402
 from study.command import STORAGE, STORAGE_HELP, run_command, storage  # noqa: E402
 from study.errors import UserError  # noqa: E402
@@ -44,21 +42,16 @@ from study.trainings import aggregate, label  # noqa: E402
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-BATCH = 900              # metrics in one call, beside params and tags: MLflow takes 1,000 in all
+BATCH = 900   # metrics in one call, beside params and tags: MLflow takes 1,000 in all
 WRITTEN = ("spec.json", "result.json", "weights.safetensors", "curves.safetensors")  # of a trial: artifacts of its run
-THUMBNAIL = 400          # pixels at most on a side: a grid of tiles of 32 keeps every pixel
-SUMMARY = "summary"      # stands among the trial keys for the summary run
-PICTURES = "_pictures"   # the section of the image cards: the first, since sections stand in alphabetical order
 HOW_TO_READ = """\
 Every trial is a run: `stage = search` tunes a cell with one seed, `stage = confirm` trains its best params with fresh seeds
 and measures them on held-out data. Compare `confirm` runs only: filter by `tags.stage = 'confirm'`, sort by
 `quality/fd_rel` (lower is better; 1 is one constant image), and read `quality/recall` and `quality/coverage` beside it.
 `_sd` is the standard deviation over seeds. The pictures of a run stand first on its *Model metrics* page; their slider goes
 over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
-WORD = "store"             # the experiment's tag that tells one store from another at the same address
+WORD = "store"  # the experiment's tag that tells one store from another at the same address
 NOTED = {"store", "run_id", "artifacts", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
-RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
-FAREWELLS = 3            # tries that may fail once the study is at its end
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
@@ -148,7 +141,7 @@ class Tracker:
         with self._artifacts(state["run_id"], state["artifacts"]) as artifacts:
             for path in pictures:
                 name, step = path.stem.rsplit("-", 1)
-                save_image(path, artifacts / "images", f"{PICTURES}~{name}", int(step))  # ~ is how MLflow writes / in a file name
+                image_cards.add(path, artifacts / "images", f"{image_cards.FIRST}~{name}", int(step))
             for path in written:
                 shutil.copyfile(path, artifacts / path.name)  # no link: nothing done to artifacts may reach the ledger
         state["images"] += [path.name for path in pictures]
@@ -178,81 +171,12 @@ class Tracker:
             for name, content in summary_files(self.ledger).items():
                 (artifacts / name).write_bytes(content)
                 if name.endswith(".png"):
-                    save_image(artifacts / name, artifacts / "images", Path(name).stem, 0)
+                    image_cards.add(artifacts / name, artifacts / "images", Path(name).stem, 0)
             if (report := self.ledger.root / "report" / "report.html").exists():
                 (artifacts / "report").mkdir(exist_ok=True)
                 shutil.copyfile(report, artifacts / "report" / report.name)
         self.client.set_tag(run.run_id, "mlflow.loggedImages", "True")
         self.client.set_terminated(run.run_id)
-
-
-class Sink(threading.Thread):
-    """Runs a Tracker in the background. `touch` costs microseconds; what fails is tried again until it works."""
-
-    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", say=print):
-        super().__init__(daemon=True, name="mlflow-sink")
-        self.arguments, self.say = (uri, ledger, space, question), say
-        self.tracker, self.failures = None, 0
-        self.news, self.dirty = threading.Condition(), {}
-        self.closing, self.hurry, self.farewells = False, threading.Event(), FAREWELLS
-
-    def touch(self, key: str) -> None:
-        """Something about this trial is new in the ledger."""
-        with self.news:
-            self.dirty[key] = True
-            self.news.notify()
-
-    def summarise(self) -> None:
-        """Bring the summary run up to date after everything else."""
-        self.touch(SUMMARY)
-
-    def close(self, wait_s: float) -> bool:
-        """Project what is left for at most `wait_s` seconds; whether everything could be."""
-        with self.news:
-            self.closing = True
-            self.news.notify()
-        self.hurry.set()
-        self.join(wait_s)
-        return not self.is_alive() and not self.dirty
-
-    def run(self):
-        while True:
-            with self.news:
-                self.news.wait_for(lambda: self.dirty or self.closing)
-                if not self.dirty:
-                    return
-                key = next(iter(self.dirty))
-                del self.dirty[key]
-            try:
-                self._project(key)
-                self._recovered()
-            except Exception as error:  # whatever MLflow raises: the ledger keeps everything, so try again later
-                self._failed(key, error)
-                if not self.farewells:
-                    return  # the next launch, or `tracking.py sync`, does the rest
-
-    def _project(self, key: str) -> None:
-        if self.tracker is None:
-            check_store(self.arguments[0], self.say)
-            self.tracker = Tracker(*self.arguments)
-        self.tracker.summarise() if key == SUMMARY else self.tracker.project(key)
-
-    def _recovered(self) -> None:
-        if self.failures:
-            self.say("MLflow answers again; catching up")
-        self.failures, self.farewells = 0, FAREWELLS
-
-    def _failed(self, key: str, error: Exception) -> None:
-        if not self.failures:
-            self.say(f"MLflow at {self.arguments[0]} does not take what it is sent ({str(error).splitlines()[0][:200]});"
-                     " training goes on, the ledger keeps everything, and this is tried again")
-        self.touch(key)
-        if self.closing:
-            self.farewells -= 1  # the server may have come back just now
-            time.sleep(RETRY_S[0])
-        else:
-            self.hurry.wait(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
-        self.failures += 1
 
 
 def tags_of(spec: dict) -> dict:
@@ -296,31 +220,6 @@ def name_of(path: str) -> str:
 def metrics_of(row: dict) -> list[Metric]:
     """A ledger row as MLflow metrics: the mean over seeds, and `_sd` beside it where there are several."""
     return [Metric(name, value, int(row["time"] * 1000), row["epoch"]) for name, value in aggregate(row["values"]).items()]
-
-
-def save_image(path: Path, folder: Path, name: str, step: int) -> None:
-    """The two files of one picture of an MLflow image card: the picture and its thumbnail.
-
-    A picture that is no larger is its own thumbnail, under a name that ends in webp: browsers go by an image's first
-    bytes (WHATWG, MIME Sniffing, section 8). Both are links where the file system has them, which costs a tenth of a copy.
-    """
-    stem = f"{name}+step+{step}+timestamp+0+{uuid.uuid5(uuid.NAMESPACE_OID, f'{name}/{step}')}"
-    small = folder / f"{stem}+compressed.webp"
-    link(path, folder / f"{stem}.png")
-    with Image.open(path) as picture:
-        if max(picture.size) <= THUMBNAIL:
-            return link(path, small)
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        picture.save(small, method=0)
-
-
-def link(path: Path, place: Path) -> None:
-    """The same file under another name, or a copy of it."""
-    place.unlink(missing_ok=True)
-    try:
-        os.link(path, place)
-    except OSError:
-        shutil.copyfile(path, place)
 
 
 def end_tags(result: dict, again: bool) -> list[RunTag]:

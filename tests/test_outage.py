@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from study.tracking import Sink, Tracker, sync
+from study.sink import Sink
+from study.tracking import Tracker, sync
 from test_tracking import everything, train
 
 LONGEST_S = 0.05  # that the Tune loop may be held up by MLflow

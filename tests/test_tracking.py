@@ -12,7 +12,8 @@ from PIL import Image
 from study.errors import UserError
 from study.figures import png, tile
 from study.ledger import write_atomic
-from study.tracking import Sink, Tracker, default_uri, sync
+from study.sink import Sink
+from study.tracking import Tracker, default_uri, sync
 from study.trial import append_line
 from tiny import outcome
 

@@ -1,0 +1,80 @@
+"""The thread that keeps MLflow up to date during a sweep. It is told which trial has news and reads the rest from the
+ledger, so that training never waits for it."""
+import threading
+import time
+
+from study.ledger import Ledger
+from study.tracking import Tracker, check_store
+
+SUMMARY = "summary"      # stands among the trial keys for the summary run
+RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
+FAREWELLS = 3            # tries that may fail once the study is at its end
+
+
+class Sink(threading.Thread):
+    """Runs a Tracker in the background. `touch` costs microseconds; what fails is tried again until it works."""
+
+    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", say=print):
+        super().__init__(daemon=True, name="mlflow-sink")
+        self.arguments, self.say = (uri, ledger, space, question), say
+        self.tracker, self.failures = None, 0
+        self.news, self.dirty = threading.Condition(), {}
+        self.closing, self.hurry, self.farewells = False, threading.Event(), FAREWELLS
+
+    def touch(self, key: str) -> None:
+        """Something about this trial is new in the ledger."""
+        with self.news:
+            self.dirty[key] = True
+            self.news.notify()
+
+    def summarise(self) -> None:
+        """Bring the summary run up to date after everything else."""
+        self.touch(SUMMARY)
+
+    def close(self, wait_s: float) -> bool:
+        """Project what is left for at most `wait_s` seconds; whether everything could be."""
+        with self.news:
+            self.closing = True
+            self.news.notify()
+        self.hurry.set()
+        self.join(wait_s)
+        return not self.is_alive() and not self.dirty
+
+    def run(self):
+        while True:
+            with self.news:
+                self.news.wait_for(lambda: self.dirty or self.closing)
+                if not self.dirty:
+                    return
+                key = next(iter(self.dirty))
+                del self.dirty[key]
+            try:
+                self._project(key)
+                self._recovered()
+            except Exception as error:  # whatever MLflow raises: the ledger keeps everything, so try again later
+                self._failed(key, error)
+                if not self.farewells:
+                    return  # the next launch, or `tracking.py sync`, does the rest
+
+    def _project(self, key: str) -> None:
+        if self.tracker is None:
+            check_store(self.arguments[0], self.say)
+            self.tracker = Tracker(*self.arguments)
+        self.tracker.summarise() if key == SUMMARY else self.tracker.project(key)
+
+    def _recovered(self) -> None:
+        if self.failures:
+            self.say("MLflow answers again; catching up")
+        self.failures, self.farewells = 0, FAREWELLS
+
+    def _failed(self, key: str, error: Exception) -> None:
+        if not self.failures:
+            self.say(f"MLflow at {self.arguments[0]} does not take what it is sent ({str(error).splitlines()[0][:200]});"
+                     " training goes on, the ledger keeps everything, and this is tried again")
+        self.touch(key)
+        if self.closing:
+            self.farewells -= 1  # the server may have come back just now
+            time.sleep(RETRY_S[0])
+        else:
+            self.hurry.wait(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
+        self.failures += 1
