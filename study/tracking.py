@@ -51,7 +51,7 @@ and measures them on held-out data. Compare `confirm` runs only: filter by `tags
 `_sd` is the standard deviation over seeds. The pictures of a run stand first on its *Model metrics* page; their slider goes
 over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
 WORD = "store"  # the experiment's tag that tells one store from another at the same address
-NOTED = {"store", "run_id", "artifacts", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
+NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
@@ -60,7 +60,7 @@ class Tracker:
 
     def __init__(self, uri: str, ledger: Ledger, space: str, question: str = ""):
         self.client, self.ledger, self.uri, self.space = MlflowClient(tracking_uri=uri), ledger, uri, space
-        self.begun = set(ledger.keys())  # what may have a run already, which a crash kept from being noted
+        self.begun = set(ledger.keys())  # what may have a run that was never noted; other trials are new
         self.store = self._store(question)
         self.experiment = self.store[1]
 
@@ -83,7 +83,7 @@ class Tracker:
         self.ledger.fetch(f"trials/{key}")
         place = self.ledger.folder(key) / "tracked.json"
         state = read_json(place, sound=lambda value: NOTED <= value.keys()) or {}
-        if state.get("store") != self.store:
+        if state.get("store") != self.store or "artifacts" not in state:  # of another store, or of an earlier version
             state = {}
         if state.get("ended") and state["ended"] == (self.ledger.result(key) or {}).get("time"):
             return
@@ -127,6 +127,7 @@ class Tracker:
         if key in self.begun and (found := self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'",
                                                                    max_results=1)):
             return found[0].info
+        self.begun.add(key)  # before it is made: the answer may be lost on its way
         return self.client.create_run(self.experiment, start_time=int(1000 * (rows[0]["time"] if rows else time.time())),
                                       run_name=run_name(spec), tags=tags_of(spec)).info
 

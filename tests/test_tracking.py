@@ -102,6 +102,26 @@ def test_doing_it_again_changes_nothing_even_when_the_place_kept_was_lost(ledger
     assert everything(tracker.client, tracker.experiment) == before and len(before) == 2
 
 
+@pytest.mark.parametrize("call", ["create_run", "log_batch", "set_terminated"])
+def test_a_run_whose_making_was_cut_off_is_not_made_twice(ledger, plan, uri, monkeypatch, call):
+    """The call does its work, but its answer is lost, for a trial that began after MLflow was opened."""
+    tracker, trial = Tracker(uri, ledger, "tiny"), plan.left()[0]
+    train(ledger, plan, trial)
+    answered = getattr(tracker.client, call)
+
+    def lost(*arguments, **options):
+        answered(*arguments, **options)
+        monkeypatch.setattr(tracker.client, call, answered)
+        raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(tracker.client, call, lost)
+    with pytest.raises(ConnectionError):
+        tracker.project(trial.key)
+    tracker.project(trial.key)
+    (status, _, tag, curves, images), = everything(tracker.client, tracker.experiment).values()
+    assert (status, tag, len(images)) == ("FINISHED", "done", 6) and len(curves["loss/train"]) == 3
+
+
 def test_a_running_trial_grows_and_ends(ledger, plan, uri):
     trial = plan.left()[0]
     train(ledger, plan, trial, finish=False)
