@@ -276,10 +276,11 @@ def cost(build, shape, device="cpu"):
     FLOPs are of matrix products and convolutions, forwards and backwards, of every phase at its rate. Peak memory is of
     the accelerator's tensors, or on a processor of this whole process.
     """
+    peak = _peak_memory(torch.device(device))  # first: counting makes another model
     model = _fresh(build).train()
     return {"cost/parameters": sum(p.numel() for p in model.parameters()),
             "cost/flops_per_image": sum(_flops(model, phase, shape) / phase.every for phase in model.phases),
-            "cost/peak_memory_mb": _peak_memory(torch.device(device)) / 2**20}
+            "cost/peak_memory_mb": peak / 2**20}
 
 
 def _flops(model, phase, shape, batch=2):
