@@ -250,7 +250,11 @@ def lift(model, method):
 def channels_last(kernels):
     """Stacked 2-D convolution kernels (K, out, in, height, width) in the order in which a CPU was measured to convolve
     faster by a tenth, "channels last"; anything else as it is."""
-    return kernels.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3) if kernels.dim() == 5 else kernels
+    if kernels.dim() != 5:
+        return kernels
+    ordered = kernels.permute(0, 1, 3, 4, 2)
+    made = torch.empty(ordered.shape, dtype=kernels.dtype, device=kernels.device)  # else a single channel keeps its stride, by
+    return made.copy_(ordered).permute(0, 1, 4, 2, 3)  # which torch would lay out values and gradients in different orders
 
 
 def laid_out_as(parameter, value):

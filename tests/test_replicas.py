@@ -219,3 +219,12 @@ def test_the_weights_depend_on_the_seed_alone():
     torch.manual_seed(2)
     pack = Replicas(builder(VAE, NETS["fc"]), [6, 7])
     assert distance(first, pack.weights(1)) == 0 and distance(first, pack.weights(0)) > 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_convolutions_on_a_cpu_work_channels_last_whatever_the_number_of_channels(channels):
+    """Else values and gradients lie in different orders, and an activation's backward step takes ten times as long."""
+    shape = (channels, 28, 28)
+    model, = Replicas(lambda: GAN(shape, conv, 2, 4, width=8), [0]).models
+    first = model.critic[0](torch.rand(2, *shape))
+    assert first.is_contiguous(memory_format=torch.channels_last) and not first.is_contiguous()
