@@ -18,7 +18,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.step import BATCH, Operations, mnist_or_noise
+from benchmarks.step import BATCH, mnist_or_noise
 from benchmarks.table import in_turn, keep, parser_of, row
 from models.gan import GAN
 from models.nets import conv, fc
@@ -26,7 +26,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study import features
 from study.data import digits
-from study.evaluation import Evaluation
+from study.evaluation import Evaluation, Flops
 from study.replicas import Replicas
 from study.trainings import OBJECTIVE
 from study.trial import drawn
@@ -153,7 +153,7 @@ class Bench:
         return round(torch.cuda.max_memory_allocated() / 2 ** 20) if self.cuda else 0
 
 
-class Roofline(Operations):
+class Roofline(Flops):
     """The least time of the operations that are called in it: of each the longer of arithmetic and bytes."""
 
     def __init__(self, flops_per_s, bytes_per_s):

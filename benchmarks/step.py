@@ -15,8 +15,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.overhead import line, measure
@@ -26,6 +24,7 @@ from models.linear import linear
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
+from study.evaluation import Flops
 from study.replicas import Replicas
 from study.vision import torchvision
 
@@ -65,26 +64,12 @@ class Ours:
         self.images, self.levels = images, levels
         self.replicas = Replicas(lambda: model(images.shape[1:], net, depth, latent_dim, **options), range(seeds))
         self.steps = len(images) // BATCH * seeds
-        with Operations() as counted:
+        with Flops() as counted:
             self()
         self.flops = counted.total / self.steps
 
     def __call__(self):
         self.replicas.train_epoch(self.images, self.levels, BATCH)
-
-
-class Operations(TorchDispatchMode):
-    """Counts as torch's FlopCounterMode does, which cannot look into a gradient penalty."""
-
-    def __init__(self):
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        result = operation(*args, **(kwargs or {}))
-        if count := flop_registry.get(operation.overloadpacket):
-            self.total += count(*args, **(kwargs or {}), out_val=result)
-        return result
 
 
 def matrix_products(product):

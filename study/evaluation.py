@@ -19,6 +19,7 @@ from models.vae import VAE, bernoulli
 from models.wgan import WGAN
 from study.errors import UserError
 from study.metrics import Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
+from study.replicas import learned_by
 
 STAGES = {  # the split held against, the other one that is not trained on, samples at most, images with an iw_nll
     "search": ("validation", "test", 2_500, 50),
@@ -53,7 +54,6 @@ class Evaluation:
             raise UserError(f"the {split_name} split has {len(self.split.images)} images: measuring needs at least "
                             f"{coverage.NEIGHBOURS + 1}")
         self.real = images.scaled(self.split.images[:HELD_OUT])  # the images to reconstruct, (n, C, H, W) in [0, 1]
-        self._sorted = {}  # "features" and "pixels" of held_out, projected
         self.held_out = self._summary(self._scaled(self.split.images[:self.samples]))
         self.moments = distances.moments(self.held_out.features)
         if self.moments.spread <= 0:
@@ -137,11 +137,12 @@ class Evaluation:
         """The sliced distance of features or pixels; the real side is sorted once wherever all of it is compared."""
         real, fake = _equal(getattr(self.held_out, part), getattr(drawn, part))
         along = distances.directions(fake.shape[1], device=self.device)
-        if len(real) < len(self.held_out.features):
-            return distances.swd(real, fake, along)
-        if part not in self._sorted:
-            self._sorted[part] = distances.projections(real, along)
-        return distances.swd(real, fake, along, self._sorted[part])
+        return distances.swd(real, fake, along, self._sorted[part] if len(real) == len(self.held_out.features) else None)
+
+    @cached_property
+    def _sorted(self):
+        return {part: distances.projections(real, distances.directions(real.shape[1], device=self.device))
+                for part, real in (("features", self.held_out.features), ("pixels", self.held_out.pixels))}
 
     def _neighbourhood(self, drawn):
         real, fake = (x[:PAIRED] for x in _equal(self.held_out.features, drawn.features))
@@ -286,7 +287,7 @@ def cost(build, shape, device="cpu"):
 def _flops(model, phase, shape, batch=2):
     x, epoch = torch.zeros(batch, *shape), torch.zeros(())  # numbers, since torch takes longer for shapes without
     noise = {name: torch.zeros(batch, *size) for name, size in phase.noise.items()}
-    learned = [value for name, value in model.named_parameters() if name.split(".")[0] in phase.learns]
+    learned = learned_by(phase, dict(model.named_parameters()))
     with torch.random.fork_rng(devices=[]), Flops() as counted:
         torch.autograd.grad(getattr(model, phase.loss)(x, noise, epoch)["loss"], learned)
     return counted.total / batch

@@ -221,9 +221,8 @@ def learned_by(phase, parameters) -> list:
 
 def divided(phase, model) -> tuple[list, list]:
     """The parameters of a model that a phase updates, and the others."""
-    learned = learned_by(phase, dict(model.named_parameters()))
-    ids = set(map(id, learned))
-    return learned, [value for value in model.parameters() if id(value) not in ids]
+    named = dict(model.named_parameters())
+    return learned_by(phase, named), [value for name, value in named.items() if name.split(".")[0] not in phase.learns]
 
 
 class Method(nn.Module):
@@ -249,12 +248,12 @@ def lift(model, method):
 
 def channels_last(kernels):
     """Stacked 2-D convolution kernels (K, out, in, height, width) in the order in which a CPU was measured to convolve
-    faster by a tenth, "channels last"; anything else as it is."""
+    faster by a tenth, "channels last"; anything else as it is. Always a copy: a view or `contiguous` would keep the stride
+    of a single channel, by which torch lays out values in one order and gradients in another."""
     if kernels.dim() != 5:
         return kernels
     ordered = kernels.permute(0, 1, 3, 4, 2)
-    made = torch.empty(ordered.shape, dtype=kernels.dtype, device=kernels.device)  # else a single channel keeps its stride, by
-    return made.copy_(ordered).permute(0, 1, 4, 2, 3)  # which torch would lay out values and gradients in different orders
+    return ordered.clone(memory_format=torch.contiguous_format).permute(0, 1, 4, 2, 3)
 
 
 def laid_out_as(parameter, value):
