@@ -1,18 +1,29 @@
 """A digits study of 200 trials against the same trials without any of the machinery, and against the customary script.
 
-    python benchmarks/sweep.py [--rounds 3] [--json FILE]
+    python benchmarks/sweep.py [--json FILE]
 
 The floor: the specs of our own study run again by plain processes, one per core, with the same measures and pictures,
 but without Ray, Optuna and MLflow. The customary script: Ray Tune with a DataLoader per trial, new workers for every
 trial and MLflow's logger callback, for the same model and epochs, measuring nothing. Times are from the first epoch's
-row to the last result, so that starting is left out on all sides; the three take turns, and the least of each counts.
+row to the last result, so that starting is left out on all sides.
+
+A machine's speed drifts by a fifth within minutes, so two sides take turns of some seconds: all processes of the one
+stand still while the other runs, and each is timed by its own turns. Ours is run against the floor, then the customary
+script against the floor; what the floor lost or won between the two is taken off the script.
 """
+import contextlib
+import itertools
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -20,6 +31,7 @@ from benchmarks.table import keep, parser_of, row
 from study.ledger import Ledger
 
 EPOCHS, CUSTOMARY_TRIALS = 10, 16
+TURN_S = 10.0  # long against a trial, short against the drift of a machine
 SPACE = f'''"""Two hundred small trainings."""
 from models.gan import GAN
 from models.nets import fc
@@ -43,7 +55,7 @@ for key in ledger.keys()[share::of]:
     ledger.put_result(key, run_trial(ledger.folder(key), "data"))
 '''
 CUSTOMARY = '''
-import sys, time
+import json, sys, time
 import ray
 import torch
 from ray import tune
@@ -76,69 +88,106 @@ def train(config):
 ray.init("local", log_to_driver=False, include_dashboard=False)
 results = tune.Tuner(train, param_space={"lr": tune.loguniform(1e-4, 1e-2)},
                      tune_config=tune.TuneConfig(num_samples=trials, metric="loss", mode="min"),
-                     run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[
+                     run_config=tune.RunConfig(storage_path=f"{folder}/customary", verbose=0, callbacks=[
                          MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder}/mlflow.db", experiment_name="customary")])).fit()
 rows = [row for result in results for row in result.metrics_dataframe["now"]]
-print(max(rows) - min(rows))
+json.dump([min(rows), max(rows)], open(f"{folder}/customary.json", "w"))
 '''
 
 
 def main(arguments=None) -> int:
-    parser = parser_of(__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args(arguments)
-    rounds = []
-    for _ in range(options.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            ours, trials = our_study(Path(folder))
-            rounds.append((ours, plain_processes(Path(folder)), customary_script(Path(folder))))
-    ours, floor, customary = map(min, zip(*rounds))
+    options = parser_of(__doc__).parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "floor_study.py").write_text(SPACE)
+        for process in our_study(folder, "specs"):
+            succeed(process)
+        ours, floor = in_turns(our_study(folder, "ours"), plain_processes(folder, "floor"))
+        customary, again = in_turns(customary_script(folder), plain_processes(folder, "again"))
+        ours, trials = window(Ledger(folder / "ours" / "floor_study"), ours)
+        floor, again = (window(Ledger(folder / name / "floor_study"), turns)[0]
+                        for name, turns in (("floor", floor), ("again", again)))
+        customary = own_time(customary, *json.loads((folder / "customary.json").read_text())) * floor / again
     rows = [row(f"{trials} trials, each", 1000 * ours / trials, 1000 * floor / trials, "ms", "floor",
                 overhead_ms=round(1000 * (ours - floor) / trials, 1),
                 overhead_core_ms=round(1000 * (ours - floor) / trials * (os.cpu_count() or 1), 1)),
             row("a trial", 1000 * ours / trials, 1000 * customary / CUSTOMARY_TRIALS, "ms", "customary")]
-    keep(rows, options, rounds_s=rounds)
+    keep(rows, options)
     return 0
 
 
-def our_study(folder: Path) -> tuple[float, int]:
-    (folder / "floor_study.py").write_text(SPACE)
-    run([ROOT / "study/launch.py", "--space", folder / "floor_study.py", "--storage", folder / "studies"])
-    return window(Ledger(folder / "studies" / "floor_study"))
+def our_study(folder: Path, name: str) -> list[subprocess.Popen]:
+    return [started("study/launch.py", "--space", folder / "floor_study.py", "--storage", folder / name)]
 
 
-def plain_processes(folder: Path) -> float:
-    """The same specs in a ledger of their own, shared out over one process per core."""
-    source, target = (Ledger(folder / name / "floor_study") for name in ("studies", "floor"))
+def plain_processes(folder: Path, name: str) -> list[subprocess.Popen]:
+    """The specs of the study in "specs", in a ledger of their own, shared out over one process per core."""
+    source, target = (Ledger(folder / part / "floor_study") for part in ("specs", name))
     for key in source.keys():
         target.put_spec(key, source.spec(key))
     shutil.copytree(source.root / "features", target.root / "features")
     cores = os.cpu_count() or 1
-    processes = [subprocess.Popen([sys.executable, "-c", FLOOR, target.root, str(share), str(cores)], cwd=ROOT)
-                 for share in range(cores)]
-    if any([process.wait() for process in processes]):
-        raise RuntimeError("a process of the floor failed")
-    return window(target)[0]
+    return [started("-c", FLOOR, target.root, share, cores) for share in range(cores)]
 
 
-def customary_script(folder: Path) -> float:
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1"}
-    out = run(["-c", CUSTOMARY, folder / "customary", EPOCHS, CUSTOMARY_TRIALS], env=environment)
-    return float(out.splitlines()[-1])
+def customary_script(folder: Path) -> list[subprocess.Popen]:
+    return [started("-c", CUSTOMARY, folder, EPOCHS, CUSTOMARY_TRIALS,
+                    RAY_AUTH_MODE="disabled", TUNE_DISABLE_STRICT_METRIC_CHECKING="1")]
 
 
-def run(command: list, **options) -> str:
-    done = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, **options)
-    if done.returncode:
-        raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
-    return done.stdout
+def started(*command, **environment) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **environment},
+                            stdout=subprocess.DEVNULL)
 
 
-def window(ledger: Ledger) -> tuple[float, int]:
-    """Seconds from the first row to the last result, and the number of results."""
+def succeed(process: subprocess.Popen) -> None:
+    if process.wait():
+        raise RuntimeError(f"{' '.join(process.args)[:200]} failed")
+
+
+def in_turns(*sides: list[subprocess.Popen]) -> list[list[tuple[float, float]]]:
+    """Let the sides run to their ends, one at a time; for each its turns, as (begin, end) in seconds since the epoch."""
+    turns = [[] for _ in sides]
+    for side in sides:
+        send(side, signal.SIGSTOP)
+    while any(running(side) for side in sides):
+        for side, own in zip(sides, turns):
+            if not running(side):
+                continue
+            begin = time.time()
+            send(side, signal.SIGCONT)
+            while running(side) and time.time() < begin + TURN_S:
+                time.sleep(0.05)
+            own.append((begin, time.time()))
+            send(side, signal.SIGSTOP)
+    for process in itertools.chain(*sides):
+        succeed(process)
+    return turns
+
+
+def running(side: list[subprocess.Popen]) -> bool:
+    return any(process.poll() is None for process in side)
+
+
+def send(side: list[subprocess.Popen], number: int) -> None:
+    """A signal to all processes of a side; twice, for those that were made meanwhile."""
+    for process in side * 2:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root = psutil.Process(process.pid)
+            for member in (root, *root.children(recursive=True)):
+                member.send_signal(number)
+
+
+def own_time(turns: list[tuple[float, float]], first: float, last: float) -> float:
+    """Seconds of the turns that lie between two times."""
+    return sum(max(0.0, min(end, last) - max(begin, first)) for begin, end in turns)
+
+
+def window(ledger: Ledger, turns: list[tuple[float, float]]) -> tuple[float, int]:
+    """A side's own seconds from the first row to the last result, and the number of results."""
     keys = ledger.keys()
     first = min(ledger.rows(key)[0]["time"] for key in keys)
-    return max(ledger.result(key)["time"] for key in keys) - first, len(keys)
+    return own_time(turns, first, max(ledger.result(key)["time"] for key in keys)), len(keys)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from study.trainings import OBJECTIVE, aggregate, label
 SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, "settings": dict, "epochs": int, "batch_size": int,
         "depth": int, "latent_dim": int, "model": str, "net": str, "dataset": str, "fingerprint": str, "features": str,
         "features_kind": str, "origin": str, "source": str, "measures": dict}
-MOMENTS = 6            # how often a trial is measured and drawn, after the untrained start
+LOOKS = 6              # how often a trial is drawn, after the untrained start
+MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
 CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
 REPORT_S = 3.0         # seconds between reports to whoever runs the trial: each brings MLflow up to date
 
@@ -59,9 +60,9 @@ def check_spec(spec: dict, folder: Path) -> None:
         raise UserError(f"{folder / 'spec.json'}: seeds must be whole numbers, at least one")
 
 
-def moments(epochs: int) -> list[int]:
-    """The epochs after which a trial is measured and drawn: 0 (untrained), then about six times, the last included."""
-    return sorted({round(epochs * part / MOMENTS) for part in range(MOMENTS + 1)})
+def moments(epochs: int, looks: int = LOOKS) -> list[int]:
+    """The epochs after which a trial is looked at: 0 (untrained), then about `looks` times, the last included."""
+    return sorted({round(epochs * part / looks) for part in range(looks + 1)})
 
 
 def replica_seed(spec: dict, seed: int) -> int:
@@ -110,6 +111,9 @@ class Run:
                                  graphs=self.fast, tf32=self.fast)
         self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0,
                       "attempts": []}
+        self.measured_at = set(moments(spec["epochs"], MEASURED[spec["stage"]]))
+        if self.watch is self.judge:
+            self.measured_at.discard(spec["epochs"])  # the result has the same values
         self.curves = {}  # loss -> pieces (seeds, steps) of its values in every batch
         self.checkpointed = self.reported = time.monotonic()
 
@@ -171,12 +175,13 @@ class Run:
         return None not in self.state["diverged_at"]
 
     def observe(self, values: dict) -> dict:
-        """Measure the objective and draw, with the same noise and the same test images each time."""
+        """Draw, and measure the objective, with the same noise and the same test images each time."""
         start = time.perf_counter()
         noise = self.watch.noise(self.replicas.model.latent_dim)
-        objective = [self.watch.objective(drawn(model, noise)) for model in self.replicas.models]
-        for name in dict.fromkeys(key for row in objective for key in row):
-            values[name] = [row.get(name) for row in objective]
+        if self.state["epoch"] in self.measured_at:
+            objective = [self.watch.objective(drawn(model, noise)) for model in self.replicas.models]
+            for name in dict.fromkeys(key for row in objective for key in row):
+                values[name] = [row.get(name) for row in objective]
         for name, picture in self.pictures(noise).items():
             self.draw(name, figures.png(picture))
         self.state["measure_s"] += time.perf_counter() - start
