@@ -1,5 +1,6 @@
 """The thread that keeps MLflow up to date during a sweep. It is told which trial has news and reads the rest from the
 ledger, so that training never waits for it."""
+import sys
 import threading
 import time
 
@@ -8,6 +9,8 @@ from study.tracking import Tracker, check_store
 
 SUMMARY = "summary"      # stands among the trial keys for the summary run
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
+SETTLE_S = 0.1           # news waits so long: Tune's loop, which shares Python's lock, is just then starting the next trial
+SWITCH_S = 0.0005        # and gets the lock within this time later on: at Python's own 5 ms it would take twice as long
 FAREWELLS = 3            # tries that may fail once the study is at its end
 
 
@@ -24,7 +27,7 @@ class Sink(threading.Thread):
     def touch(self, key: str) -> None:
         """Something about this trial is new in the ledger."""
         with self.news:
-            self.dirty[key] = True
+            self.dirty.setdefault(key, time.monotonic())
             self.news.notify()
 
     def summarise(self) -> None:
@@ -41,12 +44,15 @@ class Sink(threading.Thread):
         return not self.is_alive() and not self.dirty
 
     def run(self):
+        sys.setswitchinterval(SWITCH_S)
         while True:
             with self.news:
                 self.news.wait_for(lambda: self.dirty or self.closing)
                 if not self.dirty:
                     return
                 key = next(iter(self.dirty))
+            self.hurry.wait(max(0.0, self.dirty[key] + SETTLE_S - time.monotonic()))
+            with self.news:
                 del self.dirty[key]
             try:
                 self._project(key)

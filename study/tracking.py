@@ -101,35 +101,35 @@ class Tracker:
 
     def _project(self, key: str, spec: dict, state: dict) -> None:
         rows, result = self.ledger.rows(key), self.ledger.result(key)
-        params, tags = [], []
+        params, tags = [], end_tags(result, again=bool(state.get("ended"))) if result else {}
         if "run_id" not in state:
-            run = self._run(key, spec, rows)
+            run = self._left_behind(key)
+            if run is None:
+                run, tags = self._new_run(key, spec, rows, tags), {}  # with its tags at once: a call less
             state |= {"store": self.store, "run_id": run.run_id, "artifacts": run.artifact_uri, "rows": 0, "images": []}
             params = params_of(spec)
-        run_id, drawn = state["run_id"], bool(state["images"])
+        run_id = state["run_id"]
         self._files(key, state, result)
-        if state["images"] and not drawn:
-            tags.append(RunTag("mlflow.loggedImages", "True"))
         metrics = [metric for row in rows[state["rows"]:] for metric in metrics_of(row)]
         if result:
             metrics += [Metric(name, value, int(result["time"] * 1000), result["epochs"])
                         for name, value in result["measures"].items() if value is not None]
-            tags += end_tags(result, again=bool(state.get("ended")))
-        self.client.log_batch(run_id, metrics[:BATCH], params, tags)
+        self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
         for start in range(BATCH, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics[start:start + BATCH])
         if result:
             self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
         state |= {"rows": len(rows), "ended": result and result["time"]}
 
-    def _run(self, key: str, spec: dict, rows: list[dict]) -> RunInfo:
-        """The trial's run: found by its tag after a crash between making it and noting it, else made."""
-        if key in self.begun and (found := self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'",
-                                                                   max_results=1)):
-            return found[0].info
+    def _left_behind(self, key: str) -> RunInfo | None:
+        """The run of a trial that a crash between making it and noting it left: found by its tag."""
+        found = key in self.begun and self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'", max_results=1)
+        return found[0].info if found else None
+
+    def _new_run(self, key: str, spec: dict, rows: list[dict], tags: dict) -> RunInfo:
         self.begun.add(key)  # before it is made: the answer may be lost on its way
         return self.client.create_run(self.experiment, start_time=int(1000 * (rows[0]["time"] if rows else time.time())),
-                                      run_name=run_name(spec), tags=tags_of(spec)).info
+                                      run_name=run_name(spec), tags={**tags_of(spec), **tags}).info
 
     def _files(self, key: str, state: dict, result: dict | None) -> None:
         """New pictures as cards with a step slider, in the file names that MLflow's own log_image writes, but the same
@@ -184,7 +184,8 @@ def tags_of(spec: dict) -> dict:
     tags = {"study": spec["space"], "trial_key": spec["key"], "stage": spec["stage"],
             "model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
             "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], "proposed_by": spec["proposed_by"],
-            "features": spec["features"], "fingerprint": spec["fingerprint"], "system": spec["system"]}
+            "features": spec["features"], "fingerprint": spec["fingerprint"], "system": spec["system"],
+            "mlflow.loggedImages": True}
     return {"mlflow.note.content": note_of(spec), **{name: str(value) for name, value in tags.items() if value != ""}}
 
 
@@ -223,10 +224,10 @@ def metrics_of(row: dict) -> list[Metric]:
     return [Metric(name, value, int(row["time"] * 1000), row["epoch"]) for name, value in aggregate(row["values"]).items()]
 
 
-def end_tags(result: dict, again: bool) -> list[RunTag]:
+def end_tags(result: dict, again: bool) -> dict[str, str]:
     """How a trial ended; one that was run again loses the error of before."""
     error = result.get("error", "")
-    return [RunTag("status", result["status"])] + ([RunTag("error", error)] if error or again else [])
+    return {"status": result["status"], **({"error": error} if error or again else {})}
 
 
 def default_uri(storage: Path | str) -> str:
