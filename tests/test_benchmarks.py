@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks import fused, gpu, scale, table
+from benchmarks import fused, gpu, scale, sweep, table
 
 ROW = {"name", "ours", "peer", "ratio"}
 
@@ -39,3 +39,23 @@ def test_loops_are_timed_in_turn_and_the_first_round_does_not_count():
     calls = []
     table.in_turn([lambda: calls.append("a"), lambda: calls.append("b")], rounds=2)
     assert calls == ["a", "b"] * 3
+
+
+def test_programs_take_turns_and_are_timed_by_their_own(monkeypatch, tmp_path):
+    """Two programs of two processes each note every hundredth of a second: never two sides in the same turn."""
+    monkeypatch.setattr(sweep, "TURN_S", 0.3)
+    note = ("import subprocess, sys, time\n"
+            "if len(sys.argv) == 2: subprocess.Popen([sys.executable, '-c', open(sys.argv[1] + '.py').read(), sys.argv[1], 'x'])\n"
+            "for _ in range(60):\n"
+            "    open(sys.argv[1], 'a').write(f'{time.time()}\\n'); time.sleep(0.01)\n")
+    places = [tmp_path / "one", tmp_path / "other"]
+    for place in places:
+        place.with_suffix(".py").write_text(note)
+    turns = sweep.in_turns(*([sweep.started("-c", note, place)] for place in places))
+    for place, own, others in zip(places, turns, reversed(turns)):
+        times = [float(line) for line in place.read_text().split()]
+        assert len(times) >= 60 and len(own) > 1
+        inside = [any(begin - 0.05 < at < end + 0.05 for begin, end in own) for at in times]
+        assert sum(inside) >= 0.95 * len(times)
+        assert not any(begin < other < end for begin, end in own for turn in others for other in turn)
+    assert sweep.own_time([(0, 10), (20, 30)], 5, 22) == 7

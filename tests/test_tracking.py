@@ -177,6 +177,19 @@ def test_a_space_without_a_ledger_is_one_clear_line(tmp_path):
         sync(tmp_path, "nothing", None)
 
 
+def test_news_that_comes_at_once_is_projected_once(ledger, plan, uri, monkeypatch):
+    trial = plan.left()[0]
+    train(ledger, plan, trial)
+    projected = []
+    project = Tracker.project
+    monkeypatch.setattr(Tracker, "project", lambda self, key: (projected.append(key), project(self, key)))
+    sink = Sink(uri, ledger, "tiny")
+    sink.start()
+    for _ in range(50):
+        sink.touch(trial.key)
+    assert sink.close(60) and projected == [trial.key]
+
+
 def test_a_locked_database_is_waited_for_and_nobody_else_waits(ledger, plan, uri):
     trial = plan.left()[0]
     train(ledger, plan, trial)

@@ -126,6 +126,24 @@ def test_every_measure_and_every_picture_is_there_at_the_end(ledger, data_dir):
     assert {"samples", "reconstructions", "interpolation", "sheet", "plane", "traversal"} <= pictures
 
 
+def test_what_tuning_tries_is_measured_at_fewer_looks_and_last_of_all_by_its_result(ledger, data_dir):
+    folder = planned(ledger, data_dir, epochs=6)
+    trial.run_trial(folder, data_dir)
+    assert {int(path.stem.rsplit("-", 1)[1]) for path in (folder / "images").glob("samples-*")} == set(range(7))
+    assert measured_after(folder) == [0, 2, 4]
+    spec = json.loads((folder / "spec.json").read_text())
+    confirm = folder.with_name("confirm")
+    confirm.mkdir()
+    (confirm / "spec.json").write_text(json.dumps({**spec, "stage": "confirm"}))
+    trial.run_trial(confirm, data_dir)
+    assert measured_after(confirm) == [0, 1, 2, 3, 4, 5, 6]  # the last too: these looks see other images than the result
+
+
+def measured_after(folder) -> list[int]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row["epoch"] for row in rows if "quality/fd_rel" in row["values"]]
+
+
 def without(words, folder: Path) -> Path:
     """A site-packages folder of links to everything installed here but the packages whose names hold one of `words`."""
     folder.mkdir()
