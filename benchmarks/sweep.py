@@ -148,21 +148,29 @@ def succeed(process: subprocess.Popen) -> None:
 def in_turns(*sides: list[subprocess.Popen]) -> list[list[tuple[float, float]]]:
     """Let the sides run to their ends, one at a time; for each its turns, as (begin, end) in seconds since the epoch."""
     turns = [[] for _ in sides]
-    for side in sides:
-        send(side, signal.SIGSTOP)
-    while any(running(side) for side in sides):
-        for side, own in zip(sides, turns):
-            if not running(side):
-                continue
-            begin = time.time()
-            send(side, signal.SIGCONT)
-            while running(side) and time.time() < begin + TURN_S:
-                time.sleep(0.05)
-            own.append((begin, time.time()))
+    try:
+        for side in sides:
             send(side, signal.SIGSTOP)
+        while any(map(running, sides)):
+            for side, own in zip(sides, turns):
+                if running(side):
+                    own.append(turn(side))
+    finally:
+        for side in sides:
+            send(side, signal.SIGCONT)  # an interrupt reaches nobody who stands still
     for process in itertools.chain(*sides):
         succeed(process)
     return turns
+
+
+def turn(side: list[subprocess.Popen]) -> tuple[float, float]:
+    begin = time.time()
+    send(side, signal.SIGCONT)
+    while running(side) and time.time() < begin + TURN_S:
+        time.sleep(0.05)
+    end = time.time()
+    send(side, signal.SIGSTOP)
+    return begin, end
 
 
 def running(side: list[subprocess.Popen]) -> bool:
@@ -170,12 +178,13 @@ def running(side: list[subprocess.Popen]) -> bool:
 
 
 def send(side: list[subprocess.Popen], number: int) -> None:
-    """A signal to all processes of a side; twice, for those that were made meanwhile."""
+    """A signal to all processes of a side that still run; twice, for those that were made meanwhile."""
     for process in side * 2:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        if process.poll() is None:
             root = psutil.Process(process.pid)
             for member in (root, *root.children(recursive=True)):
-                member.send_signal(number)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.send_signal(number)
 
 
 def own_time(turns: list[tuple[float, float]], first: float, last: float) -> float:

@@ -20,7 +20,7 @@ os.environ.update({  # before Ray is imported; each was found to matter by runni
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 })
-UNSEEN = {  # what a Ray of our own would collect for a dashboard that it does not have: a fifth of what its processes take
+UNSEEN = {  # what a Ray of our own would collect for a dashboard that it does not have
     "RAY_enable_metrics_collection": "false",
     "RAY_task_events_report_interval_ms": "0",
     "REPORTER_UPDATE_INTERVAL_MS": "60000",

@@ -10,7 +10,7 @@ from study.tracking import Tracker, check_store
 SUMMARY = "summary"      # stands among the trial keys for the summary run
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
 SETTLE_S = 0.1           # news waits so long: Tune's loop, which shares Python's lock, is just then starting the next trial
-SWITCH_S = 0.0005        # and gets the lock within this time later on: Python's own 5 ms come at every one of its calls
+SWITCH_S = 0.0005        # so soon does that loop get the lock while this thread works; Python's own 5 ms add up over its calls
 FAREWELLS = 3            # tries that may fail once the study is at its end
 
 

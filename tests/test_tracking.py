@@ -177,16 +177,20 @@ def test_a_space_without_a_ledger_is_one_clear_line(tmp_path):
         sync(tmp_path, "nothing", None)
 
 
-def test_news_that_comes_at_once_is_projected_once(ledger, plan, uri, monkeypatch):
+def test_news_settles_before_it_is_projected_and_then_goes_in_once(ledger, plan, uri, monkeypatch):
+    monkeypatch.setattr("study.sink.SETTLE_S", 2.0)
     trial = plan.left()[0]
     train(ledger, plan, trial)
     projected = []
     project = Tracker.project
     monkeypatch.setattr(Tracker, "project", lambda self, key: (projected.append(key), project(self, key)))
     sink = Sink(uri, ledger, "tiny")
+    sink.tracker = Tracker(uri, ledger, "tiny")  # made here, since it takes longer than news waits
     sink.start()
-    for _ in range(50):
-        sink.touch(trial.key)
+    sink.touch(trial.key)
+    time.sleep(0.3)
+    assert not projected
+    sink.touch(trial.key)
     assert sink.close(60) and projected == [trial.key]
 
 
