@@ -7,7 +7,7 @@ but without Ray, Optuna and MLflow. The customary script: Ray Tune with a DataLo
 trial and MLflow's logger callback, for the same model and epochs, measuring nothing. Times are from the first epoch's
 row to the last result, so that starting is left out on all sides.
 
-A machine's speed drifts by a fifth within minutes, so two sides take turns of some seconds: all processes of the one
+A machine's speed drifts by a fifth within minutes, so two sides take turns of two seconds: all processes of the one
 stand still while the other runs, and each is timed by its own turns. Ours is run against the floor, then the customary
 script against the floor; what the floor lost or won between the two is taken off the script.
 """
@@ -31,7 +31,7 @@ from benchmarks.table import keep, parser_of, row
 from study.ledger import Ledger
 
 EPOCHS, CUSTOMARY_TRIALS = 10, 16
-TURN_S = 10.0  # long against a trial, short against the drift of a machine
+TURN_S = 2.0  # long against a trial, short against the drift of a machine and the time between a trial's reports
 SPACE = f'''"""Two hundred small trainings."""
 from models.gan import GAN
 from models.nets import fc
@@ -150,26 +150,29 @@ def in_turns(*sides: list[subprocess.Popen]) -> list[list[tuple[float, float]]]:
     turns = [[] for _ in sides]
     try:
         for side in sides:
-            send(side, signal.SIGSTOP)
+            send(tree(side), signal.SIGSTOP)
         while any(map(running, sides)):
             for side, own in zip(sides, turns):
                 if running(side):
                     own.append(turn(side))
     finally:
         for side in sides:
-            send(side, signal.SIGCONT)  # an interrupt reaches nobody who stands still
+            send(tree(side), signal.SIGCONT)  # an interrupt reaches nobody who stands still
     for process in itertools.chain(*sides):
         succeed(process)
     return turns
 
 
 def turn(side: list[subprocess.Popen]) -> tuple[float, float]:
+    members = tree(side)
     begin = time.time()
-    send(side, signal.SIGCONT)
+    send(members, signal.SIGCONT)
     while running(side) and time.time() < begin + TURN_S:
         time.sleep(0.05)
+    members = tree(side)
     end = time.time()
-    send(side, signal.SIGSTOP)
+    send(members, signal.SIGSTOP)
+    send(tree(side), signal.SIGSTOP)  # those that were made meanwhile
     return begin, end
 
 
@@ -177,14 +180,21 @@ def running(side: list[subprocess.Popen]) -> bool:
     return any(process.poll() is None for process in side)
 
 
-def send(side: list[subprocess.Popen], number: int) -> None:
-    """A signal to all processes of a side that still run; twice, for those that were made meanwhile."""
-    for process in side * 2:
-        if process.poll() is None:
-            root = psutil.Process(process.pid)
-            for member in (root, *root.children(recursive=True)):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.send_signal(number)
+def tree(side: list[subprocess.Popen]) -> list[psutil.Process]:
+    """All processes of a side that still run. Finding them takes longer than a signal."""
+    members = []
+    for process in side:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.poll() is None:
+                root = psutil.Process(process.pid)
+                members += [root, *root.children(recursive=True)]
+    return members
+
+
+def send(members: list[psutil.Process], number: int) -> None:
+    for member in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(number)
 
 
 def own_time(turns: list[tuple[float, float]], first: float, last: float) -> float:
