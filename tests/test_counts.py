@@ -127,4 +127,4 @@ def test_a_trial_goes_into_mlflow_by_as_many_statements_whatever_its_length(ledg
 
     first, second, third = plan.left()[:3]
     statements(first, 2)
-    assert statements(second, 2) == statements(third, 200) <= 45
+    assert statements(second, 2) == statements(third, 200) <= 36
