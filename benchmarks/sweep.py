@@ -150,7 +150,7 @@ def in_turns(*sides: list[subprocess.Popen]) -> list[list[tuple[float, float]]]:
     turns = [[] for _ in sides]
     try:
         for side in sides:
-            send(tree(side), signal.SIGSTOP)
+            stop(side)
         while any(map(running, sides)):
             for side, own in zip(sides, turns):
                 if running(side):
@@ -169,11 +169,16 @@ def turn(side: list[subprocess.Popen]) -> tuple[float, float]:
     send(members, signal.SIGCONT)
     while running(side) and time.time() < begin + TURN_S:
         time.sleep(0.05)
+    return begin, stop(side)
+
+
+def stop(side: list[subprocess.Popen]) -> float:
+    """Let a side stand still; since when, in seconds since the epoch."""
     members = tree(side)
     end = time.time()
     send(members, signal.SIGSTOP)
     send(tree(side), signal.SIGSTOP)  # those that were made meanwhile
-    return begin, end
+    return end
 
 
 def running(side: list[subprocess.Popen]) -> bool:
