@@ -9,7 +9,7 @@ from study.claims import ALL, COVERAGE, FIDELITY
 from study.comparisons import Levels, Pair, matches, tabulate
 from study.measures import described, number
 from study.outcomes import FACTORS, as_measured
-from study.statistics import median_interval, superiority, tuning_curve, variance_shares
+from study.inference import median_interval, superiority, tuning_curve, variance_shares
 from study.trainings import family_order, grouped
 from study.verdicts import Claim, Finding, Verdict, judge
 

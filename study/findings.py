@@ -13,7 +13,7 @@ from study.errors import UserError
 from study.ledger import FLOORS, Ledger, read_json
 from study.outcomes import diverged, finite, rate, rates, worst_values
 from study.space import FOLDER, imported
-from study.statistics import median_interval
+from study.inference import median_interval
 from study.status import study_counts
 from study.trainings import comparable, curves_of, family_order, grouped, planned_lines, read, rows_of, shown, thinned
 

@@ -11,6 +11,9 @@ import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
+if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from study.command import DONE, INTERRUPTED, SOME_FAILED, STORAGE, STORAGE_HELP, run_command, storage
 from study.errors import UserError
 

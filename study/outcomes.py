@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from study.statistics import wilson
+from study.inference import wilson
 
 FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")   # further settings are averaged over
 HIGHER_IS_BETTER = frozenset({"likelihood/elbo", "quality/precision", "quality/recall", "quality/density",

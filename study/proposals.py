@@ -15,6 +15,9 @@ import zlib
 from collections import Counter, defaultdict, deque
 from pathlib import Path
 
+if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial

@@ -7,6 +7,9 @@ import sys
 import webbrowser
 from pathlib import Path
 
+if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
 from study.ledger import Ledger, open_study, write_atomic
 

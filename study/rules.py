@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from study.outcomes import rate
-from study.statistics import blocked_sign_flip, equivalence, page
+from study.inference import blocked_sign_flip, equivalence, page
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ import math
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 import numpy as np
 import torch
 from safetensors import SafetensorError

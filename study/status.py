@@ -7,6 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
 from study.errors import UserError
 from study.ledger import FINISHED, open_study, read_planned

@@ -20,12 +20,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # with the default one call blocks for minutes when the
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")      # server is down; this thread tries again by itself
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines per trial otherwise
 
-import study  # noqa: E402, F401  (before any library: it takes this folder, and our statistics.py, off the script's path)
 from mlflow import MlflowClient  # noqa: E402  (the settings above are read at import)
 from mlflow.entities import Metric, Param, RunInfo, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402

@@ -12,6 +12,9 @@ import time
 import zlib
 from pathlib import Path
 
+if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 import torch
 from safetensors.torch import save as save_tensors
 

@@ -6,7 +6,7 @@ coverage are parts of their own, so that no single number names a winner.
 
 The replicate is the seed, so a verdict is about the cells as they were tuned: the luck of the tuning is the same for
 all seeds of a cell, and more proposals shrink it, not more seeds. If it spreads cells by half a training-seed
-deviation, a nominal 5 % becomes about 16 % (three blocks of eight seeds, tests/test_statistics.py). A finding lists
+deviation, a nominal 5 % becomes about 16 % (three blocks of eight seeds, tests/test_inference.py). A finding lists
 the effect of every block, where that shows.
 """
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ import numpy as np
 from study.comparisons import base, described, matches, tabulate
 from study.outcomes import FACTORS, as_measured, rate
 from study.rules import Evidence, centre
-from study.statistics import holm, median_interval, seeds_needed
+from study.inference import holm, median_interval, seeds_needed
 
 ALPHA = 0.05
 SEED_DEVIATION = None   # as a margin: one standard deviation over the seeds of the cells compared

@@ -101,6 +101,6 @@ def test_looking_is_quick(command, seconds):
 
 @pytest.mark.parametrize("script", ["launch", "status", "report", "sample", "proposals", "tracking", "trial"])
 def test_every_command_starts_as_a_script(script):
-    """From the folder whose statistics.py must not stand in for Python's own, whatever library is imported first."""
+    """Whatever library is imported first, and from whichever folder."""
     done = subprocess.run([sys.executable, ROOT / "study" / f"{script}.py", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "usage:" in done.stdout, done.stderr

@@ -21,7 +21,7 @@ from study.report import write_report
 from study.report_page import page
 from study.report_pictures import embedded, real_images
 from study.report_tables import escaped, write_tables
-from study.statistics import median_interval, tuning_curve
+from study.inference import median_interval, tuning_curve
 from study.verdicts import judge
 
 NOWHERE = Path("/nowhere")

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from study.statistics import (blocked_sign_flip, equivalence, holm, median_interval, page, seeds_needed, sign_flip,
+from study.inference import (blocked_sign_flip, equivalence, holm, median_interval, page, seeds_needed, sign_flip,
                               superiority, tuning_curve, variance_shares, wilson)
 
 STUDIES = 2_000    # a true rate of 5 % is found as 4.1-5.9 % in so many (two standard errors): hence .055 and .06
