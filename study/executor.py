@@ -56,6 +56,7 @@ def start(address: str | None) -> None:
         where = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": CODE}  # a submitted job has its own
     else:
         os.environ.update(UNSEEN)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # workers run this code
         where = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     asked_to_end = signal.getsignal(signal.SIGTERM)
     try:

@@ -41,6 +41,7 @@ def test_no_module_of_the_study_hides_one_of_pythons_own():
 
 
 @pytest.mark.ray
+@pytest.mark.long
 def test_the_workers_of_a_copied_project_run_the_copys_code(copied, tmp_path):
     done = run(copied, "launch", "--space", "smoke", "--models", "vae", "--epochs", "1", "--storage", tmp_path / "mlruns" / "studies")
     assert done.returncode == 0, done.stderr
