@@ -27,7 +27,7 @@ def pages(url: str, space: str) -> dict[str, str]:
     """Name of a picture -> address of the page that it shows."""
     experiment = ask(url, f"experiments/get-by-name?experiment_name={space}")["experiment"]["experiment_id"]
     found = ask(url, "runs/search", {"experiment_ids": [experiment], "max_results": 50,
-                                     "filter": "tags.stage = 'confirm'", "order_by": ["metrics.`quality/fd_rel` ASC"]})["runs"]
+                                     "filter": "tags.stage = 'confirm'", "order_by": ["metrics.`test/fd_rel` ASC"]})["runs"]
     best = found[0]["info"]["run_id"]
     some = json.dumps([run["info"]["run_id"] for run in found[:4]])
     summary = ask(url, "runs/search", {"experiment_ids": [experiment], "filter": "tags.stage = 'summary'"}).get("runs", [])

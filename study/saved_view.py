@@ -8,9 +8,9 @@ import time
 
 NAME, KEY = "Measures of confirmed cells", "measures"
 PARAMS = ("model", "net", "depth", "latent_dim", "dataset")
-METRICS = ("quality/fd_rel", "quality/fd_rel_sd", "quality/recall", "quality/coverage", "two_sample/accuracy", "rate/diverged",
+METRICS = ("test/fd_rel", "test/fd_rel_sd", "test/recall", "test/coverage", "test/two_sample/accuracy", "rate/diverged",
            "time/train_s")
-CHOSEN_RUNS = {"searchFilter": "tags.stage = 'confirm'", "orderByKey": "metrics.`quality/fd_rel`", "orderByAsc": True,
+CHOSEN_RUNS = {"searchFilter": "tags.stage = 'confirm'", "orderByKey": "metrics.`test/fd_rel`", "orderByAsc": True,
                "startTime": "ALL", "lifecycleFilter": "Active", "datasetsFilter": [], "modelVersionFilter": "All Runs"}
 PAGE = {"columnOrder": [], "columnWidths": {}, "runsExpanded": {}, "runsPinned": [], "runsHidden": [], "runsVisibilityMap": {},
         "runsHiddenMode": "FIRST_10_RUNS", "viewMaximized": False, "runListHidden": False, "isAccordionReordered": False,

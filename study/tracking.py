@@ -36,6 +36,7 @@ from study import image_cards, saved_view  # noqa: E402
 from study.champions import register  # noqa: E402
 from study.command import STORAGE, STORAGE_HELP, run_command, storage  # noqa: E402
 from study.errors import UserError  # noqa: E402
+from study.evaluation import STAGES  # noqa: E402
 from study.ledger import Ledger, open_study, read_json, set_aside, write_atomic  # noqa: E402
 from study.measures import LOSSES, MEASURES  # noqa: E402
 from study.space import load_space, space_names  # noqa: E402
@@ -48,10 +49,13 @@ BATCH = 900   # metrics in one call, beside params and tags: MLflow takes 1,000 
 WRITTEN = ("spec.json", "result.json", "weights.safetensors", "curves.safetensors")  # of a trial: artifacts of its run
 HOW_TO_READ = """\
 Every trial is a run: `stage = search` tunes a cell with one seed, `stage = confirm` trains its best params with fresh seeds
-and measures them on held-out data. Compare `confirm` runs only: filter by `tags.stage = 'confirm'`, sort by
-`quality/fd_rel` (lower is better; 1 is one constant image), and read `quality/recall` and `quality/coverage` beside it.
+and measures them on held-out data. What was measured on which images is in a metric's name: `validation/` in training and in
+search, `test/` at the end of `confirm`. Compare `confirm` runs only: filter by `tags.stage = 'confirm'`, sort by `test/fd_rel`
+(lower is better; 1 is one constant image), and read `test/recall` and `test/coverage` beside it.
 `_sd` is the standard deviation over seeds. The pictures of a run stand first on its *Model metrics* page; their slider goes
 over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
+SPLITLESS = ("loss/", "time/", "cost/", "rate/", "beta_effective")  # not measured on validation or test images
+VIEW = "split/measure"  # how metrics are named: a store where they have other names is brought up to date
 WORD = "store"  # the experiment's tag that tells one store from another at the same address
 NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
@@ -69,16 +73,17 @@ class Tracker:
     def _store(self, question: str) -> list[str]:
         """Address, experiment and a random word in it: a store that was made again counts from 1 again as well."""
         found = self.client.get_experiment_by_name(self.space)
+        shown = dict([saved_view.tag(), ("view", VIEW), ("mlflow.note.content", f"{question}\n\n{HOW_TO_READ}")])
         if found is not None:
-            return [self.uri, found.experiment_id, found.tags.get(WORD, "")]
+            for name, value in shown.items() if found.tags.get("view") != VIEW else ():
+                self.client.set_experiment_tag(found.experiment_id, name, value)
+            return [self.uri, found.experiment_id, found.tags.get(WORD, ""), VIEW]
         word = uuid.uuid4().hex
         place = self.uri.removeprefix("sqlite:///")
         artifacts = None if place == self.uri else (Path(place).parent / "artifacts" / self.space).resolve().as_uri()
         made = self.client.create_experiment(self.space, artifact_location=artifacts,
-                                             tags=dict([saved_view.tag(), (WORD, word),
-                                                        ("mlflow.note.content", f"{question}\n\n{HOW_TO_READ}"),
-                                                        ("mlflow.experimentKind", "custom_model_development")]))
-        return [self.uri, made, word]
+                                             tags={**shown, WORD: word, "mlflow.experimentKind": "custom_model_development"})
+        return [self.uri, made, word, VIEW]
 
     def project(self, key: str) -> None:
         """Bring the run of one trial up to date with its folder."""
@@ -112,10 +117,10 @@ class Tracker:
             params = params_of(spec)
         run_id = state["run_id"]
         self._files(key, state, result)
-        metrics = [metric for row in rows[state["rows"]:] for metric in metrics_of(row)]
+        metrics = [metric for row in rows[state["rows"]:]
+                   for metric in metrics_of(aggregate(row["values"]), "search", row["time"], row["epoch"])]
         if result:
-            metrics += [Metric(name, value, int(result["time"] * 1000), result["epochs"])
-                        for name, value in result["measures"].items() if value is not None]
+            metrics += metrics_of(result["measures"], spec["stage"], result["time"], result["epochs"])
         self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
         for start in range(BATCH, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics[start:start + BATCH])
@@ -198,7 +203,7 @@ def note_of(spec: dict) -> str:
                                                              LOSSES.get(model, {}).items())]
     if model != "vae":
         lines += ["", "Diagnostics, which do not compare between trials:",
-                  *(f"- `{measure.key}`: {measure.reads}" for measure in MEASURES if measure.group == "Diagnostics")]
+                  *(f"- `{shown_as(measure.key, spec['stage'])}`: {measure.reads}" for measure in MEASURES if measure.group == "Diagnostics")]
     return "\n".join(lines)
 
 
@@ -221,9 +226,14 @@ def name_of(path: str) -> str:
     return path.split(":")[1]
 
 
-def metrics_of(row: dict) -> list[Metric]:
-    """A ledger row as MLflow metrics: the mean over seeds, and `_sd` beside it where there are several."""
-    return [Metric(name, value, int(row["time"] * 1000), row["epoch"]) for name, value in aggregate(row["values"]).items()]
+def metrics_of(measures: dict, stage: str, seconds: float, epoch: int) -> list[Metric]:
+    """Means over seeds and their `_sd` as MLflow metrics, measured on the images of that stage at that moment."""
+    return [Metric(shown_as(name, stage), value, int(seconds * 1000), epoch) for name, value in measures.items() if value is not None]
+
+
+def shown_as(key: str, stage: str) -> str:
+    """A measure's name in MLflow, the split first: `validation/fd_rel` and `test/fd_rel` are two charts in two sections."""
+    return key if key.startswith(SPLITLESS) else f"{STAGES[stage][0]}/{key.removeprefix('quality/')}"
 
 
 def end_tags(result: dict, again: bool) -> dict[str, str]:

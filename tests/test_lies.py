@@ -166,7 +166,7 @@ def test_a_trial_run_again_ends_in_mlflow_as_it_ended_at_last(ledger, plan):
     ledger.put_result(first.key, {**outcome(first), "time": 1.8e9})
     tracker.project(first.key)
     (status, _, tag, curves, _), = everything(tracker.client, tracker.experiment).values()
-    assert (status, tag) == ("FINISHED", "done") and "quality/fd_rel" in curves
+    assert (status, tag) == ("FINISHED", "done") and "validation/fd_rel" in curves
     run, = tracker.client.search_runs([tracker.experiment])
     assert not run.data.tags["error"]
 

@@ -56,11 +56,38 @@ def test_a_trial_is_shown_with_params_curves_pictures_and_weights(ledger, plan, 
     assert (status, tag) == ("FINISHED", "done")
     assert list(params)[:1] and params["model"] == "vae" and params["lr"] == "0.001" and params["latent_dim"] == "2"
     assert curves["loss/train"] == [(epoch, (1 / (epoch + 1) + 2) / 2, int(1.7e12) + 1000 * epoch) for epoch in range(3)]
-    assert len(curves["loss/train_sd"]) == 3 and [value for _, value, _ in curves["quality/x"]] == [3.0] * 3
+    assert len(curves["loss/train_sd"]) == 3 and [value for _, value, _ in curves["validation/x"]] == [3.0] * 3
     assert len(images) == 6 and sum("+step+0+" in name for name in images) == 2
     run, = tracker.client.search_runs([tracker.experiment])
     assert run.info.start_time == int(1.7e12) <= run.info.end_time  # when it was trained, not when it is shown
     assert {"spec.json", "result.json", "weights.safetensors"} <= {f.path for f in tracker.client.list_artifacts(run.info.run_id)}
+
+
+def test_a_validation_curve_and_a_held_out_value_have_names_of_their_own(ledger, plan, uri):
+    search = plan.left()[0]
+    train(ledger, plan, search)
+    tracker, confirm = Tracker(uri, ledger, "tiny"), plan._confirm_trial(search.cell, (0, 1), {"lr": 1e-3})
+    train(ledger, plan, confirm, finish=False)
+    ledger.put_result(confirm.key, {**outcome(confirm), "measures": {"quality/fd_rel": 1.0, "quality/fd_rel_sd": 0.1, "modes/classes": 9,
+                                                                     "rate/diverged": 0.0, "time/train_s": 2.0}})
+    for key in ledger.keys():
+        tracker.project(key)
+    names = {key: set(row[3]) for key, row in everything(tracker.client, tracker.experiment).items()}
+    assert names[search.key] == {"loss/train", "loss/train_sd", "validation/x", "validation/fd_rel"}
+    assert names[confirm.key] - names[search.key] == {"test/fd_rel", "test/fd_rel_sd", "test/modes/classes", "rate/diverged", "time/train_s"}
+
+
+def test_a_store_where_metrics_have_the_names_of_an_earlier_version_is_brought_up_to_date(ledger, plan, uri, monkeypatch):
+    trial = plan.left()[0]
+    train(ledger, plan, trial)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("study.tracking.VIEW", "earlier")
+        earlier.setattr("study.tracking.shown_as", lambda key, stage: key)
+        Tracker(uri, ledger, "tiny").project(trial.key)
+    tracker = Tracker(uri, ledger, "tiny", "Does it work?")
+    tracker.project(trial.key)
+    (*_, curves, _), = everything(tracker.client, tracker.experiment).values()
+    assert len(curves["validation/x"]) == 3 and tracker.client.get_experiment(tracker.experiment).tags["view"] == "split/measure"
 
 
 def test_pictures_are_stored_once_and_nothing_done_to_an_artifact_reaches_the_results(ledger, plan, uri):
