@@ -126,12 +126,17 @@ class Evaluation:
 
     def _quality(self, drawn):
         return {**self._frechet(distances.moments(drawn.features)),
-                "quality/kid": distances.kid(*self._standardised(drawn, PAIRED), self._within), **self._neighbourhood(drawn),
+                "quality/kid": distances.kid(*self._standardised(drawn, PAIRED), self._dimensions, self._within),
+                **self._neighbourhood(drawn),
                 "quality/swd": self._sliced("features", drawn), "quality/swd_pixel": self._sliced("pixels", drawn)}
 
     @cached_property
     def _within(self):
-        return distances.within(self._standardised(self.held_out, PAIRED)[0])
+        return distances.within(self._standardised(self.held_out, PAIRED)[0], self._dimensions)
+
+    @property
+    def _dimensions(self):
+        return int(self.moments.varying.sum())
 
     def _sliced(self, part, drawn):
         """The sliced distance of features or pixels; the real side is sorted once wherever all of it is compared."""

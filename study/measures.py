@@ -30,7 +30,8 @@ MEASURES = tuple(Measure(*row) for row in (
     ("quality/fd", "fd", "Further distances", LOWER, "the Fréchet distance itself, in squared units of the features"),
     ("quality/fid", "fid", "Further distances", LOWER, "the same on Inception features"),
     ("quality/kid", "kid", "Further distances", LOWER,
-     "squared maximum mean discrepancy, unbiased: below 0 is chance (Bińkowski et al. 2018)"),
+     "squared maximum mean discrepancy of the features that vary on real images, unbiased: below 0 is chance"
+     " (Bińkowski et al. 2018)"),
     ("quality/swd", "swd", "Further distances", LOWER, "sliced Wasserstein distance of the features, 256 projections"),
     ("quality/swd_pixel", "swd_pixel", "Further distances", LOWER, "the same of the pixels"),
     ("two_sample/accuracy", "two-sample accuracy", "Two-sample test", LOWER,

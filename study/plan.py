@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from study.ledger import FINISHED, PLANNED, Ledger, write_atomic
 from study.space import Budget, Cell, Space, import_path
 
-PROTOCOL = 1  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
+PROTOCOL = 2  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
 
 
 @dataclass(frozen=True)

@@ -108,13 +108,36 @@ def test_a_set_is_at_distance_zero_from_itself():
     assert distances.swd(x, x.flip(0), distances.directions(6)) == 0
 
 
+def in_units_of_the_real(real, fake):
+    """Both standardised, and how many features vary on the real ones: what `kid` takes."""
+    known = distances.moments(real)
+    return *(distances.standardise(x, known) for x in (real, fake)), int(known.varying.sum())
+
+
 def test_constant_features_do_not_disturb_the_distances():
     """Of 64 ReLU features 15-19 are constant on digits."""
     real, fake = gaussian(0), gaussian(1, shift=0.5)
     padded = [torch.cat([x, torch.full((len(x), 3), 2.0)], 1) for x in (real, fake)]
     plain_fd, padded_fd = (distances.fd(*map(distances.moments, pair)) for pair in ((real, fake), padded))
     assert padded_fd == pytest.approx(plain_fd, rel=1e-6)
-    assert distances.standardise(padded[1], distances.moments(padded[0])).isfinite().all()
+    plain_kid, padded_kid = (distances.kid(*in_units_of_the_real(*pair)) for pair in ((real, fake), padded))
+    assert padded_kid == pytest.approx(plain_kid, rel=1e-9) and plain_kid > 0.1
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e7])
+def test_the_kernel_distance_does_not_depend_on_the_unit_of_the_features(scale):
+    real, fake = gaussian(0).double(), gaussian(1, shift=0.5).double()
+    real[:, 0] = 3.0  # constant on real images, not on the others
+    near, far = (distances.kid(*in_units_of_the_real(real * unit, fake * unit)) for unit in (1, scale))
+    assert far == pytest.approx(near, rel=1e-9) and near > 0.1
+
+
+def test_samples_in_which_a_feature_varies_that_is_constant_on_real_images_are_seen():
+    real, fake = gaussian(0), gaussian(1)
+    real[:, 0] = fake[:, 0] = 0
+    same = distances.kid(*in_units_of_the_real(real, fake))
+    fake[:, 0] = gaussian(2)[:, 0] * 3
+    assert distances.kid(*in_units_of_the_real(real, fake)) > same + 0.1
 
 
 def test_kernel_distance_of_one_distribution_is_about_zero_and_may_be_negative():

@@ -7,6 +7,8 @@ import torch
 
 from study.metrics import IN_CACHE, check, row_chunks
 
+CONSTANT = 1e-6  # of the largest deviation among the features: one that varies less is rounding, whatever the unit
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -24,6 +26,16 @@ class Moments:
     def spread(self):
         """The trace of the covariance: how far features lie from their mean, squared."""
         return self.covariance.trace().item()
+
+    @cached_property
+    def deviations(self):
+        """The standard deviation (d,) of every feature."""
+        return self.covariance.diagonal().sqrt()
+
+    @cached_property
+    def varying(self):
+        """Which features (d,) are not constant."""
+        return self.deviations > CONSTANT * self.deviations.max()
 
 
 def moments(features):
@@ -53,35 +65,41 @@ def fd_rel(real, distance):
 
 
 def standardise(features, real):
-    """Features (n, d) in units of the real ones' deviation; those that are constant on real images are only shifted."""
-    deviation = real.covariance.diagonal().sqrt()
-    return (features.double() - real.mean) / torch.where(deviation > 1e-6, deviation, 1.0)
+    """Features (n, d) less the mean of the real Moments, in units of their deviations, float64.
+
+    A feature that is constant on real images has no deviation of its own: its unit is the root mean square of the
+    others', so that samples in which it varies are seen, at any scale of the features.
+    """
+    common = real.deviations[real.varying].square().mean().sqrt()
+    return (features.double() - real.mean) / torch.where(real.varying, real.deviations, common)
 
 
-def kid(real, fake, within_real=None):
-    """Unbiased squared maximum mean discrepancy of features (n, d) and (m, d) with the kernel (x.y/d + 1)^3.
+def kid(real, fake, dimensions=None, within_real=None):
+    """Unbiased squared maximum mean discrepancy of features (n, d) and (m, d) with the kernel (x.y/dimensions + 1)^3.
 
     Binkowski et al. 2018, section 4; without units, lower is better; about 0, and as often negative as positive, for
-    samples of one distribution. Standardise both with the real moments first. `within_real`: `within(real)`, if known.
+    samples of one distribution. Standardise both with the real moments first. `dimensions`: d, unless some features are
+    constant on real images; these must not count, or the distance falls with every one that is added. `within_real`:
+    `within(real, dimensions)`, if known.
     """
     check(real, fake)
-    x, y = real.double(), fake.double()
-    within_x = within(x) if within_real is None else within_real
-    return (within_x + within(y) - 2 * _kernel_sum(x, y) / (len(x) * len(y))).item()
+    x, y, d = real.double(), fake.double(), dimensions or real.shape[1]
+    within_x = within(x, d) if within_real is None else within_real
+    return (within_x + within(y, d) - 2 * _kernel_sum(x, y, d) / (len(x) * len(y))).item()
 
 
-def within(x):
+def within(x, dimensions):
     """The mean of the kernel over all pairs of different rows of x (n, d), a float64 tensor."""
     x, n, done, total = x.double(), len(x), 0, 0.0
     for rows in row_chunks(x, n, IN_CACHE):
         done += len(rows)
-        total = total + _kernel_sum(rows, rows) + 2 * _kernel_sum(rows, x[done:])  # the kernel is symmetric
-    return (total - ((x * x).sum(1) / x.shape[1] + 1).pow(3).sum()) / (n * (n - 1))
+        total = total + _kernel_sum(rows, rows, dimensions) + 2 * _kernel_sum(rows, x[done:], dimensions)  # symmetric
+    return (total - ((x * x).sum(1) / dimensions + 1).pow(3).sum()) / (n * (n - 1))
 
 
-def _kernel_sum(x, y):
+def _kernel_sum(x, y, dimensions):
     one = torch.ones((), dtype=x.dtype, device=x.device)
-    return torch.stack([torch.addmm(one, rows, y.T, alpha=1 / x.shape[1]).pow_(3).sum()
+    return torch.stack([torch.addmm(one, rows, y.T, alpha=1 / dimensions).pow_(3).sum()
                         for rows in row_chunks(x, len(y), IN_CACHE)]).sum()
 
 
