@@ -6,6 +6,7 @@ A round is one crash at a random moment; a study takes several of them before it
 """
 import argparse
 import contextlib
+import functools
 import io
 import os
 import random
@@ -46,6 +47,7 @@ SPACE = Space(cells=grid([{models}], [fc], [1], [2], [digits], width=[32]),
 class Study:
     """One study in a folder of its own, launched as a user launches it, here or on a cluster of Ray nodes."""
     folder: Path
+    name: str = "killed"
     models: tuple = ("VAE", "GAN")
     epochs: int = 200
     cluster: Cluster | None = None
@@ -60,27 +62,30 @@ class Study:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.storage / "killed")
+        return Ledger(self.storage / self.name)
 
     def start(self, *arguments, **options) -> subprocess.Popen:
         where = ["--address", self.cluster.address] if self.cluster else []
-        with open(self.folder / "log.txt", "a") as log:
+        with open(self.folder / f"{self.name}.txt", "a") as log:
             return subprocess.Popen([*self.command(), *where, *arguments], stdout=log, stderr=log, start_new_session=True, **options)
 
     def command(self) -> list:
         """What launches the study, its space file written."""
-        (self.folder / "killed.py").write_text(SPACE.format(models=", ".join(self.models), epochs=self.epochs))
-        return [sys.executable, ROOT / "study/launch.py", "--space", self.folder / "killed.py", "--storage", self.storage,
+        space = self.folder / f"{self.name}.py"
+        space.write_text(SPACE.format(models=", ".join(self.models), epochs=self.epochs))
+        return [sys.executable, ROOT / "study/launch.py", "--space", space, "--storage", self.storage,
                 "--data-dir", self.folder / "data", "--checkpoint-seconds", "0.001"]
 
     def finish(self, *arguments) -> None:
         """Launch until nothing is left, as a user would; a study that cannot be finished raises."""
-        process = self.start(*arguments)
+        self.wait_for_the_end(self.start(*arguments))
+
+    def wait_for_the_end(self, process) -> None:
         if process.wait(300) != 0:
-            raise RuntimeError(f"the launch after the crash ended with {process.returncode}:\n{self.log()[-3000:]}")
+            raise RuntimeError(f"a launch that nobody disturbed ended with {process.returncode}:\n{self.log()[-3000:]}")
 
     def log(self) -> str:
-        return (self.folder / "log.txt").read_text()
+        return (self.folder / f"{self.name}.txt").read_text()
 
     def epochs_trained(self) -> dict[str, int]:
         return {key: len(self.ledger.rows(key)) for key in self.ledger.keys()}
@@ -99,7 +104,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Count:
-    """What a crash cost: trials lost, results or runs doubled, runs stuck RUNNING, epochs trained twice."""
+    """What a crash cost: trials (or the report) lost, results or runs doubled, runs stuck RUNNING, epochs trained twice."""
     lost: int
     doubled: int
     stuck: int
@@ -107,6 +112,9 @@ class Count:
 
     def __bool__(self):
         return bool(self.lost or self.doubled or self.stuck or self.retrained)
+
+    def __add__(self, other):
+        return Count(*map(sum, zip(astuple(self), astuple(other))))
 
 
 def checkpoints(study: Study) -> list[tuple]:
@@ -123,16 +131,24 @@ def count(study: Study, saved: list[tuple]) -> Count:
     """Hold ledger and MLflow against the plan, and every trial that a crash interrupted against its checkpoint then."""
     ledger = study.ledger
     done = [key for key in ledger.keys() if (ledger.result(key) or {}).get("status") == "done"]
-    tracker = Tracker(default_uri(study.storage), ledger, "killed")
+    tracker = Tracker(default_uri(study.storage), ledger, study.name)
     runs = tracker.client.search_runs([tracker.experiment], "tags.stage != 'summary'", max_results=1000)
     tracked = [run.data.tags["trial_key"] for run in runs]
     rows = [[row["epoch"] for row in ledger.rows(key)] for key in done]
     attempts = {key: ledger.result(key)["attempts"] for key in done}
     retrained = sum(max(0, epoch - attempts[key][begun]) for key, begun, epoch in saved if len(attempts.get(key, ())) > begun)
-    return Count(lost=study.planned - len(done) + len(set(done) - set(tracked)) + sum(len(set(r)) != study.epochs + 1 for r in rows),
+    return Count(lost=study.planned - len(done) + len(set(done) - set(tracked)) + sum(len(set(r)) != study.epochs + 1 for r in rows)
+                 + (not whole_report(study)),
                  doubled=len(tracked) - len(set(tracked)) + sum(len(row) - len(set(row)) for row in rows)
                  + len(ledger.keys()) - study.planned,
                  stuck=sum(run.info.status == "RUNNING" for run in runs), retrained=retrained)
+
+
+def whole_report(study: Study) -> bool:
+    """Whether the page, the tables and the figures are there to their ends."""
+    report = study.ledger.root / "report"
+    ends = [path.read_text().rstrip().endswith(f"</{path.suffix[1:]}>") for path in report.glob("**/*.[hs][tv][mg]*")]
+    return (report / "report.html").exists() and all(ends) and any(report.glob("**/*.csv")) and any(report.glob("**/*.svg"))
 
 
 def children(process, name: str = "") -> list[psutil.Process]:
@@ -197,15 +213,42 @@ def nodes(count: int):
         cluster.shutdown()
 
 
-KINDS = {"kill -9 of the driver": kill_driver, "kill -9 of a worker": kill_worker,
-         "kill -9 of everything at once": kill_everything, "kill -9 of the driver as it commits": kill_at_a_commit,
-         "SIGTERM": terminate, "Ctrl-C": interrupt, "kill -9 of Ray's raylet": kill_ray,
-         "kill -9 of one node of three": kill_node}
 SURVIVED = (kill_worker, kill_node)  # by the driver: the trials go on by themselves
 
 
-def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, **options) -> tuple[int, Count]:
-    """Launch and crash at a random moment, so many times or until the study is done; launch once more; count.
+def at_work(study, process) -> bool:
+    study.wait_until_at_work(process)
+    time.sleep(random.random() * 4)
+    return process.poll() != 0  # else it was quicker
+
+
+def mlflow_being_made(study, process) -> bool:
+    """Any moment from the first file of MLflow's store on, until it has surely been made; it is made once."""
+    folder, start = study.folder / "mlruns", time.time()
+    if (folder / "mlflow.db").exists():
+        return False
+    wait_until(lambda: any(path.stat().st_mtime > start for path in folder.glob("mlflow.db*")), process)
+    time.sleep(random.random() * 5)
+    return process.poll() != 0
+
+
+def report_being_written(study, process) -> bool:
+    """Any moment between the last result and the end of the launch."""
+    wait_until(lambda: len(list(study.ledger.root.glob("trials/*/result.json"))) == study.planned, process)
+    time.sleep(random.random() * 5)
+    return process.poll() != 0
+
+
+def wait_until(condition, process, timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while process.poll() is None and not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the moment of the crash never came")
+        time.sleep(0.01)
+
+
+def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, moment=at_work, **options) -> tuple[int, Count]:
+    """Launch and crash at the moment, so many times or until the study is done or it comes no more; launch once more; count.
 
     The crashes that hit a study still at work, and what they cost together."""
     random.seed(seed)
@@ -214,10 +257,8 @@ def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, **options
         study = Study(folder, cluster=cluster, **options)
         while hits < crashes:
             process = study.start() if process is None or process.poll() is not None else process  # some kills it survives
-            study.wait_until_at_work(process)
-            time.sleep(random.random() * 4)
-            if process.poll() == 0:
-                break  # it was quicker
+            if not moment(study, process):
+                break
             try:
                 kind(study, process)
             except IndexError:
@@ -231,6 +272,27 @@ def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, **options
         return hits, count(study, saved)
 
 
+def two_first_launches(crashes: int, folder: Path, seed: int) -> tuple[int, Count]:
+    """Two spaces, one storage, from nothing and at the same time; both must end well by themselves. One such pair a call."""
+    studies = [Study(folder, name, models=("VAE",), epochs=12) for name in ("one", "other")]
+    for study, process in [(study, study.start()) for study in studies]:
+        study.wait_for_the_end(process)
+    return 1, count(studies[0], []) + count(studies[1], [])
+
+
+def row(kind, **options):
+    return functools.partial(crash_again_and_again, kind, **options)
+
+
+ROWS = {"kill -9 of the driver": row(kill_driver), "kill -9 of a worker": row(kill_worker),
+        "kill -9 of everything at once": row(kill_everything), "kill -9 of the driver as it commits": row(kill_at_a_commit),
+        "SIGTERM": row(terminate), "Ctrl-C": row(interrupt), "kill -9 of Ray's raylet": row(kill_ray),
+        "kill -9 of one node of three": row(kill_node),
+        "kill -9, MLflow being made": row(kill_driver, moment=mlflow_being_made, models=("VAE",), epochs=12),
+        "two first launches at once": two_first_launches,
+        "kill -9, report being written": row(kill_driver, moment=report_being_written, models=("VAE",), epochs=12)}
+
+
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=1)
@@ -239,17 +301,16 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     lines = ["| crash | rounds | studies | lost | doubled | stuck | epochs trained twice |", "|---|---|---|---|---|---|---|"]
     bad = False
-    for name, kind in KINDS.items():
+    for name, one in ROWS.items():
         if not any(word in name for word in options.only):
             continue
-        rounds, studies, total = 0, 0, [0, 0, 0, 0]
+        rounds, studies, total = 0, 0, Count(0, 0, 0, 0)
         while rounds < options.rounds:
             with tempfile.TemporaryDirectory() as folder:
-                hits, result = crash_again_and_again(kind, min(PER_STUDY, options.rounds - rounds), Path(folder), studies)
-            rounds, studies = rounds + hits, studies + 1
-            total = [a + b for a, b in zip(total, astuple(result))]
-        bad |= any(total)
-        lines.append(f"| {name} | {rounds} | {studies} | " + " | ".join(map(str, total)) + " |")
+                hits, cost = one(min(PER_STUDY, options.rounds - rounds), Path(folder), studies)
+            rounds, studies, total = rounds + hits, studies + 1, total + cost
+        bad |= bool(total)
+        lines.append(f"| {name} | {rounds} | {studies} | " + " | ".join(map(str, astuple(total))) + " |")
         print(lines[-1], flush=True)
     if options.markdown:
         said = f"`python benchmarks/crash.py --rounds {options.rounds}` on {os.cpu_count()} cores:"
