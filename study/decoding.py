@@ -1,15 +1,25 @@
 """Image files turned into one array of equal squares, by several threads (Pillow decodes outside Python's lock)."""
+import contextlib
+import math
 import os
+import stat
 import statistics
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from study.errors import UserError
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # no more of Pillow's 43, one of which runs Ghostscript
 THREADS = min(8, os.cpu_count() or 1)
 BLOCK = 512  # files decoded before they are written, so that memory stays bounded
+MOST_PIXELS = 2 ** 27  # of one image, and of all that are decoded at a time: about 2 GB; a medium format camera has 102 million
+Image.core.set_block_size(2 ** 26)  # bytes: malloc gives such blocks back; of smaller ones every thread would keep a hoard
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses twice as many as this, and would only warn of fewer
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def measure(paths):
@@ -24,10 +34,48 @@ def measure(paths):
 
 def _header(path):
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return image.size, image.mode in ("1", "L", "LA")
     except Exception:  # Pillow raises nearly anything for a damaged file; decode() names it
         return None
+
+
+def opened(path):
+    """The image in a file of one of FORMATS, whatever its name ends in, with no more than its header read.
+
+    ValueError says what it is instead. A pipe or a device is not even opened: that might never return."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("no regular file but a folder, pipe, socket or device")
+    try:
+        return Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"not an image in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"more than {MOST_PIXELS:,} pixels: make it smaller") from None
+
+
+class Room:
+    """Pixels that may be in memory at a time; an image that finds too few waits until others are done."""
+
+    def __init__(self, pixels):
+        self.free, self.changed = pixels, threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, pixels):
+        self._add(-pixels)
+        try:
+            yield
+        finally:
+            self._add(pixels)
+
+    def _add(self, pixels):
+        with self.changed:
+            self.changed.wait_for(lambda: self.free + pixels >= 0)
+            self.free += pixels
+            self.changed.notify_all()
+
+
+room = Room(MOST_PIXELS)
 
 
 def common_side(sizes, largest=160):
@@ -60,17 +108,25 @@ def decode(paths, side, grey, scratch):
 def _square(path, side, grey):
     """One image as a (C, side, side) array: short side resized, centre cropped. If it cannot be read: why, as text."""
     try:
-        with Image.open(path) as image:
+        image = opened(path)
+        with room.taken(math.prod(image.size)), contextlib.closing(image):  # its memory goes before its room does
             if image.mode[0] in "IF":
                 raise ValueError("more than 8 bits per channel")  # Pillow would clip it to white without a word
             # Lets a large JPEG be decoded at a fraction of its size, at least twice the size wanted.
             image.draft(None, (2 * side, 2 * side))
-            image = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
-        if image.size != (side, side):
-            image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
-        return np.ascontiguousarray(np.asarray(image).reshape(side, side, -1).transpose(2, 0, 1))
+            return _fitted(image, side, "L" if grey else "RGB")
     except Exception as error:  # Pillow raises nearly anything for a damaged file
         return str(error).split("\n")[0].replace(f" {str(path)!r}", "")
+
+
+def _fitted(image, side, mode):
+    """With no more copies of the whole image than its mode and its camera's orientation ask for."""
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode != mode:
+        image = image.convert(mode)
+    if image.size != (side, side):
+        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(image).reshape(side, side, -1).transpose(2, 0, 1))
 
 
 def refuse_or_skip(unreadable, skip_corrupt, say, named=3):

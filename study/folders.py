@@ -1,4 +1,8 @@
-"""A user's own images: PATH/train/<class>/* and, if there is one, PATH/test/<class>/*; or no classes at all."""
+"""A user's own images: PATH/train/<class>/* and, if there is one, PATH/test/<class>/*; or no classes at all.
+
+JPEG, PNG, WebP, BMP, GIF, TIFF, PPM and PGM of up to 134 million pixels, 8 bits per channel; of an animation the first
+picture. Everything lies inside PATH: a link may lead to another file there, and nowhere else.
+"""
 import hashlib
 import os
 import re
@@ -56,7 +60,9 @@ class Folder:
             parts = [root / part for part in ("train", "test") if (root / part).is_dir()]
             if parts and parts[0].name == "test":
                 raise UserError(f"{root} has a folder test but no folder train")
-            listings = [_listing(part, left_out) for part in parts or [root]]
+            for part in filter(os.path.islink, parts):
+                _check_link(part, root)
+            listings = [_listing(part, root, left_out) for part in parts or [root]]
             if parts:
                 left_out += [entry.path for entry in os.scandir(root) if _visible(entry) and Path(entry) not in parts]
         except OSError as error:
@@ -87,10 +93,10 @@ def _visible(entry):
     return not entry.name.startswith(".")
 
 
-def _listing(folder, left_out):
+def _listing(folder, root, left_out):
     """{class: [path, ...]} of a folder of class folders, or {None: [path, ...]} of a folder of images."""
-    images, folders, others = _entries(folder)
-    inside = {Path(path).name: _entries(path) for path in folders}
+    images, folders, others = _entries(folder, root)
+    inside = {Path(path).name: _entries(path, root) for path in folders}
     classes = {name: found for name, (found, _, _) in inside.items()}
     left_out += others + [path for _, deeper, other in inside.values() for path in deeper + other]
     if images and any(classes.values()):
@@ -106,13 +112,23 @@ def _listing(folder, left_out):
     return classes
 
 
-def _entries(folder):
+def _entries(folder, root):
     """Sorted paths of the images, the folders and everything else visible in a folder."""
     found = [], [], []
     for entry in sorted(filter(_visible, os.scandir(folder)), key=lambda entry: entry.name):
-        image = entry.name.lower().endswith(EXTENSIONS)
-        found[1 if entry.is_dir() else 0 if image else 2].append(entry.path)
+        kind = 1 if entry.is_dir() else 0 if entry.name.lower().endswith(EXTENSIONS) else 2
+        if entry.is_symlink() and kind != 2:
+            _check_link(entry.path, root)
+        found[kind].append(entry.path)
     return found
+
+
+def _check_link(path, root):
+    """UserError for a link that leads out of root, where anything may lie, or to a folder, perhaps in circles."""
+    target = os.path.realpath(path)
+    if os.path.isdir(target) or not Path(target).is_relative_to(os.path.realpath(root)):
+        raise UserError(f"{path} is a link to {target}, and only links to files inside {root} are followed: "
+                        "put there what it leads to (cp -rL copies that)")
 
 
 def raw_files(path, name, depth=3):

@@ -1,6 +1,12 @@
 """A user's own images: every layout that is described is read, and everything else is named."""
 import os
 import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -259,6 +265,143 @@ def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(mine, data_di
     assert "gone.png" in refusal(mine, data_dir)
 
 
+# Files that are no image for us
+
+def png(width, height, kind=0, compressed=b"") -> bytes:
+    """A PNG of 8 bits per channel, grey (kind 0) or RGBA (6)."""
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", compressed) + chunk(b"IEND", b"")
+
+
+def zeros(rows, length) -> bytes:
+    """So many rows of a black PNG, compressed a thousandfold."""
+    compressor = zlib.compressobj(9)
+    return b"".join(compressor.compress(bytes(1 + length)) for _ in range(rows)) + compressor.flush()
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 12 12\n%%EndComments\nshowpage\n"
+TOO_LARGE = {"x.png": png(13_000, 13_000), "x.ppm": b"P6 13000 13000 255 ", "x.bmp": b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 13_000, 13_000, 1, 24,
+                                                                           0, 0, 0, 0, 0, 0),
+             "x.gif": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0)
+             + b"\2\2\x44\1\0;"}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_an_image_of_too_many_pixels_is_refused_by_its_header(mine, data_dir, name):
+    draw(mine, 5)
+    (mine / name).write_bytes(TOO_LARGE[name])
+    assert f"{name} (more than 134,217,728 pixels: make it smaller)" in refusal(mine, data_dir)
+    assert sizes(prepare(mine, data_dir, skip_corrupt=True)[0]) == [3, 1, 1]
+
+
+def test_postscript_is_no_image_whatever_it_is_called(mine, data_dir):
+    draw(mine, 5)
+    (mine / "x.png").write_bytes(POSTSCRIPT)
+    assert "x.png (not an image in JPEG, PNG, WEBP, BMP, GIF, TIFF or PPM)" in refusal(mine, data_dir)
+    assert sizes(prepare(mine, data_dir, skip_corrupt=True)[0]) == [3, 1, 1]
+
+
+def test_an_image_may_be_named_after_another_format(mine, data_dir):
+    draw(mine, 4, suffix="jpg")
+    (mine / "000.jpg").rename(mine / "other.png")
+    assert sizes(prepare(mine, data_dir)[0]) == [2, 1, 1]
+
+
+def test_several_pictures_in_one_file_count_as_the_first(mine, data_dir):
+    mine.mkdir()
+    for number, suffix in enumerate(("gif", "webp", "png", "tiff", "jpg")):
+        first, *more = (Image.new("L", (12, 12), value) for value in (10 + number, 200, 250))
+        first.save(mine / f"x.{suffix}", save_all=True, append_images=more,
+                   **{"jpg": {"format": "MPO"}, "webp": {"lossless": True}}.get(suffix, {}))
+    images, _ = prepare(mine, data_dir)
+    assert sorted(value for name in SPLITS for value in numbers(getattr(images, name))) == [10, 11, 12, 13, 14]
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def listener(path):
+    with socket.socket(socket.AF_UNIX) as open_socket:
+        open_socket.bind(str(path))
+
+
+def device(path):
+    try:
+        os.mknod(path, 0o20600, os.makedev(1, 5))  # /dev/zero, which has no end
+    except PermissionError:
+        pytest.skip("only root can make a device")
+
+
+@pytest.mark.parametrize("make", [pipe, listener, device])
+def test_what_is_no_file_is_never_opened(mine, data_dir, make):
+    draw(mine, 5)
+    make(mine / "x.png")
+    assert "x.png (no regular file but" in refusal(mine, data_dir)
+    assert sizes(prepare(mine, data_dir, skip_corrupt=True)[0]) == [3, 1, 1]
+
+
+@pytest.mark.parametrize("build", [
+    lambda mine, outside: (mine / "train" / "cat" / "x.png").symlink_to(outside / "000.png"),
+    lambda mine, outside: (mine / "train" / "cat" / "x.png").symlink_to(outside / "gone.png"),
+    lambda mine, outside: (mine / "train" / "x").symlink_to(outside),
+    lambda mine, outside: (mine / "train" / "cat" / "x").symlink_to(outside),
+    lambda mine, outside: (mine / "train" / "x").symlink_to(mine / "train" / "cat"),
+    lambda mine, outside: (mine / "train" / "x").symlink_to(".."),
+    lambda mine, outside: (mine / "train" / "cat" / "x").symlink_to("."),
+    lambda mine, outside: (mine / "test").symlink_to("train"),
+    lambda mine, outside: (mine / "test").symlink_to(outside.parent),
+])
+def test_a_link_out_of_the_folder_or_to_a_folder_is_refused_even_when_skipping(tmp_path, mine, data_dir, build):
+    draw(mine / "train" / "cat", 5), draw(tmp_path / "outside" / "cat", 5)
+    build(mine, tmp_path / "outside" / "cat")
+    message = refusal(mine, data_dir, skip_corrupt=True)
+    assert re.match(f"{mine}/(train/x|train/cat/x|train/cat/x.png|test) is a link to .*only links to files inside", message)
+
+
+def test_a_link_in_circles_is_named(mine, data_dir):
+    draw(mine, 5)
+    (mine / "x.png").symlink_to("x.png")
+    assert "x.png: Too many levels of symbolic links" in refusal(mine, data_dir)
+
+
+def test_links_inside_the_folder_and_one_to_it_are_followed(tmp_path, mine, data_dir):
+    draw(mine, 4)
+    (mine / "other.png").symlink_to("000.png")
+    (tmp_path / "link").symlink_to(mine)
+    assert sizes(prepare(tmp_path / "link", data_dir)[0]) == [3, 1, 1]
+
+
+MEASURE = """
+import resource, sys
+from study import decoding
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+images, readable, _ = decoding.decode(sys.argv[2:], 32, False, sys.argv[1])
+print(readable.sum(), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def decoded_in(paths, scratch) -> tuple[int, int]:
+    """How many of the files can be read, and the MB of memory that took."""
+    done = subprocess.run([sys.executable, "-c", MEASURE, scratch, *paths], capture_output=True, text=True, check=True,
+                          cwd=Path(decoding.__file__).parents[1])
+    return tuple(map(int, done.stdout.split()))
+
+
+@pytest.mark.long
+def test_memory_stays_bounded_whatever_is_decoded_at_a_time(tmp_path):
+    (tmp_path / "bomb.png").write_bytes(png(13_000, 13_000, 0, zeros(13_000, 13_000)))
+    assert decoded_in([tmp_path / "bomb.png"] * 8, tmp_path / "scratch")[0] == 0
+    (tmp_path / "largest.png").write_bytes(png(11_585, 11_585, 6, zeros(11_585, 4 * 11_585)))  # RGBA, to be made RGB
+    count, megabytes = decoded_in([tmp_path / "largest.png"] * 3, tmp_path / "scratch")
+    assert count == 3 and megabytes < 1_300  # 2 x 4 bytes a pixel of one image at a time
+    Image.new("RGB", (11_648, 8_736), (9, 99, 199)).save(tmp_path / "camera.jpg")  # 102 million pixels
+    count, megabytes = decoded_in([tmp_path / "camera.jpg"] * 3, tmp_path / "scratch")
+    assert count == 3 and megabytes < 100
+
+
 @pytest.mark.parametrize("name", ["a b", "..hidden", "$(x)", "étage", "new\nline", os.fsdecode(b"\xff\xfe")])
 def test_odd_folder_and_class_names_are_only_names(tmp_path, data_dir, name):
     draw(tmp_path / name / "train" / f"x{name}", 5), draw(tmp_path / name / "train" / "plain", 5, 10)
@@ -280,7 +423,7 @@ def test_a_real_folder_of_photographs_is_read(tmp_path, data_dir):
         target = tmp_path / "some" / kind.relative_to(source)
         target.mkdir(parents=True)
         for image in sorted(kind.iterdir())[:20]:
-            (target / image.name).symlink_to(image)
+            shutil.copy(image, target)
     images, _ = prepare(tmp_path / "some", data_dir)
     assert sizes(images) == [160, 40, 200] and images.shape == (3, 32, 32) and len(images.classes) == 10
     first = sorted((source / "test" / "airplane").iterdir())[0]
