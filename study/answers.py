@@ -10,6 +10,7 @@ from study.comparisons import Levels, Pair, matches, tabulate
 from study.measures import described, number
 from study.outcomes import FACTORS, as_measured
 from study.inference import median_interval, superiority, tuning_curve, variance_shares
+from study.rules import change
 from study.trainings import family_order, grouped
 from study.verdicts import Claim, Finding, Verdict, judge
 
@@ -26,9 +27,17 @@ def verdicts(claims: Sequence[Claim], rows: list[dict]) -> list[dict]:
 def as_dict(verdict: Verdict) -> dict:
     claim, deciding = verdict.claim, verdict.deciding
     return {"id": claim.id, "sentence": claim.sentence, "source": claim.source, "spaces": list(claim.spaces),
-            "word": verdict.word, "p": verdict.p, "p_holm": verdict.p_holm, "more": verdict.more,
+            "word": verdict.word, "on": data_of(verdict), "p": verdict.p, "p_holm": verdict.p_holm, "more": verdict.more,
             "missing": list(verdict.missing), "deciding": part(deciding) if deciding else None,
             "parts": [part(found) for found in verdict.findings]}
+
+
+def data_of(verdict: Verdict) -> str:
+    """`digits in place of mnist`: the data that a word is from, without which it is not said."""
+    if verdict.word not in ("supported", "refuted"):
+        return ""
+    instead = f" in place of {listed(verdict.stands_in_for)}" if verdict.stands_in_for else ""
+    return listed(verdict.datasets) + instead
 
 
 def part(found: Finding) -> dict:
@@ -48,6 +57,7 @@ def part(found: Finding) -> dict:
         "left_out": list(found.left_out),
         "p_for": found.p_for,
         "p_against": found.p_against,
+        "boundary": found.boundary,
         "needed": found.needed,
         "diverged": found.diverged and list(found.diverged),
     }
@@ -62,9 +72,9 @@ def effects(rows: list[dict]) -> list[dict]:
             outcomes = as_measured(group, measure)
             for factor, levels in COMPARED.items():
                 arms = levels.arms(outcomes)
-                found = tabulate(outcomes, arms[::len(arms) - 1], FACTORS) if arms else None
+                found = tabulate(outcomes, arms, FACTORS) if arms else None
                 if found is not None:
-                    points = (found.values[:, -1] - found.values[:, 0]).mean(0)
+                    points = change(found.values).mean(0)
                     table.append({"dataset": dataset, "model": model, "factor": factor, "measure": measure,
                                   "from": arms[0][factor], "to": arms[-1][factor], "effect": float(np.median(points)),
                                   "interval": as_list(median_interval(points)), "points": points.tolist(),
@@ -239,10 +249,17 @@ def claimed(claims: list[dict]) -> str:
         return f"None of the {len(claims)} published claims can be judged yet: cells or seeds they need are missing."
     said = {"supported": "support", "refuted": "refute", "undecided": "leave undecided",
             "unanswerable": "lack the cells or seeds to answer"}
-    parts = [f"{said[word]} {len(groups[word])}" + ("" if word == "unanswerable" else
-             f" ({', '.join(claim['id'] for claim in groups[word])})") for word in WORDS if word in groups]
+    parts = [f"{said[word]} {counted(word, groups[word])}" for word in WORDS if word in groups]
     return f"Of the {len(claims)} published claims, these trainings {listed(parts)}."
 
 
-def listed(words: list[str]) -> str:
+def counted(word: str, claims: list[dict]) -> str:
+    """`2 on digits (C3, C14) and 1 on digits in place of mnist (C7)`."""
+    if word == "unanswerable":
+        return str(len(claims))
+    return " and ".join(f"{len(group)}{on and f' on {on}'} ({', '.join(claim['id'] for claim in group)})"
+                        for on, group in grouped(claims, lambda claim: claim["on"]).items())
+
+
+def listed(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]

@@ -1,8 +1,9 @@
 """The sixteen claims of five published reports, as data: what is compared, on which cells, and which rule decides.
 
 Each was made from one training per setting. Fidelity is quality/fd_rel, which class means can fool, so coverage stands
-beside it as a part of its own. "On MNIST" is answered on digits where no MNIST cell was trained; the finding names it.
-Levels are those a space has: a trend needs two, and the claims that name levels need those.
+beside it as a part of its own. "On MNIST" is answered on digits where no MNIST cell was trained; the verdict is then one
+"on digits in place of mnist".
+Levels are those a space has, of which the least and the largest are compared; claims that name levels need those.
 """
 import math
 
@@ -19,6 +20,7 @@ HARDER = ("cifar10", "imagenette")
 ONE_NAT = 1.0   # per image: a smaller difference of likelihood is none that matters
 STEADY = 0.5    # Kendall's tau beyond which three of four pairs of epochs are in order
 FLAT = 0.3      # Kendall's tau within which a loss has no trend: what pure noise reaches over ten epochs
+ANY_CHANGE = 0.0   # for a spread over seeds, which is no larger than the seed deviation itself
 
 # Averaging the loss over pixels or latent units changes the effective beta, so the default sum is compared
 VAE = {"model": "vae", "reduction": (None, "sum")}
@@ -41,7 +43,7 @@ def worse(of, **options) -> tuple[Part, Part]:
 def from_100_to_200(model: dict) -> tuple[Part, ...]:
     wider, of_what = Pair({"latent_dim": 100}, {"latent_dim": 200}), f" of the {model['model']}"
     return (*better(wider, of_what, where=model),
-            Part(f"stability{of_what}", FIDELITY, falls, wider, model, outcome=instability))
+            Part(f"stability{of_what}", FIDELITY, falls, wider, model, ANY_CHANGE, outcome=instability))
 
 
 def far_worse_than_mnist(dataset: str) -> tuple[Part, ...]:
@@ -64,8 +66,8 @@ CLAIMS = (
     Claim("C2", "a larger latent lowers a VAE's loss, with no gain past about 20", "E",
           ("depth_and_latent", "latent_sweep"),
           (Part("gain up to 20", "likelihood/elbo", rises, Levels("latent_dim", (0, 20)), VAE, ONE_NAT, unit="nats"),
-           Part("no gain past 20", "likelihood/elbo", stays_below, Levels("latent_dim", (20, math.inf), ends=True), VAE,
-                ONE_NAT, unit="nats"))),
+           Part("no gain past 20", "likelihood/elbo", stays_below, Levels("latent_dim", (20, math.inf)), VAE, ONE_NAT,
+                unit="nats"))),
     Claim("C3", "more hidden layers raise a VAE's loss", "E", ("latent_sweep", "depth_and_latent"),
           (Part("bound", "likelihood/elbo", falls, Levels("depth"), VAE, ONE_NAT, unit="nats"),)),
     Claim("C4", "a deeper VAE carries a larger latent at no higher reconstruction loss", "B",

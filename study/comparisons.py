@@ -41,10 +41,9 @@ class Only:
 
 @dataclass(frozen=True)
 class Levels:
-    """The ordered levels of a factor, within a range, that all blocks with more than one of them share."""
+    """Two arms: the least and the largest level of a factor, within a range, that all blocks with several share."""
     factor: str
     range: tuple[float, float] = ANY
-    ends: bool = False   # the first and the last of them only
 
     def arms(self, rows) -> tuple[Mapping, ...]:
         found = defaultdict(set)
@@ -52,10 +51,8 @@ class Levels:
             if self.range[0] <= row[self.factor] <= self.range[1]:
                 found[block_of(row, FACTORS, {self.factor})].add(row[self.factor])
         several = [levels for levels in found.values() if len(levels) > 1]
-        shared = sorted(set.intersection(*several)) if several else []
-        if len(shared) < 2:
-            return ()
-        return tuple({self.factor: level} for level in (shared[::len(shared) - 1] if self.ends else shared))
+        shared = set.intersection(*several) if several else set()
+        return tuple({self.factor: side(shared)} for side in (min, max)) if len(shared) > 1 else ()
 
     def __str__(self):
         low, high = self.range
@@ -96,6 +93,7 @@ class Champion:
 class Table:
     """Outcomes (blocks, arms, seeds) without gaps: a seed counts when every arm of every block has it."""
     values: np.ndarray
+    finished: np.ndarray        # (blocks, arms, seeds): False where a diverged training counts as the worst
     blocks: tuple[str, ...]
     seeds: tuple
     left_out: tuple[str, ...]   # blocks with too few seeds, named
@@ -112,19 +110,29 @@ def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[
     seeds = sorted(set.intersection(*(shared[block] for block in kept))) if kept else []
     if len(seeds) < 2:
         return None
-    values = [[[np.mean(cells[block, arm, seed]) for seed in seeds] for arm in range(len(arms))] for block in kept]
+    trainings = [[[cells[block, arm, seed] for seed in seeds] for arm in range(len(arms))] for block in kept]
+    values, finished = (np.array([[[said(rows) for rows in row] for row in block] for block in trainings])
+                        for said in (value_of, all_done))
     cut = [block for block, found in shared.items() if found and block not in kept]
-    return Table(np.array(values), tuple(map(name_of, kept)), tuple(seeds), tuple(map(name_of, cut)))
+    return Table(values, finished, tuple(map(name_of, kept)), tuple(seeds), tuple(map(name_of, cut)))
+
+
+def value_of(rows: Sequence[Mapping]) -> float:
+    return float(np.mean([row["value"] for row in rows]))
+
+
+def all_done(rows: Sequence[Mapping]) -> bool:
+    return all(row["status"] == "done" for row in rows)
 
 
 def collected(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[str]) -> tuple[dict, dict]:
-    """(block, arm, seed) -> outcomes, several where an arm takes several cells; block -> the seeds all arms have."""
+    """(block, arm, seed) -> rows, several where an arm takes several cells; block -> the seeds all arms have."""
     apart, cells, seeds_of = {key for arm in arms for key in arm}, defaultdict(list), defaultdict(dict)
     for alike in grouped_by(rows, sorted(apart)).values():   # rows of the same arms, which are looked up once
         for arm in (index for index, settings in enumerate(arms) if matches(alike[0], settings)):
             for row in alike:
                 block = block_of(row, within, apart)
-                cells[block, arm, row["seed"]].append(row["value"])
+                cells[block, arm, row["seed"]].append(row)
                 seeds_of[block].setdefault(arm, set()).add(row["seed"])
     return cells, {block: set.intersection(*found.values()) if len(found) == len(arms) else set()
                    for block, found in seeds_of.items()}

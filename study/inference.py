@@ -103,15 +103,6 @@ def median_interval(differences, level: float = 0.95):
             (1 - inwards) * ordered[..., n - k] + inwards * ordered[..., n - k - 1])
 
 
-def page(table) -> tuple[float, float]:
-    """Page's trend test: table (rows, levels in order), at least 2 x 3 -> (p of rising, p of falling), one-sided.
-
-    Only the order within a row counts: a row is one seed in one block, so datasets of any scale may be stacked.
-    """
-    table = np.asarray(table, float)
-    return tuple(float(stats.page_trend_test(side).pvalue) for side in (table, -table))
-
-
 def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a rate; (0, 1) when nothing was tried."""
     if trials == 0:

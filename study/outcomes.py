@@ -65,7 +65,8 @@ def as_measured(rows: list[dict], measure: str) -> list[dict]:
     """The measure itself."""
     rows = taken(rows, measure)
     worst = worst_values(rows, measure)
-    values = [(row, worst.get(row["dataset"]) if diverged(row, measure) else row.get(measure)) for row in rows]
+    values = [({**row, "status": "diverged"}, worst.get(row["dataset"])) if diverged(row, measure)
+              else (row, row.get(measure)) for row in rows]
     return [slim(row, float(value)) for row, value in values if value is not None]
 
 

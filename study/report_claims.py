@@ -27,21 +27,26 @@ def claims(found: dict) -> Html:
 
 
 def answered(claim: dict) -> list:
-    return [named(claim), verdict(claim["word"]), effect_of(claim["deciding"]), pairs_of(claim["deciding"]),
+    return [named(claim), verdict(claim), effect_of(claim["deciding"]), pairs_of(claim["deciding"]),
             p_of(claim["p_holm"]), decided_by(claim), parts(claim)]
 
 
 def unanswered(claim: dict, space: str) -> list:
     lacking = element("small", "; ".join(dict.fromkeys(claim["missing"])))
-    return [named(claim), verdict(claim["word"]), lacking, asked_by(claim, space), parts(claim)]
+    return [named(claim), verdict(claim), lacking, asked_by(claim, space), parts(claim)]
 
 
 def named(claim: dict) -> Html:
     return joined(element("b", claim["id"]), " ", claim["sentence"])
 
 
-def verdict(word: str) -> Html:
-    return element("span", f"{SIGNS[word]} {word}", class_=f"verdict {word}")
+def verdict(claim: dict) -> Html:
+    """The word with the data that it is from: "refuted on digits" is another one than "refuted on mnist"."""
+    return element("span", f"{SIGNS[claim['word']]}\u00a0{said(claim)}", class_=f"verdict {claim['word']}")
+
+
+def said(claim: dict) -> str:
+    return claim["word"] + (claim["on"] and f" on {claim['on']}")
 
 
 def effect_of(part: dict | None) -> Html:
@@ -87,11 +92,18 @@ def asked_by(claim: dict, space: str) -> Html:
 
 def parts(claim: dict) -> Html:
     """Every part of a claim on its own, a click away."""
-    rows = [[part["label"], joined("missing: ", part["missing"]) if part["missing"] else effect_of(part),
+    rows = [[stated(part), joined("missing: ", part["missing"]) if part["missing"] else effect_of(part),
              pairs_of(part), p_of(part["p_for"]), p_of(part["p_against"]), blocks_of(part)] for part in claim["parts"]]
     head = ["Part", "Effect, 95 % interval", "Paired seeds", "p for", "p against", "By block"]
     title = f"{len(rows)} part{'s' * (len(rows) > 1)}, source: report {claim['source']}"
     return element("details", element("summary", title), cards(f"Parts of {claim['id']}", head, rows))
+
+
+def stated(part: dict) -> Html:
+    """The part, the kind of statement, and the boundary between "holds" and "does not"."""
+    sign = "±" if part["rule"] in ("equivalent", "is_flat") else ""
+    boundary = "" if part["missing"] else f", held against {sign}{number(part['boundary'])} {part['unit']}".rstrip()
+    return joined(part["label"], BREAK, element("small", part["rule"].replace("_", " ") + boundary))
 
 
 def blocks_of(part: dict) -> Html:

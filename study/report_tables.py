@@ -53,8 +53,8 @@ def verdict_row(claim: dict) -> dict:
     part = claim["deciding"] or {"label": "", "measure": "", "effect": None, "interval": None, "unit": "", "points": []}
     low, high = part["interval"] or (None, None)
     return {"claim": claim["id"], "sentence": claim["sentence"], "source": claim["source"], "verdict": claim["word"],
-            "part": part["label"], "measure": part["measure"], "effect": part["effect"], "low": low, "high": high,
-            "unit": part["unit"], "pairs": len(part["points"]), "p": claim["p"], "p_holm": claim["p_holm"],
+            "on": claim["on"], "part": part["label"], "measure": part["measure"], "effect": part["effect"],
+            "low": low, "high": high, "unit": part["unit"], "pairs": len(part["points"]), "p": claim["p"], "p_holm": claim["p_holm"],
             "would_decide": claim["more"], "missing": "; ".join(claim["missing"])}
 
 
@@ -88,7 +88,7 @@ LATEX = {  # table -> heading -> column
     "verdicts": {
         "": "claim",
         "Claim": "sentence",
-        "Verdict": "verdict",
+        "Verdict": lambda row: row["verdict"] + (row["on"] and f" on {row['on']}"),
         "Effect": lambda row: ranged(row),
         "Unit": "unit",
         "Pairs": "pairs",

@@ -4,6 +4,8 @@ A claim holds when all its parts hold, and fails when one of them fails. Its p f
 its p for refutation the least times their number; either list is adjusted by Holm over the claims tested. Fidelity and
 coverage are parts of their own, so that no single number names a winner.
 
+One level for both words: every p is two-sided (study/rules.py), so each word takes at most half of the level.
+
 The replicate is the seed, so a verdict is about the cells as they were tuned: the luck of the tuning is the same for
 all seeds of a cell, and more proposals shrink it, not more seeds. If it spreads cells by half a training-seed
 deviation, a nominal 5 % becomes about 16 % (three blocks of eight seeds, tests/test_inference.py). A finding lists
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from study.comparisons import base, described, matches, tabulate
+from study.comparisons import Table, base, described, matches, tabulate
 from study.outcomes import FACTORS, as_measured, rate
 from study.rules import Evidence, centre
 from study.inference import holm, median_interval, seeds_needed
@@ -54,8 +56,10 @@ class Finding:
     """The answer to one part; unanswered where `missing` says what is not there.
 
     effect: median of `points`, which are the averages over blocks of every pair (in the part's unit; a rate is the
-    share of all). interval: 95 %, None below 5 pairs. needed: paired seeds that would decide it, None when none would.
-    diverged: (count, trainings, low, high).
+    share of all). interval: 95 %, None below 5 pairs. boundary: what it is held against, averaged over blocks too.
+    needed: paired seeds that would decide it, None when none would. apart: the blocks in which the part holds and those
+    in which it does not, each by its own test; both only where the effect differs between cells. diverged: (count,
+    trainings, low, high). stands_in_for: the dataset that the part is about, where another one answers for it.
     """
     part: Part
     missing: str = ""
@@ -67,13 +71,19 @@ class Finding:
     left_out: tuple[str, ...] = ()
     p_for: float | None = None
     p_against: float | None = None
+    boundary: float | None = None
     needed: int | None = None
+    apart: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     diverged: tuple | None = None
+    stands_in_for: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The word for a claim, and the finding that decided it or stands in its way."""
+    """The word for a claim, the finding that decided it or stands in its way, and the data that the word is about.
+
+    A claim about MNIST that digits refute is "refuted on digits", which says nothing of MNIST: stands_in_for names it.
+    """
     claim: Claim
     word: str                 # supported, refuted, undecided, unanswerable
     findings: tuple[Finding, ...]
@@ -83,11 +93,24 @@ class Verdict:
     more: str = ""            # what would decide an undecided claim
     missing: tuple[str, ...] = ()
 
+    @property
+    def speaking(self) -> tuple[Finding, ...]:
+        """The findings that the word rests on: one part alone refutes, all parts together support."""
+        return (self.deciding,) if self.word == "refuted" else tuple(found for found in self.findings if not found.missing)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(sorted({name for found in self.speaking for name in found.datasets}))
+
+    @property
+    def stands_in_for(self) -> tuple[str, ...]:
+        return tuple(sorted({found.stands_in_for for found in self.speaking} - {""}))
+
 
 def judge(claims: Sequence[Claim], rows: Sequence[Mapping], alpha: float = ALPHA) -> list[Verdict]:
     """The verdict on every claim, from rows as in study/outcomes.py.
 
-    The chance of a single false "supported" among them is at most alpha, and so is that of a false "refuted".
+    The chance that any word among them is false is at most alpha: half of it for "supported", half for "refuted".
     """
     findings = [tuple(weigh(part, rows, alpha / len(claims)) for part in claim.parts) for claim in claims]
     support, refutation = adjusted(map(p_support, findings)), adjusted(map(p_refute, findings))
@@ -102,7 +125,8 @@ def weigh(part: Part, rows: Sequence[Mapping], alpha: float) -> Finding:
     table = tabulate(outcomes, arms, part.within) if arms else None
     if table is None:
         return Finding(part, missing=absent(part, outcomes, arms))
-    evidence = part.rule(table.values, margins_of(part, table.values))
+    margins = margins_of(part, table)
+    evidence = part.rule(table.values, margins)
     interval = median_interval(evidence.effects.mean(0))
     return Finding(
         part, datasets=tuple(sorted({row["dataset"] for row in outcomes})),
@@ -110,8 +134,10 @@ def weigh(part: Part, rows: Sequence[Mapping], alpha: float) -> Finding:
         interval=evidence.rate[2:] if evidence.rate else interval and tuple(map(float, interval)),
         points=tuple(evidence.effects.mean(0).tolist()), left_out=table.left_out,
         by_block=dict(zip(table.blocks, np.median(evidence.effects, 1).tolist())),
-        p_for=evidence.p_for, p_against=evidence.p_against, needed=needed(part, evidence, alpha),
-        diverged=rate([row["status"] == "diverged" for row in about if row["status"] != "failed"]))
+        p_for=evidence.p_for, p_against=evidence.p_against, boundary=evidence.boundary,
+        needed=needed(part, evidence, alpha), apart=apart(part, table, margins),
+        diverged=rate([row["status"] == "diverged" for row in about if row["status"] != "failed"]),
+        stands_in_for=stood_in_for(part, outcomes))
 
 
 def chosen(part: Part, rows: Sequence[Mapping]) -> list[Mapping]:
@@ -119,6 +145,18 @@ def chosen(part: Part, rows: Sequence[Mapping]) -> list[Mapping]:
     rows = [row for row in rows if row["stage"] == part.stage and matches(row, part.where)]
     dataset = next((name for name in part.on if any(base(row, "dataset") == name for row in rows)), None)
     return [row for row in rows if not part.on or base(row, "dataset") == dataset]
+
+
+def stood_in_for(part: Part, rows: Sequence[Mapping]) -> str:
+    """The dataset that a part asks about where the rows are of a stand-in, else ''."""
+    return part.on[0] if part.on and all(base(row, "dataset") != part.on[0] for row in rows) else ""
+
+
+def apart(part: Part, table: Table, margins: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The blocks in which the part holds, and those in which it does not, each tested by itself."""
+    alone = {name: part.rule(table.values[[index]], margins[[index]]) for index, name in enumerate(table.blocks)}
+    return (tuple(name for name, evidence in alone.items() if evidence.p_for <= ALPHA),
+            tuple(name for name, evidence in alone.items() if evidence.p_against <= ALPHA))
 
 
 def absent(part: Part, outcomes: Sequence[Mapping], arms: Sequence[Mapping]) -> str:
@@ -130,10 +168,19 @@ def absent(part: Part, outcomes: Sequence[Mapping], arms: Sequence[Mapping]) -> 
     return f"{where}: ".lstrip(": ") + f"{wanted}{together}, with {part.measure} ({part.stage})"
 
 
-def margins_of(part: Part, values: np.ndarray) -> np.ndarray:
+def margins_of(part: Part, table: Table) -> np.ndarray:
     """The margin of every block (blocks, 1)."""
-    deviation = np.sqrt(values.var(2, ddof=1).mean(1, keepdims=True))
-    return deviation if part.margin is SEED_DEVIATION else np.full_like(deviation, part.margin)
+    fixed = part.margin is not SEED_DEVIATION
+    return np.full((len(table.blocks), 1), part.margin) if fixed else seed_deviations(table)
+
+
+def seed_deviations(table: Table) -> np.ndarray:
+    """The standard deviation over seeds of every block (blocks, 1), pooled over its cells: of finished trainings, since
+    diverged ones count as the worst value and would make any effect look small. 0 where no cell has two of them."""
+    finished = np.ma.masked_array(table.values, ~table.finished)
+    degrees = (finished.count(2) - 1).clip(0)
+    squares = (finished.var(2, ddof=1).filled(0) * degrees).sum(1, keepdims=True)
+    return np.sqrt(squares / degrees.sum(1, keepdims=True).clip(1))
 
 
 def needed(part: Part, evidence: Evidence, alpha: float) -> int | None:
@@ -183,7 +230,16 @@ def advice(findings: Sequence[Finding], alpha: float) -> str:
     unsettled = [found for found in findings if min(found.p_for, found.p_against) > alpha] or findings
     if any(found.part.pairs != "seeds" for found in unsettled):
         return "more cells: its pairs are cells, not seeds"
+    if divided := [found for found in unsettled if all(found.apart)]:
+        return "no number of seeds: the effect differs between cells; " + "; ".join(map(division, divided))
     if any(found.needed is None for found in unsettled):
         return "no practical number of seeds: the effect sits at what would decide it"
     seeds = max(found.needed for found in unsettled)
     return f"{seeds - min(len(found.points) for found in unsettled)} more paired seeds: --seeds {seeds}"
+
+
+def division(found: Finding) -> str:
+    """`reconstruction holds in depth 1 (+2.1) and not in depth 3 (-0.8)`, at most three cells of each."""
+    holds, fails = ([f"{name} ({found.by_block[name]:+.3g})" for name in side[:3]] + ["..."] * (len(side) > 3)
+                    for side in found.apart)
+    return f"{found.part.label} holds in {', '.join(holds)} and not in {', '.join(fails)}"

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from study.inference import (blocked_sign_flip, equivalence, holm, median_interval, page, seeds_needed, sign_flip,
+from study.inference import (blocked_sign_flip, equivalence, holm, median_interval, seeds_needed, sign_flip,
                               superiority, tuning_curve, variance_shares, wilson)
 
 STUDIES = 2_000    # a true rate of 5 % is found as 4.1-5.9 % in so many (two standard errors): hence .055 and .06
@@ -117,22 +117,21 @@ def test_equal_arms_are_called_equivalent_once_there_are_enough_seeds():
     assert power[1] > 0.15 and power[3] > 0.85
 
 
-def test_pages_trend_has_a_side_and_rarely_sees_one_in_noise():
+@pytest.mark.parametrize("spread, most", [(LOGNORMAL, 0.05), (2 * LOGNORMAL, 0.08)])
+def test_levels_of_unequal_skew_and_spread_and_equal_mean_are_rarely_called_falling(spread, most):
+    """Page's test, which sees ranks only, calls more: benchmarks/verdicts.py."""
     rng = np.random.default_rng(6)
-    rising, falling = page(rng.normal(size=(8, 5)) + np.arange(5))
-    assert rising < 1e-6 and falling > 0.99
-    p_values = np.array([page(rng.normal(size=(8, 3))) for _ in range(STUDIES)])
-    called = (2 * p_values.min(1) <= 0.05).mean()
-    power = np.mean([page(rng.normal(size=(8, 3)) + [0, 1, 2])[0] <= 0.025 for _ in range(500)])
-    print(f"Page, 3 levels x 8 seeds: false positives {called:.3f}, power at 2 seed deviations {power:.3f}")
-    assert called <= 0.055 and power > 0.75
+    skewed = rng.lognormal(0, spread, (STUDIES, 1, 8)) - np.exp(spread ** 2 / 2)
+    called = (blocked_sign_flip(skewed - rng.normal(0, spread / 5, skewed.shape), "less") <= 0.025).mean()
+    print(f"false 'falls', 8 seeds, the last level lognormal of {spread}: {called:.3f}")
+    assert called <= most
 
 
 def test_luck_that_all_seeds_of_a_cell_share_is_beyond_any_test_over_seeds():
     rng = np.random.default_rng(12)
-    studies = rng.normal(size=(STUDIES, 3, 8, 3)) + 0.5 * rng.normal(size=(STUDIES, 3, 1, 3))   # blocks, seeds, levels
-    called = np.mean([2 * min(page(study.reshape(-1, 3))) <= 0.05 for study in studies])
-    print(f"Page, 3 levels x 8 seeds x 3 blocks, cells half a seed deviation apart by luck: called {called:.3f}")
+    studies = rng.normal(size=(500, 3, 8, 2)) + 0.5 * rng.normal(size=(500, 3, 1, 2))   # blocks, seeds, levels
+    called = (blocked_sign_flip(studies[..., 1] - studies[..., 0]) <= 0.05).mean()
+    print(f"8 seeds x 3 blocks, cells half a seed deviation apart by luck: called {called:.3f}")
     assert 0.1 < called < 0.25
 
 

@@ -100,6 +100,23 @@ def test_the_verdicts_are_what_the_statistics_give_on_the_csv(finished, written)
             assert float(table[claim["id"]]["effect"]) == pytest.approx(claim["deciding"]["effect"])
 
 
+def test_a_verdict_names_the_data_that_it_is_from(finished, written):
+    found = findings(finished)
+    claims, words = {claim["id"]: claim for claim in found["claims"]}, in_words(shown(finished))
+    assert (claims["C7"]["word"], claims["C7"]["on"]) == ("refuted", "digits in place of mnist")
+    assert "refuted on digits in place of mnist" in words and "supported on digits" in words
+    assert re.search(r"refute \d on digits \(.*\) and \d on digits in place of mnist \(.*C7.*\)", found["answer"][2])
+    table = {row["claim"]: row for row in csv.DictReader(open(written / "verdicts.csv"))}
+    assert table["C7"]["on"] == "digits in place of mnist"
+    assert "refuted on digits in place of mnist" in (written / "verdicts.tex").read_text()
+
+
+def test_the_statement_of_every_part_stands_beside_its_boundary(finished):
+    words = in_words(shown(finished))
+    assert "bound falls, held against −1 nats" in words and "in place of mnist" in words
+    assert re.search(r"fidelity equivalent, held against ±0.0\d+ ", words)
+
+
 def test_an_effect_is_the_median_paired_difference_of_the_csv(written):
     rows = [row for row in csv.DictReader(open(written / "trainings.csv"))
             if row["model"] == "vae" and row["stage"] == "confirm"]
