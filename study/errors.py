@@ -5,3 +5,7 @@ class UserError(Exception):
     """A mistake in what was typed or in the files it names (exit code 2): says what is wrong, where, and what to do."""
 
     exit_code = 2
+
+
+class UnfitMachine(UserError):
+    """This machine cannot give the result that was planned, but another one may: nothing that a trial did wrong."""

@@ -32,7 +32,7 @@ import logging  # noqa: E402
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
 
-from study.errors import UserError  # noqa: E402
+from study.errors import UnfitMachine, UserError  # noqa: E402
 from study.ledger import DATA, Ledger, failure, read_json, write_atomic  # noqa: E402
 from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
 from study.sharing import Stopped, complaint, ledger_here, unwritable  # noqa: E402
@@ -118,7 +118,9 @@ def train(config: dict) -> None:
     try:
         with workplace(config["ledger"], config["key"]) as (folder, keep):
             try:
-                outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], keep, config["fast"])
+                outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], keep, config["graphs"])
+            except UnfitMachine as error:
+                return tune.report({"objective": None, "stop": str(error)})
             except OSError:
                 raise
             except torch.OutOfMemoryError as error:

@@ -39,7 +39,7 @@ def parse(arguments=None):
     add("--cpus-per-trial", type=positive(float), default=1.0, metavar="N")
     add("--gpus-per-trial", type=share, metavar="SHARE", help="of a card, or auto: measured first (default: a quarter, where"
         " there is a card)")
-    add("--fast-cuda", action="store_true", help="steps as CUDA graphs, products in TF32; benchmarks/gpu.sh shows what they change")
+    add("--fast-cuda", action="store_true", help="steps as CUDA graphs, and products in TF32, which makes other trials of a study")
     add("--max-concurrent", type=positive(int), metavar="N", help="trials at a time (default: what the machines hold)")
     add("--proposals", type=positive(int), metavar="N", help="search trials per cell (default: the space's)")
     add("--seeds", type=positive(int), metavar="N", help="confirm trainings per cell (default: the space's)")
@@ -144,6 +144,9 @@ def main(arguments=None) -> int:
         say(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
             f" {estimate(plan, rates(plan, data_dir))}. Nothing was started (--dry-run).")
         return DONE
+    if options.fast_cuda and not options.address:
+        from study.trial import check_precision
+        check_precision("tf32", "cuda")
     with ledger.lock():
         prepare(space, options, data_dir, ledger, say)
         plan = Plan(space, ledger, identities(space, data_dir, options))
@@ -247,7 +250,7 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
             sink.touch(trial.key)
 
         settings = {"ledger": plan.ledger.address, "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
-                    "checkpoint_s": options.checkpoint_seconds, "fast": options.fast_cuda}
+                    "checkpoint_s": options.checkpoint_seconds, "graphs": options.fast_cuda}
         with display:
             executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch, display.say)
     finally:

@@ -27,7 +27,8 @@ class Trial:
 class Plan:
     """The trials of `space` in the order in which they should run, against what `ledger` holds.
 
-    identity: dataset name -> what else defines a result there (the fingerprint of the data, the hash of the features).
+    identity: dataset name -> what else defines a result there (the fingerprint of the data, the hash of the features,
+    the precision of products where it is not float32).
     """
 
     def __init__(self, space: Space, ledger: Ledger, identity: Mapping[str, Mapping]):
@@ -98,7 +99,7 @@ class Plan:
                 "proposal": trial.proposal, "params": params, "proposed_by": proposed_by,
                 "epochs": trial.budget.epochs, "batch_size": trial.budget.batch_size,
                 "ranges": self.ranges[trial.cell.name], "dataset_slug": trial.cell.dataset.slug,
-                **trial.cell.definition(), **self.identity[trial.cell.dataset.name], "origin": self.space.origin,
+                **trial.cell.definition(), "precision": "float32", **self.identity[trial.cell.dataset.name], "origin": self.space.origin,
                 "measures": {name: import_path(measure) for name, measure in self.space.measures.items()},
                 "claims": self.space.module if self.space.claims else "", "protocol": PROTOCOL}
 

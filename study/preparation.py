@@ -25,7 +25,7 @@ def identities(space: Space, data_dir, options) -> dict:
         table[dataset.name] = {
             "fingerprint": known, "features_kind": kind,
             "features": features.recipe_hash(dataset, known, kind, options.inception_weights) if known else "",
-            "shape": list(dataset.load(data_dir).shape) if known else ""}
+            "shape": list(dataset.load(data_dir).shape) if known else "", **({"precision": "tf32"} if options.fast_cuda else {})}
     return table
 
 

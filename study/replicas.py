@@ -180,11 +180,23 @@ class Replicas:
                 "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
                 "random": [self.random, *(generator.get_state() for generator in self.orders + self.noises)]}
 
+    def check_state(self, state):
+        """ValueError for other seeds, and where a part is missing, of another shape, or not after so many batches."""
+        if list(state["seeds"]) != list(self.seeds):
+            raise ValueError(f"this state belongs to the seeds {state['seeds']}, not {list(self.seeds)}")
+        own = self.state_dict()
+        for part in ("parameters", "buffers", "random", "epoch", "batches"):
+            if outline(state[part]) != outline(own[part]):
+                raise ValueError(f"its {part} are not those of this model")
+        if len(state["optimisers"]) != len(self.phases):
+            raise ValueError("its optimisers are not those of this model")
+        for phase, learned, saved in zip(self.phases, self.learned, state["optimisers"]):
+            check_memory(phase, learned, saved["state"], turns=state["batches"] // phase.every)
+
     @torch.no_grad()
     def load_state_dict(self, state):
-        """Goes on from a `state_dict` of the same model and seeds; raises ValueError for other seeds."""
-        if tuple(state["seeds"]) != self.seeds:
-            raise ValueError(f"this state belongs to the seeds {state['seeds']}, not {list(self.seeds)}")
+        """Goes on from a `state_dict` of the same model and seeds; for any other ValueError, and nothing is loaded."""
+        self.check_state(state)
         for name, value in (self.parameters | self.buffers).items():
             value.copy_((state["parameters"] | state["buffers"])[name])
         for optimiser, saved in zip(self.optimisers, state["optimisers"]):
@@ -213,6 +225,29 @@ def precision(tf32):
     finally:
         for backend, allowed in zip(backends, before):
             backend.allow_tf32 = allowed
+
+
+def outline(value):
+    """The form of a state without its numbers: names, shapes and types."""
+    if isinstance(value, dict):
+        return {name: outline(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [outline(item) for item in value]
+    return (tuple(value.shape), value.dtype) if isinstance(value, torch.Tensor) else type(value)
+
+
+def check_memory(phase, learned, memory, turns):
+    """ValueError unless an optimiser's memory has the form that a new one's has after a step, and has made `turns` steps."""
+    twins = [torch.zeros_like(parameter) for parameter in learned] if turns else []
+    for twin in twins:
+        twin.grad = torch.zeros_like(twin)
+    expected = {}
+    if twins:
+        optimiser = phase.optimiser(twins)
+        optimiser.step()
+        expected = optimiser.state_dict()["state"]
+    if outline(memory) != outline(expected) or any(own["step"] != turns for own in memory.values() if "step" in own):
+        raise ValueError(f"the memory of the optimiser of {phase.name} is not that of {turns} steps")
 
 
 def learned_by(phase, parameters) -> list:

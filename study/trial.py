@@ -7,6 +7,8 @@ import functools
 import io
 import json
 import math
+import platform
+import socket
 import sys
 import time
 import zlib
@@ -19,8 +21,9 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from study import features, figures
+from study.checkpoint import check_progress
 from study.data import Dataset, dataset_of
-from study.errors import UserError
+from study.errors import UnfitMachine, UserError
 from study.evaluation import CHUNK, Evaluation, cost, invert
 from study.ledger import DATA, finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
 from study.measures import LOSSES
@@ -31,6 +34,7 @@ from study.trainings import OBJECTIVE, aggregate, label
 SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, "settings": dict, "epochs": int, "batch_size": int,
         "depth": int, "latent_dim": int, "model": str, "net": str, "dataset": str, "fingerprint": str, "features": str,
         "features_kind": str, "origin": str, "source": str, "measures": dict}
+PRECISIONS = ("float32", "tf32")
 LOOKS = 6              # how often a trial is drawn, after the untrained start
 MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
 CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
@@ -38,19 +42,19 @@ REPORT_S = 3.0         # seconds between reports to whoever runs the trial: each
 
 
 def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: None,
-              checkpoint_s: float = CHECKPOINT_S, keep=lambda: None, fast: bool = False) -> dict:
+              checkpoint_s: float = CHECKPOINT_S, keep=lambda: None, graphs: bool = False) -> dict:
     """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
 
-    report(row) is told now and then how far it is, keep() is called after each checkpoint; `fast` captures steps on a
-    CUDA device as graphs and multiplies in TF32, but measures as always. The result is returned, not written: its
-    writer is the driver.
+    report(row) is told now and then how far it is, keep() is called after each checkpoint; `graphs` captures steps on a
+    CUDA device as graphs. Only training obeys the spec's precision, measures are always in float32. The result is
+    returned, not written: its writer is the driver.
     """
     spec = read_json(folder / "spec.json")
     if spec is None:
         raise UserError(f"{folder / 'spec.json'} is missing or unreadable")
     check_spec(spec, folder)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
-    return Run(folder, spec, data_dir, device, checkpoint_s, keep, fast).go(report)
+    return Run(folder, spec, data_dir, device, checkpoint_s, keep, graphs).go(report)
 
 
 def check_spec(spec: dict, folder: Path) -> None:
@@ -59,8 +63,22 @@ def check_spec(spec: dict, folder: Path) -> None:
         value = spec.get(name)
         if not isinstance(value, kind) or isinstance(value, bool) or kind is int and value < 1:
             raise UserError(f"{folder / 'spec.json'}: {name} cannot be {value!r}")
+    if precision_of(spec) not in PRECISIONS:
+        raise UserError(f"{folder / 'spec.json'}: precision cannot be {precision_of(spec)!r}")
     if not spec["seeds"] or any(not isinstance(seed, int) for seed in spec["seeds"]):
         raise UserError(f"{folder / 'spec.json'}: seeds must be whole numbers, at least one")
+
+
+def precision_of(spec: dict) -> str:
+    """How training multiplies; specs of earlier versions do not say it."""
+    return spec.get("precision", PRECISIONS[0])
+
+
+def check_precision(precision: str, device: str) -> None:
+    """UnfitMachine where a trial planned in TF32 would silently be trained in float32."""
+    if precision == "tf32" and not (device != "cpu" and torch.cuda.is_tf32_supported()):
+        raise UnfitMachine("TF32 (--fast-cuda) needs an NVIDIA card of compute capability 8.0 or more, and this machine"
+                           f" ({socket.gethostname()}) trains without one: launch without --fast-cuda, or where there is one")
 
 
 def moments(epochs: int, looks: int = LOOKS) -> list[int]:
@@ -96,9 +114,9 @@ def evaluation(dataset: Dataset, data_dir: str, device: str, published: Path, fo
 class Run:
     """One trial being run."""
 
-    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, keep, fast: bool = False):
+    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, keep, graphs: bool = False):
         self.folder, self.spec, self.device, self.checkpoint_s, self.keep = folder, spec, device, checkpoint_s, keep
-        self.fast = fast and device != "cpu"
+        check_precision(precision_of(spec), device)
         dataset = dataset_of(spec)
         study = folder.parent.parent
         where = dataset, str(data_dir), device, study / DATA / spec["fingerprint"]
@@ -110,8 +128,9 @@ class Run:
         model, net = (imported(spec[part], spec["origin"]) for part in ("model", "net"))
         self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
                                    **spec["settings"], **spec["params"])
-        self.replicas = Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device,
-                                 graphs=self.fast, tf32=self.fast)
+        self.untrained = lambda: Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device,
+                                          graphs=graphs and device != "cpu", tf32=precision_of(spec) == "tf32")
+        self.replicas = self.untrained()
         self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0,
                       "attempts": []}
         self.measured_at = set(moments(spec["epochs"], MEASURED[spec["stage"]]))
@@ -122,19 +141,19 @@ class Run:
 
     def go(self, report) -> dict:
         self.resume()
-        if self.state["epoch"] == 0 and not self.written:
+        if self.state["epoch"] == 0:
             self.record(self.observe({}))
         while self.state["epoch"] < self.spec["epochs"] and not self.all_diverged():
             self.train_one_epoch(report)
         return self.finish()
 
     def resume(self) -> None:
-        """Go back to the last checkpoint. Rows that a crash left behind it stand: training them again gives the same."""
+        """Go back to the last checkpoint. Rows behind it stand where training them again gives the same."""
         rows = self.folder / "metrics.jsonl"
-        self.written = {row["epoch"] for row in read_rows(rows)}
-        if self.written != set(range(len(self.written))):  # the end may be cut off, but nothing before it
+        self.written = {row["epoch"]: row for row in read_rows(rows)}
+        if list(self.written) != list(range(len(self.written))):  # the end may be cut off, but nothing before it
             set_aside(rows, "lines are missing")
-            self.written = set()
+            self.written = {}
         place = self.folder / "last.pt"
         if place.exists():
             self.load_checkpoint(place)
@@ -143,12 +162,15 @@ class Run:
     def load_checkpoint(self, place: Path) -> None:
         try:
             saved = torch.load(io.BytesIO(read_sealed(place)), map_location=self.device, weights_only=True)
-            if not self.written.issuperset(range(saved["state"]["epoch"] + 1)):
-                raise ValueError("rows are missing")
+            check_progress(saved, self.spec, self.written, self.replicas.phases,
+                           len(self.images.train.images) // self.spec["batch_size"])
             self.replicas.load_state_dict(saved["replicas"])
-            self.state, self.curves = saved["state"], {name: [values.cpu()] for name, values in saved["curves"].items()}
         except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
-            set_aside(place, f"not a checkpoint of this trial and its metrics.jsonl: {type(error).__name__}")
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            set_aside(place, f"not a checkpoint of this trial and its metrics.jsonl: {reason}")
+            self.replicas = self.untrained()  # whatever got into the others before it was refused
+        else:
+            self.state, self.curves = saved["state"], {name: [values.cpu()] for name, values in saved["curves"].items()}
 
     def train_one_epoch(self, report) -> None:
         start = time.perf_counter()
@@ -206,18 +228,23 @@ class Run:
         write_atomic(self.folder / "images" / f"{name}-{self.state['epoch']:05d}.png", content)
 
     def record(self, values: dict) -> None:
-        """Add the epoch's row, once."""
-        if self.state["epoch"] in self.written:
+        """Add the epoch's row, once: where another run left another one there, it goes, and those behind it."""
+        epoch, values, rows = self.state["epoch"], finite(values), self.folder / "metrics.jsonl"
+        if epoch in self.written and self.written[epoch]["values"] == values:
             return
-        row = {"epoch": self.state["epoch"], "time": time.time(), "values": finite(values)}
-        append_line(self.folder / "metrics.jsonl", json.dumps(row))
-        self.written.add(self.state["epoch"])
+        if epoch in self.written:
+            print(f"{rows}: the rows from epoch {epoch} on are not what this machine trains; they are written anew")
+            self.written = {earlier: self.written[earlier] for earlier in range(epoch)}
+            write_atomic(rows, "".join(json.dumps(row) + "\n" for row in self.written.values()).encode())
+        self.written[epoch] = {"epoch": epoch, "time": time.time(), "values": values}
+        append_line(rows, json.dumps(self.written[epoch]))
 
     def checkpoint(self) -> None:
         if time.monotonic() - self.checkpointed < self.checkpoint_s:
             return
         buffer = io.BytesIO()
-        torch.save({"replicas": self.replicas.state_dict(), "state": self.state, "curves": self.whole_curves()}, buffer)
+        torch.save({"key": self.spec["key"], "replicas": self.replicas.state_dict(), "state": self.state,
+                    "curves": self.whole_curves()}, buffer)
         write_sealed(self.folder / "last.pt", buffer.getvalue())
         self.keep()
         self.checkpointed = time.monotonic()
@@ -283,8 +310,13 @@ class Run:
                        "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
                        "attempts": self.state["attempts"],
                        "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),
-                       "features": self.spec["features"], "torch": torch.__version__, "device": self.device,
-                       "precision": "tf32" if self.fast else "float32"})
+                       "features": self.spec["features"], "precision": precision_of(self.spec), **self.circumstances()})
+
+    def circumstances(self) -> dict:
+        """What moves a result by no more than rounding or by other draws of the same noise: recorded, but in no key."""
+        return {"torch": torch.__version__, "device": self.device, "threads": torch.get_num_threads(),
+                "fused": self.replicas.fused, "hardware": platform.machine() if self.device == "cpu" else
+                torch.cuda.get_device_name(self.device)}
 
 
 @torch.no_grad()

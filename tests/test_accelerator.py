@@ -9,6 +9,7 @@ from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.card import MOST, heaviest, share_of
+from study.errors import UnfitMachine, UserError
 from study.replicas import Replicas, precision
 from test_trial import killed_after, planned
 
@@ -70,9 +71,9 @@ def test_a_pack_with_graphs_goes_on_from_its_state():
 @pytest.mark.parametrize("fast", [False, True])
 def test_a_trial_on_a_card_goes_on_from_its_checkpoint(ledger, data_dir, fast):
     from study.trial import run_trial
-    folder = planned(ledger, data_dir)
+    folder = planned(ledger, data_dir, more={"precision": "tf32"} if fast else None)
     killed_after(folder, data_dir, 3, device="cuda")
-    result = run_trial(folder, data_dir, "cuda", fast=fast)
+    result = run_trial(folder, data_dir, "cuda", graphs=fast)
     assert result["status"] == "done" and result["attempts"] == [0, 3] and result["device"] == "cuda"
     assert result["precision"] == ("tf32" if fast else "float32") and result["measures"]["cost/peak_memory_mb"] > 0
 
@@ -116,6 +117,31 @@ def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger)
     space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16, 512]))
     cell = heaviest(Plan(space, ledger, IDENTITY), data_dir)
     assert (cell["depth"], cell["settings"]["width"]) == (3, 512) and cell["seeds"] == space.pack
+
+
+def test_a_trial_planned_in_tf32_is_not_trained_without_it(ledger, data_dir):
+    from study.trial import run_trial
+    folder = planned(ledger, data_dir, more={"precision": "tf32"})
+    with pytest.raises(UnfitMachine, match="launch without --fast-cuda"):
+        run_trial(folder, data_dir, "cpu", graphs=True)
+    assert not list(folder.glob("metrics.jsonl"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a card")
+def test_a_launch_that_asks_for_tf32_without_a_card_is_refused_before_anything_is_planned(tmp_path, data_dir):
+    from study import launch
+    with pytest.raises(UserError, match="TF32 .* needs an NVIDIA card"):
+        launch.main(["--space", "smoke", "--fast-cuda", "--storage", str(tmp_path / "studies"), "--data-dir", str(data_dir)])
+    assert not list(tmp_path.rglob("planned.jsonl"))
+
+
+def test_a_worker_without_what_was_planned_ends_the_sweep_and_fails_no_trial(ledger, data_dir, monkeypatch):
+    from study import executor, sharing
+    folder, told = planned(ledger, data_dir, more={"precision": "tf32"}), []
+    monkeypatch.setattr(executor.tune, "report", told.append)
+    executor.train({"ledger": ledger.address, "key": folder.name, "marker": sharing.mark(ledger), "cwd": "/nowhere",
+                    "data_dir": data_dir, "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": True})
+    assert "TF32" in told[0]["stop"] and "outcome" not in told[0]
 
 
 def test_the_precision_is_what_it_was_afterwards():

@@ -64,7 +64,7 @@ def run(tmp_path, data_dir, monkeypatch):
         monkeypatch.setattr(sys, "path", [*sys.path])
         monkeypatch.delitem(sys.modules, file.stem, raising=False)
         space, options = load_space(str(file)), type("Options", (), {"features": "classifier", "inception_weights": None,
-                                                                     "skip_corrupt": False, "address": None})
+                                                                     "skip_corrupt": False, "address": None, "fast_cuda": False})
         ledger = Ledger(tmp_path / "studies" / space.name)
         prepare(space, options, data_dir, ledger, lambda text: None)
         plan = Plan(space, ledger, identities(space, data_dir, options))

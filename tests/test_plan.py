@@ -70,6 +70,18 @@ def test_changing_what_defines_a_result_gives_new_keys(plan, ledger):
     assert not keys & {trial.key for trial in Plan(plan.space, ledger, changed).trials()}
 
 
+def test_another_precision_gives_other_keys_and_float32_those_of_always(monkeypatch, ledger):
+    """The keys that these trials had under the first protocol: what changes no result must not change them."""
+    monkeypatch.setattr("study.plan.PROTOCOL", 1)
+    plan = planned(ledger)
+    cell = plan.space.cells[0]
+    keys = [trial.key.rsplit("-", 1)[1] for trial in [*plan.search[cell.name], plan._confirm_trial(cell, (0, 1), {"lr": 1e-3})]]
+    assert keys == ["3a711c743b", "3a1b32bf32", "8ff2085c29", "a6be2d2e57"]
+    tf32 = Plan(plan.space, ledger, {"digits": {**IDENTITY["digits"], "precision": "tf32"}})
+    assert not {trial.key for trial in plan.trials()} & {trial.key for trial in tf32.trials()}
+    assert [made.spec(made.left()[0], {}, "default")["precision"] for made in (plan, tf32)] == ["float32", "tf32"]
+
+
 def test_adding_a_cell_leaves_the_others_keys_alone(plan, ledger):
     cell = plan.space.cells[0]
     wider = Plan(tiny_space(cells=[*plan.space.cells, replace(cell, depth=5)]), ledger, IDENTITY)

@@ -1,8 +1,11 @@
 """One trial: trained, measured, drawn, taken up again after a crash, and run where there is no Ray, MLflow or Optuna."""
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from models.wgan import WGAN
 from study import features, trial
 from study.data import digits
 from study.errors import UserError
-from study.ledger import write_sealed
+from study.ledger import Ledger, read_sealed, write_sealed
 from study.plan import Plan
 from study.space import Budget, grid
 from tiny import tiny_space
@@ -25,11 +28,11 @@ from tiny import tiny_space
 ROOT = Path(study.__file__).resolve().parent.parent
 
 
-def planned(ledger, data_dir, model=VAE, epochs=6, **changes):
+def planned(ledger, data_dir, model=VAE, epochs=6, more=None, **changes):
     """The first search trial of a small model, its spec in the ledger."""
     images = digits.load(data_dir)
     identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint),
-                           "features_kind": "classifier", "shape": list(images.shape)}}
+                           "features_kind": "classifier", "shape": list(images.shape), **(more or {})}}
     space = tiny_space(cells=grid([model], [fc], [1], [2], [digits], width=[16], **{k: [v] for k, v in changes.items()}),
                        budget=lambda cell: Budget(epochs, 64), propose=lambda trial, cell: {})
     plan = Plan(space, ledger, identity)
@@ -58,7 +61,6 @@ def killed_after(folder, data_dir, epochs, device="cpu"):
 
 @pytest.mark.parametrize("model", [VAE, GAN, WGAN])
 def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interrupted(tmp_path, data_dir, model):
-    from study.ledger import Ledger
     whole, broken = (planned(Ledger(tmp_path / name), data_dir, model, dropout=0.1) for name in ("whole", "broken"))
     expected = trial.run_trial(whole, data_dir)
     for epochs in (2, 5):
@@ -82,6 +84,117 @@ def test_a_checkpoint_that_lies_is_set_aside_and_the_trial_starts_again(ledger, 
     (folder / "last.pt").write_bytes(content if content is not None else (folder / "last.pt").read_bytes()[:-9])
     assert trial.run_trial(folder, data_dir)["attempts"] == [0]
     assert "set aside" in capsys.readouterr().out and list(folder.glob("last.pt.bad-*"))
+
+
+def rewritten(folder, change) -> None:
+    """The trial's checkpoint, sealed and well-formed, with something in it changed."""
+    saved = torch.load(io.BytesIO(read_sealed(folder / "last.pt")), weights_only=True)
+    change(saved)
+    torch.save(saved, buffer := io.BytesIO())
+    write_sealed(folder / "last.pt", buffer.getvalue())
+
+
+def first_of(table) -> str:
+    return next(iter(table))
+
+
+DAMAGES = {
+    "no weight": lambda saved: saved["replicas"]["parameters"].popitem(),
+    "a weight of another shape": lambda saved: saved["replicas"]["parameters"].update(
+        {first_of(saved["replicas"]["parameters"]): torch.zeros(1)}),
+    "a weight of another type": lambda saved: saved["replicas"]["parameters"].update(
+        {name: value.half() for name, value in saved["replicas"]["parameters"].items()}),
+    "no optimisers": lambda saved: saved["replicas"]["optimisers"].clear(),
+    "no optimiser's state": lambda saved: saved["replicas"]["optimisers"][-1]["state"].clear(),
+    "a parameter without moments": lambda saved: saved["replicas"]["optimisers"][-1]["state"].popitem(),
+    "one moment missing": lambda saved: saved["replicas"]["optimisers"][-1]["state"][0].popitem(),
+    "moments of another step": lambda saved: saved["replicas"]["optimisers"][0]["state"][0]["step"].add_(1),
+    "no random state": lambda saved: saved["replicas"].pop("random"),
+    "one generator missing": lambda saved: saved["replicas"]["random"].pop(),
+    "a generator's state that is none": lambda saved: saved["replicas"]["random"].append(saved["replicas"]["random"].pop().zero_()),
+    "another epoch's weights": lambda saved: saved["replicas"].update(epoch=1),
+    "other seeds": lambda saved: saved["replicas"].update(seeds=[7]),
+    "another trial": lambda saved: saved.update(key="other"),
+    "no state": lambda saved: saved.pop("state"),
+    "a field of the state missing": lambda saved: saved["state"].pop("attempts"),
+    "an epoch beyond the last": lambda saved: (saved["state"].update(epoch=9), saved["replicas"].update(epoch=9)),
+    "too few replicas": lambda saved: saved["state"].update(diverged_at=[]),
+    "no curve": lambda saved: saved["curves"].clear(),
+    "a curve missing": lambda saved: saved["curves"].popitem(),
+    "a curve cut short": lambda saved: saved["curves"].update(
+        {name: curve[:, 1:] for name, curve in saved["curves"].items()}),
+}
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory, data_dir):
+    """Model -> (what a trial gives undisturbed, the same trial after two of its four epochs), all in one study."""
+    found, study = {}, Ledger(tmp_path_factory.mktemp("interrupted"))
+    for model in (VAE, GAN, WGAN):
+        whole = planned(study, data_dir, model, epochs=4, dropout=0.1)
+        broken = whole.with_name(f"broken-{whole.name}")
+        shutil.copytree(whole, broken)
+        trial.run_trial(whole, data_dir)
+        killed_after(broken, data_dir, 2)
+        found[model] = whole, broken
+    return found
+
+
+def copied(folder) -> Path:
+    """Another trial of the same study with the same files."""
+    return Path(shutil.copytree(folder, folder.with_name(f"copied-{uuid.uuid4().hex}")))
+
+
+@pytest.mark.parametrize("model", [VAE, GAN, WGAN])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_checkpoint_that_lacks_anything_is_refused_as_if_there_had_never_been_one(interrupted, data_dir, model, damage):
+    folder = copied(interrupted[model][1])
+    rewritten(folder, DAMAGES[damage])
+    run = trial.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 1e9, lambda: None)
+    fresh = run.untrained()
+    run.resume()
+    assert list(folder.glob("last.pt.bad-*")) and not (folder / "last.pt").exists()
+    assert run.state["epoch"] == 0 and run.state["attempts"] == [0] and run.curves == {}
+    assert same(run.replicas.state_dict(), fresh.state_dict())
+
+
+def same(one, other) -> bool:
+    """Whether two states hold the same numbers, to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+@pytest.mark.parametrize("model", [VAE, GAN, WGAN])
+def test_a_trial_whose_checkpoint_was_refused_ends_bit_for_bit_like_one_that_never_had_any(interrupted, data_dir, model):
+    whole, broken = interrupted[model]
+    folder = copied(broken)
+    before = (folder / "metrics.jsonl").read_bytes()
+    rewritten(folder, DAMAGES["no optimiser's state"])
+    trial.run_trial(folder, data_dir)
+    for name in ("weights", "curves"):
+        assert same(load_file(folder / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors"))
+    assert values_of(folder) == values_of(whole)
+    assert (folder / "metrics.jsonl").read_bytes().startswith(before)  # rows that are the same stand
+
+
+def values_of(folder) -> list:
+    return [row["values"] for row in trial.read_rows(folder / "metrics.jsonl")]
+
+
+def test_rows_that_are_not_what_training_again_gives_are_written_anew(interrupted, data_dir, capsys):
+    whole, broken = interrupted[VAE]
+    folder = copied(broken)
+    (folder / "last.pt").unlink()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines[1]["values"]["loss/vae/loss"][0] += 1e-3
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    trial.run_trial(folder, data_dir)
+    assert values_of(folder) == values_of(whole) and "from epoch 1 on" in capsys.readouterr().out
+    first, second, *_ = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert first["time"] == lines[0]["time"] and second["time"] > lines[1]["time"]
 
 
 def test_a_hostile_checkpoint_is_not_run(ledger, data_dir, tmp_path):

@@ -1,0 +1,51 @@
+"""Whether a checkpoint's account of a trial is whole and the trial's own, asked before any of it is used.
+
+What the replicas need is checked where it is loaded (study/replicas.py).
+"""
+import math
+
+
+def check_progress(saved: dict, spec: dict, rows: dict, phases: list, batches: int) -> None:
+    """ValueError or KeyError unless `saved` can be what the trial of `spec` wrote after an epoch.
+
+    rows: epoch -> row of metrics.jsonl; batches: those of one epoch.
+    """
+    state, replicas = saved["state"], saved["replicas"]
+    epoch = state["epoch"]
+    claim(saved["key"] == spec["key"], "it is another trial's")
+    claim(whole(epoch, 1, spec["epochs"]), "there is no such epoch")
+    claim((replicas["epoch"], replicas["batches"]) == (epoch, epoch * batches), "its weights are of another epoch")
+    claim(rows.keys() >= set(range(epoch + 1)), "rows are missing")
+    check_state(state, spec, epoch * batches)
+    check_curves(saved["curves"], len(spec["seeds"]), logged(rows, epoch),
+                 {phase.name: epoch * batches // phase.every for phase in phases})
+
+
+def check_state(state: dict, spec: dict, batches: int) -> None:
+    diverged, attempts = state["diverged_at"], state["attempts"]
+    claim(whole(state["steps"], 0, batches), "its steps are not those of its batches")
+    claim(all(isinstance(state[name], float) and 0 <= state[name] < math.inf for name in ("train_s", "measure_s")), "its times are none")
+    claim(len(diverged) == len(spec["seeds"]) and all(at is None or whole(at, 1, state["epoch"]) for at in diverged),
+          "what diverged is not told for each seed")
+    claim(bool(attempts) and all(whole(begun, 0, state["epoch"]) for begun in attempts), "its attempts are none")
+
+
+def check_curves(curves: dict, seeds: int, names: set, turns: dict) -> None:
+    """A curve is one loss "phase/loss" in every batch that was the phase's turn: (seeds, turns)."""
+    claim(curves.keys() == names, "curves are missing")
+    claim(all(curve.is_floating_point() and tuple(curve.shape) == (seeds, turns[name.split("/")[0]]) for name, curve in curves.items()),
+          "its curves do not hold every step")
+
+
+def logged(rows: dict, epoch: int) -> set:
+    """The losses that the rows up to an epoch have means of."""
+    return {name.removeprefix("loss/") for each in range(epoch + 1) for name in rows[each]["values"] if name.startswith("loss/")}
+
+
+def whole(value, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def claim(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
