@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN = .venv/bin
 PORT ?= 5000
+STORE ?= $(CURDIR)/mlruns/mlflow.db
 
 sweep: .venv/ready
 	$(BIN)/python study/launch.py --space latent_sweep $(ARGS)
@@ -15,11 +16,11 @@ test: .venv/test-ready
 test-long: .venv/test-ready
 	$(BIN)/python -m pytest -m long $(ARGS)
 
-# One worker, no job runner (it would start seven processes), loopback only.
+# One worker, no job runner (it would start seven processes), loopback only; STORE=FILE for another than this project's.
 ui: .venv/ready
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 \
-	--port $(PORT) --workers 1 --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db \
-	--artifacts-destination $(CURDIR)/mlruns/artifacts
+	--port $(PORT) --workers 1 --backend-store-uri "sqlite:///$(STORE)" \
+	--artifacts-destination "$$(dirname "$(STORE)")/artifacts"
 
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -11,6 +11,7 @@ from study import answers
 from study.claims import CLAIMS
 from study.errors import UserError
 from study.ledger import FLOORS, Ledger, read_json
+from study.next_steps import from_the_project
 from study.outcomes import diverged, finite, rate, rates, worst_values
 from study.space import FOLDER, imported
 from study.inference import median_interval
@@ -41,8 +42,13 @@ def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
     found = {"space": ledger.root.name, "question": question(ledger.root.name), "time": time.time(), "notes": notes,
              "progress": progress(ledger, lines), "missing": missing(lines, {trial["key"] for trial in trials}),
              "floors": read_json(ledger.root / FLOORS) or {}, "rows": rows, "versions": versions(trials),
-             "cells": cells(ledger, speaking, rows, curves)}
+             "cells": cells(ledger, speaking, rows, curves), "commands": commands(ledger, trials[0]["spec"].get("origin", ""))}
     return concluded(found | {"datasets": datasets(trials, found["floors"])}, claims)
+
+
+def commands(ledger: Ledger, origin: str) -> dict:
+    """What to type, in the project's own folder, to go on with the study or to draw from it."""
+    return {script: from_the_project(script, ledger, origin if script == "launch" else "") for script in ("launch", "sample")}
 
 
 def concluded(found: dict, claims: Sequence) -> dict:

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.command import DONE, INTERRUPTED, SOME_FAILED, STORAGE, STORAGE_HELP, run_command, storage
 from study.errors import UserError
+from study.next_steps import command, mlflow_page, study_arguments, watching
 
 CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
 CATCH_UP_S = 600.0  # how long one that is done does
@@ -48,7 +49,9 @@ def parse(arguments=None):
     add("--open", action="store_true", help="show the report in a browser at the end")
     add("--dry-run", action="store_true", help="show the plan and stop")
     add("--retry-failed", action="store_true", help="run failed trials again")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.typed = [str(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    return options
 
 
 def positive(kind):
@@ -106,7 +109,7 @@ def with_datasets(space, options, data_dir, say):
             say(f"downloading {dataset.name} to {data_dir}")
             dataset.download(data_dir)
         missing = []
-    fetch = f"python study/launch.py --space {space.name} --datasets {' '.join(d.name for d in missing)} --download"
+    fetch = command("launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download")
     for dataset in missing:
         if dataset.name.startswith("folder:"):
             raise UserError(f"there is no folder {dataset.name.removeprefix('folder:')}")
@@ -240,7 +243,7 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
         resources, slots = executor.shares(
             options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent,
             lambda: executor.on_a_card(measured, heaviest(plan, data_dir), options.fast_cuda))
-        display = Display(plan, slots, f"MLflow: {uri}; watch it with `make ui`", expected)
+        display = Display(plan, slots, watching(uri), expected)
         sink.say = display.say
 
         def commit(trial, outcome):
@@ -261,10 +264,12 @@ def ended(plan, options, data_dir, sink, uri, say) -> int:
     """The report, the best cells, where to look, and what to type next."""
     from study import saved_view
     from study.summary import best, cells, value_text
+    same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, options.open, say)
     sink.summarise()
     if not sink.close(CATCH_UP_S):
-        say(f"MLflow at {uri} lacks some of this; `python study/tracking.py sync --space {plan.space.name}` catches up")
+        uri_given = ["--tracking-uri", options.tracking_uri] if options.tracking_uri else []
+        say(f"MLflow at {uri} lacks some of this; `{command('tracking', 'sync', *same_study, *uri_given)}` catches up")
     for row in best(cells(plan.ledger)):
         say(f"best {row['model']} on {row['dataset']}: {row['system'] or row['net']}, depth {row['depth']}, latent {row['latent_dim']}:"
             f" fd_rel {value_text(row)} ({row['seeds']} seeds, {'held-out' if row['stage'] == 'confirm' else 'search'} data)")
@@ -272,10 +277,12 @@ def ended(plan, options, data_dir, sink, uri, say) -> int:
     failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
     for key in failed:
         say(f"failed: {key}: {plan.results[key].get('error', '')}")
-    table = saved_view.path(sink.tracker.experiment) if sink.tracker else ""
-    say(f"report: {report}\nresults: {plan.ledger.address}\n  make ui   # browse them at http://127.0.0.1:5000{table}\n"
-        f"  python study/status.py --space {plan.space.name}" + (f"\n  python study/launch.py --space {plan.space.name}"
-                                                              " --retry-failed" if failed else ""))
+    say(f"report: {report}\nresults: {plan.ledger.address}\n  {command('status', *same_study)}")
+    if sink.tracker:
+        _, experiment, word = sink.tracker.store
+        say(f"  {mlflow_page(uri, saved_view.path(experiment), experiment, word)}")
+    if failed:
+        say(f"  {command('launch', *options.typed, '--retry-failed')}")
     return SOME_FAILED if failed else DONE
 
 

@@ -43,7 +43,7 @@ def page_data(found: dict) -> dict:
     used = {name for cell in found["cells"] for name in cell["values"]}
     known = [measure for measure in MEASURES if measure.key in used]
     others = [described(name) for name in sorted(used - BY_KEY.keys())]
-    return {"measures": [measure._asdict() for measure in known + others], "space": found["space"],
+    return {"measures": [measure._asdict() for measure in known + others], "space": found["space"], "commands": found["commands"],
             "floors": rounded(found["floors"]), "tuning": rounded(found["tuning"]),
             "datasets": [row["dataset"] for row in found["datasets"]],
             "cells": [rounded({**cell, "values": {name: brief(value) for name, value in cell["values"].items()},
@@ -87,7 +87,7 @@ def progress(found: dict) -> Html:
         lines.append(unfinished(found, counted))
     if counted and counted["failed"]:
         lines.append(element("p", f"{counted['failed']} trials failed and are left out; to run them again: ",
-                             element("code", f"python study/launch.py --space {found['space']} --retry-failed")))
+                             element("code", f"{found['commands']['launch']} --retry-failed")))
     return element("section", lines, class_="notice", aria_label="What is missing") if lines else Html("")
 
 
@@ -95,7 +95,7 @@ def unfinished(found: dict, counted: dict) -> Html:
     waiting = counted["left"] + counted["running"]
     ended = counted["planned"] - waiting
     at_work = (f"a driver is at work on it ({counted['running']} running)" if counted["at_work"] else "to go on: ")
-    command = "" if counted["at_work"] else element("code", f"python study/launch.py --space {found['space']}")
+    command = "" if counted["at_work"] else element("code", found["commands"]["launch"])
     names = [f"{row['cell']} ({'all ' if row['untouched'] else ''}{row['left']})" for row in found["missing"]]
     return joined(
         element(

@@ -23,6 +23,7 @@ from study.errors import UserError
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
 from study.ledger import Ledger, open_study, write_atomic
+from study.next_steps import command, of_ledger
 from study.space import imported, nearest
 from study.summary import best, cells
 from study.trainings import OBJECTIVE
@@ -57,9 +58,7 @@ def rebuilt(ledger: Ledger, key: str):
     """The model of the trial's first training that did not diverge, in eval mode."""
     spec, result = ledger.spec(key), ledger.result(key)
     if result is None:
-        raise UserError(
-            f"trial {key} is not finished; python study/status.py --space {ledger.root.name} says how far it is"
-        )
+        raise UserError(f"trial {key} is not finished; {of_ledger('status', ledger)} says how far it is")
     if result["status"] != "done":
         raise UserError(f"trial {key} {result['status']}: there is no model to draw from")
     model, net = (imported(spec[part], spec.get("origin", "")) for part in ("model", "net"))
@@ -73,7 +72,7 @@ def rebuilt(ledger: Ledger, key: str):
     except (OSError, SafetensorError, RuntimeError, StopIteration) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} does not hold the weights of this trial ({reason}); run it again:"
-                        f" python study/trial.py {ledger.folder(key) / 'spec.json'}") from None
+                        f" {command('trial', ledger.folder(key) / 'spec.json')}") from None
 
 
 def first_training(tensors: dict) -> dict:

@@ -12,6 +12,7 @@ import pytest
 
 from study import features, saved_view, trial
 from study.data import digits
+from study.next_steps import mlflow_page
 from study.plan import Plan
 from study.tracking import Tracker, default_uri
 from tiny import tiny_space
@@ -89,3 +90,10 @@ def test_a_run_shows_its_samples_card_first_and_its_slider_goes_over_epochs(brow
     assert slider.get_attribute("aria-valuenow") in ("0", "1", "2")
     assert page.locator("img").count() > 0
     page.close()
+
+
+def test_a_launch_names_the_server_that_shows_this_store_already(tracked, address, monkeypatch):
+    _, experiment, word = tracked[1].store
+    monkeypatch.setenv("PORT", address.rsplit(":", 1)[1])
+    named = [mlflow_page(default_uri(tracked[0] / "studies"), "/#/page", experiment, mark) for mark in (word, "another store's")]
+    assert named[0] == f"{address}/#/page" and "make" in named[1]

@@ -152,7 +152,7 @@ function aboutPart(cell) {
   const rows = [["params", pairs(cell.params)], ["settings", pairs(cell.settings)],
     ["budget", `${cell.epochs} epochs of batches of ${cell.batch_size}`], ["proposed by", cell.proposed_by],
     ["trials", cell.trials.join(", ")], ["MLflow run", runText(cell.run)],
-    ["samples", `python study/sample.py --space ${data.space} --trial ${cell.trials[0]} -n 64 --out grid.png`]];
+    ["samples", `${data.commands.sample} --trial ${cell.trials[0]} -n 64 --out grid.png`]];
   return element("table", {class: "values about"}, element("caption", {}, "Params, cost and where it is recorded"),
     element("tbody", {}, ...rows.map(([name, value]) => element("tr", {}, element("th", {scope: "row"}, name),
                                                                 element("td", {}, value)))));
@@ -167,5 +167,5 @@ function runText(run) {
   const server = /^https?:\/\//.test(run.store[0] || "") ? run.store[0].replace(/\/$/, "") : "http://127.0.0.1:5000";
   const [experiment, id] = [run.experiment, run.id].map(encodeURIComponent);
   return element("a", {href: `${server}/#/experiments/${experiment}/runs/${id}`, rel: "noreferrer"}, run.id,
-                 server.includes("127.0.0.1") ? " (with make ui)" : "");
+                 server.includes("127.0.0.1") ? " (while make ui runs)" : "");
 }

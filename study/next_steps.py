@@ -1,0 +1,99 @@
+"""Command lines that work as they are typed: from the folder where the user stands, in this environment, on this store."""
+import json
+import os
+import shlex
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from study.command import STORAGE
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST_PORT, PORTS = 5000, 20   # where `make ui` serves MLflow, and how many ports from there are looked at
+ANSWER_S = 2.0                 # within which a server on this machine answers
+
+
+def command(script: str, *arguments) -> str:
+    """How a script of study/ is called from the current folder by the interpreter that runs this."""
+    return shlex.join([interpreter(), seen_from_here(ROOT / "study" / f"{script}.py"), *map(str, arguments)])
+
+
+def interpreter() -> str:
+    found = shutil.which("python")
+    return "python" if found and os.path.abspath(found) == sys.executable else seen_from_here(Path(sys.executable))
+
+
+def seen_from_here(path: Path) -> str:
+    """A path as short as it can be typed: relative where it lies below the current folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def study_arguments(space: str, storage: Path | str, start: Path = Path()) -> list[str]:
+    """What tells a command, called in folder `start`, which study is meant; the default storage needs no word."""
+    default = isinstance(storage, Path) and storage.resolve() == (start / STORAGE).resolve()
+    return ["--space", space, *([] if default else ["--storage", str(storage)])]
+
+
+def of_ledger(script: str, ledger, *more) -> str:
+    """The same for a ledger that is at hand."""
+    return command(script, *study_arguments(ledger.root.name, storage_of(ledger)), *more)
+
+
+def storage_of(ledger) -> Path | str:
+    return ledger.root.parent if ledger.address == str(ledger.root) else ledger.address.rsplit("/", 1)[0]
+
+
+def from_the_project(script: str, ledger, origin: str, *more) -> str:
+    """The same as a page can print it, which does not know where its reader stands: from the project's own folder.
+
+    origin: the folder of the space's file where that is not one of the project's.
+    """
+    space = str(Path(origin) / f"{ledger.root.name}.py") if origin else ledger.root.name
+    return shlex.join(["python", f"study/{script}.py", *study_arguments(space, storage_of(ledger), ROOT), *map(str, more)])
+
+
+def mlflow_page(uri: str, page: str, experiment: str, word: str) -> str:
+    """What shows a page of an MLflow store: the address of the server at `uri`, or of one on this machine that serves the
+    SQLite store whose experiment has this `word` among its tags, or else `make ui` on the first port that is free."""
+    if not uri.startswith("sqlite:///"):
+        return f"{uri.rstrip('/')}{page}"
+    first = int(os.environ.get("PORT", FIRST_PORT))
+    for port in range(first, first + PORTS):
+        if not listening(port):
+            return f"{make_ui(Path(uri.removeprefix('sqlite:///')), port)}   # then http://127.0.0.1:{port}{page}"
+        if serves(port, experiment, word):
+            return f"http://127.0.0.1:{port}{page}"
+    return make_ui(store_file(uri), first)
+
+
+def watching(uri: str) -> str:
+    """Where runs can be watched while a sweep goes on."""
+    return f"MLflow: {uri}" + (f"; watch it with `{make_ui(store_file(uri))}`" if uri.startswith("sqlite:///") else "")
+
+
+def store_file(uri: str) -> Path:
+    return Path(uri.removeprefix("sqlite:///"))
+
+
+def make_ui(store: Path, port: int = FIRST_PORT) -> str:
+    where = [] if Path.cwd() == ROOT else ["-C", seen_from_here(ROOT)]
+    what = [] if store.resolve() == ROOT / "mlruns" / "mlflow.db" else [f"STORE={store}"]
+    return shlex.join(["make", *where, "ui", *what, *([] if port == FIRST_PORT else [f"PORT={port}"])])
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(ANSWER_S)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def serves(port: int, experiment: str, word: str) -> bool:
+    """Whether the MLflow server at this port shows the experiment of that number with this word among its tags."""
+    from urllib.request import urlopen  # here: it takes as long to import as a --help may take
+    try:
+        asked = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id={experiment}"
+        with urlopen(asked, timeout=ANSWER_S) as answer:
+            return word in [tag["value"] for tag in json.load(answer)["experiment"].get("tags", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
