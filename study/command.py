@@ -11,7 +11,6 @@ from study.errors import UserError
 
 DONE, BROKEN, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 STORAGE = Path("mlruns/studies")
-STORAGE_HELP = "where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: %(default)s)"
 GRACE_S = 8.0  # from the first signal until the process ends, whatever it is waiting for: the ledger needs no farewell
 
 
@@ -22,6 +21,15 @@ def storage(text: str) -> Path | str:
     if not re.fullmatch(r"[a-z0-9+.-]+://[^/].*", text):
         raise argparse.ArgumentTypeError(f"an object store is given as s3://BUCKET/PREFIX, not {text}")
     return text.rstrip("/")
+
+
+def add_study(parser) -> None:
+    """How every command is told which study is meant, so that what was typed for one can be typed for all."""
+    add = parser.add_argument
+    add("--space", required=True, help="the study: the name of a file in search_spaces/, or the path of a space file of your own")
+    add("--storage", type=storage, default=STORAGE,
+        help="where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: %(default)s)")
+    add("--data-dir", help="where datasets are, for the commands that read images (default: $STUDY_DATA, else data/)")
 
 
 def run_command(main) -> int:

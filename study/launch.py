@@ -14,7 +14,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, INTERRUPTED, SOME_FAILED, STORAGE, STORAGE_HELP, run_command, storage
+from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command
 from study.errors import UserError
 from study.next_steps import command, mlflow_page, study_arguments, watching
 
@@ -25,13 +25,11 @@ CATCH_UP_S = 600.0  # how long one that is done does
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--space", required=True, help="the question: the name of a file in search_spaces/")
+    add_study(parser)
     add("--datasets", nargs="+", metavar="NAME", help="only these: digits, mnist, ..., or folder:PATH for your own images")
     add("--models", nargs="+", metavar="NAME", help="only these: VAE, GAN, WGAN")
     add("--systems", nargs="+", metavar="NAME", help="only these systems of a report: A-vae-20-epochs, ...")
-    add("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
     add("--tracking-uri", help="MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
-    add("--data-dir", help="where datasets are (default: $STUDY_DATA, else data/)")
     add("--download", action="store_true", help="fetch the datasets that are not on disk")
     add("--skip-corrupt", action="store_true", help="leave out images of a folder that cannot be read")
     add("--features", choices=("classifier", "inception"), default="classifier", help="what images are measured by")
@@ -279,7 +277,7 @@ def ended(plan, options, data_dir, sink, uri, say) -> int:
         say(f"failed: {key}: {plan.results[key].get('error', '')}")
     say(f"report: {report}\nresults: {plan.ledger.address}\n  {command('status', *same_study)}")
     if sink.tracker:
-        _, experiment, word = sink.tracker.store
+        _, experiment, word, *_ = sink.tracker.store
         say(f"  {mlflow_page(uri, saved_view.path(experiment), experiment, word)}")
     if failed:
         say(f"  {command('launch', *options.typed, '--retry-failed')}")

@@ -122,7 +122,9 @@ def failure(key: str, spec: dict, reason: str) -> dict:
 
 
 def open_study(storage: Path | str, space: str) -> "Ledger":
-    """The ledger of one study in a storage folder or an object store. A name that could lead out of it is refused."""
+    """The ledger of one study in a storage folder or an object store, named as --space names it: a space of one's own by
+    its file, which is not read and may be gone. A name that could lead out of the storage is refused."""
+    space = Path(space).stem if space.endswith(".py") else space
     if not re.fullmatch(r"[A-Za-z0-9_]+", space):
         raise UserError(f"a space's name is made of letters, digits and underscores, not {space!r}")
     if isinstance(storage, Path):

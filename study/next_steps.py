@@ -60,7 +60,7 @@ def mlflow_page(uri: str, page: str, experiment: str, word: str) -> str:
         return f"{uri.rstrip('/')}{page}"
     first = int(os.environ.get("PORT", FIRST_PORT))
     for port in range(first, first + PORTS):
-        if not listening(port):
+        if not in_use(port):
             return f"{make_ui(Path(uri.removeprefix('sqlite:///')), port)}   # then http://127.0.0.1:{port}{page}"
         if serves(port, experiment, word):
             return f"http://127.0.0.1:{port}{page}"
@@ -82,10 +82,15 @@ def make_ui(store: Path, port: int = FIRST_PORT) -> str:
     return shlex.join(["make", *where, "ui", *what, *([] if port == FIRST_PORT else [f"PORT={port}"])])
 
 
-def listening(port: int) -> bool:
+def in_use(port: int) -> bool:
+    """Whether a server could not listen there; asked by trying, since a connection may reach its own socket."""
     with socket.socket() as probe:
-        probe.settimeout(ANSWER_S)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: an earlier one's last words are no hindrance
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def serves(port: int, experiment: str, word: str) -> bool:

@@ -23,7 +23,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState, create_trial
 from ray.tune.search import Searcher
 
-from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
+from study.command import DONE, add_study, run_command
 from study.errors import UserError
 from study.ledger import Ledger, failure, open_study
 from study.plan import Plan, Trial
@@ -256,14 +256,13 @@ def fresh_study(name: str, storage: str) -> optuna.Study:
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["export"])
-    parser.add_argument("--space", required=True)
-    parser.add_argument("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
+    add_study(parser)
     parser.add_argument("--out", type=Path, default=Path("proposals.db"))
     options = parser.parse_args(arguments)
     ledger = open_study(options.storage, options.space)
     if not ledger.keys():
         raise UserError(f"no trials of '{options.space}' under {options.storage}; is --storage right?")
-    count = export(ledger, options.space, f"sqlite:///{options.out.resolve()}")
+    count = export(ledger, ledger.root.name, f"sqlite:///{options.out.resolve()}")
     print(f"{count} proposals are in {options.out}: optuna-dashboard sqlite:///{options.out}")
     return DONE
 

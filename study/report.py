@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
+from study.command import DONE, add_study, run_command
 from study.ledger import Ledger, open_study, write_atomic
 
 FOLDER = "report"       # inside the study's folder
@@ -43,9 +43,7 @@ def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Pat
 def main(arguments=None) -> int:
     from study.data import data_folder
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--space", required=True)
-    parser.add_argument("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
-    parser.add_argument("--data-dir", help="where real images are looked for (default: $STUDY_DATA, else data/)")
+    add_study(parser)
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     options = parser.parse_args(arguments)

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
-from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
+from study.command import DONE, add_study, run_command
 from study.errors import UserError
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
@@ -120,8 +120,7 @@ def sensitivity(model, samples: int = 32) -> torch.Tensor:
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--space", required=True)
-    add("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
+    add_study(parser)
     add("--trial", required=True, metavar="KEY", help='a trial\'s key, or "best"')
     add("-n", type=int, default=64, help="how many images (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the noise (default: %(default)s)")

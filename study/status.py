@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, STORAGE, STORAGE_HELP, run_command, storage
+from study.command import DONE, add_study, run_command
 from study.errors import UserError
 from study.ledger import FINISHED, open_study, read_planned
 
@@ -49,8 +49,7 @@ def as_text(table: dict) -> str:
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--space", required=True)
-    parser.add_argument("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
+    add_study(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     table = study_counts(options.storage, options.space)

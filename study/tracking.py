@@ -34,7 +34,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 
 from study import image_cards, saved_view  # noqa: E402
 from study.champions import register  # noqa: E402
-from study.command import STORAGE, STORAGE_HELP, run_command, storage  # noqa: E402
+from study.command import STORAGE, add_study, run_command  # noqa: E402
 from study.errors import UserError  # noqa: E402
 from study.evaluation import STAGES  # noqa: E402
 from study.ledger import Ledger, open_study, read_json, set_aside, write_atomic  # noqa: E402
@@ -274,8 +274,8 @@ def sync(storage: Path | str, space: str, uri: str | None) -> int:
     if not ledger.keys():
         raise UserError(f"no trials of '{space}' under {storage}; is --storage right?")
     check_store(uri or default_uri(storage), print)
-    question = load_space(space).question if space in space_names() else ""  # a file from outside may be gone
-    tracker = Tracker(uri or default_uri(storage), ledger, space, question)
+    known = space.endswith(".py") or space in space_names()  # a file from outside may be gone
+    tracker = Tracker(uri or default_uri(storage), ledger, ledger.root.name, load_space(space).question if known else "")
     for key in ledger.keys():
         tracker.project(key)
     tracker.summarise()
@@ -285,8 +285,7 @@ def sync(storage: Path | str, space: str, uri: str | None) -> int:
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["sync"])
-    parser.add_argument("--space", required=True)
-    parser.add_argument("--storage", type=storage, default=STORAGE, help=STORAGE_HELP)
+    add_study(parser)
     parser.add_argument("--tracking-uri")
     options = parser.parse_args(arguments)
     print(f"{sync(options.storage, options.space, options.tracking_uri)} trials are in MLflow")

@@ -93,7 +93,7 @@ def test_a_run_shows_its_samples_card_first_and_its_slider_goes_over_epochs(brow
 
 
 def test_a_launch_names_the_server_that_shows_this_store_already(tracked, address, monkeypatch):
-    _, experiment, word = tracked[1].store
+    _, experiment, word, *_ = tracked[1].store
     monkeypatch.setenv("PORT", address.rsplit(":", 1)[1])
     named = [mlflow_page(default_uri(tracked[0] / "studies"), "/#/page", experiment, mark) for mark in (word, "another store's")]
     assert named[0] == f"{address}/#/page" and "make" in named[1]

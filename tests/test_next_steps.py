@@ -1,5 +1,6 @@
 """What a command prints to type next works as it stands there: from any folder, for any storage, port and space file."""
 import os
+import random
 import re
 import shlex
 import signal
@@ -25,6 +26,15 @@ SPACE = Space(cells=grid([VAE], [fc], [1], [2], [digits], width=[16]), budget=la
 '''
 
 
+def a_server() -> socket.socket:
+    """Listens at a port that connections of others are not made from, nor at the next ones."""
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", random.randint(20_000, 30_000)))
+        except OSError:
+            pass
+
+
 @pytest.mark.parametrize("place", ["/", str(ROOT), str(ROOT / "study")])
 def test_a_command_works_from_whichever_folder(monkeypatch, place):
     monkeypatch.chdir(place)
@@ -41,7 +51,7 @@ def test_the_default_storage_needs_no_word_and_another_is_named_as_a_shell_takes
 
 
 def test_a_port_that_something_else_listens_at_is_passed_over(monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with a_server() as other:
         port = other.getsockname()[1]
         monkeypatch.setenv("PORT", str(port))
         line = mlflow_page(f"sqlite:///{ROOT / 'mlruns' / 'mlflow.db'}", "/#/page", "1", "word")
@@ -65,7 +75,7 @@ def test_everything_a_launch_prints_at_its_end_works_as_typed(tmp_path, data_dir
     """A space file and a storage with blanks in their names, from a folder that is neither's, beside a port in use."""
     (tmp_path / "my spaces").mkdir()
     (tmp_path / "my spaces" / "ends_well.py").write_text(SPACE)
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with a_server() as other:
         environment = {**os.environ, "PORT": str(other.getsockname()[1])}
         done = subprocess.run([sys.executable, ROOT / "study" / "launch.py", "--space", "my spaces/ends_well.py", "--storage",
                                "its runs/studies", "--data-dir", data_dir], cwd=tmp_path, env=environment, capture_output=True,
