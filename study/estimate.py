@@ -29,11 +29,12 @@ def seconds_left(plan: Plan, rate: dict) -> float | None:
 
 
 def rates(plan: Plan, data_dir) -> dict:
-    """Group -> seconds per epoch and seed, observed or guessed; without those whose images have not been decoded yet."""
+    """Group -> seconds per epoch and seed, observed or guessed; without those that cannot be guessed."""
     known = observed(plan)
     for cell in plan.space.cells:
         if group(cell) not in known and seeds_left(plan, cell) and cell.dataset.fingerprint(data_dir) is not None:
-            known[group(cell)] = guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir))
+            if seconds := guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir)):
+                known[group(cell)] = seconds
     return known
 
 
@@ -48,13 +49,18 @@ def observed(plan: Plan) -> dict:
     return {name: seconds[name] / units[name] for name in units}
 
 
-def guess(cell, budget, images) -> float:
+def guess(cell, budget, images) -> float | None:
     """Seconds of one epoch of one seed on one core. Drawing one batch is timed: forwards and backwards through both
-    sides cost about six times that, in every phase."""
+    sides cost about six times that, in every phase. None where the model raises: its trials will say so."""
     steps = len(images.train.images) // budget.batch_size
-    model, z = built(cell, images.shape).eval(), torch.randn(budget.batch_size, cell.latent_dim)
-    with torch.no_grad(), one_thread():
-        drawing = min(timed(model.sample, z) for _ in range(3))
+    try:
+        model, z = built(cell, images.shape).eval(), torch.randn(budget.batch_size, cell.latent_dim)
+        with torch.no_grad(), one_thread():
+            drawing = min(timed(model.sample, z) for _ in range(3))
+    except UserError:
+        raise
+    except Exception:
+        return None
     return steps * len(model.phases) * (6 * drawing + CALL_S)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sysconfig
 import time
 import traceback
 from functools import lru_cache, partial
@@ -40,6 +41,7 @@ from study.sharing import Stopped, complaint, ledger_here, unwritable  # noqa: E
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 20.0  # within which a Ray that is alive runs a call
 LOOK_S = 5.0  # between looks whether Ray is still there
+NOT_A_MODELS = (os.path.dirname(__file__), sysconfig.get_path("stdlib"), "<")  # beginnings of the files of other code
 ROOT = Path(__file__).resolve().parent.parent
 CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
     "working_dir": str(ROOT),
@@ -103,7 +105,8 @@ def on_a_card(function, *arguments):
 
 
 def train(config: dict) -> None:
-    """One trial inside a Ray worker. A Python error is the trial's own and is recorded; a dead worker is retried."""
+    """One trial inside a Ray worker. An error of the model's code is the trial's own and is recorded; a dead worker is
+    retried, as is a trial that lost its storage."""
     if wrong := complaint(config["ledger"], config["marker"]):
         return tune.report({"objective": None, "stop": wrong})
     import torch
@@ -121,12 +124,12 @@ def train(config: dict) -> None:
                 outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], keep, config["graphs"])
             except UnfitMachine as error:
                 return tune.report({"objective": None, "stop": str(error)})
-            except OSError:
-                raise
             except torch.OutOfMemoryError as error:
                 outcome = {**failed(folder, error), "out_of_memory": True, "gpus": config["gpus"]}  # see Ledger.share
                 torch.cuda.empty_cache()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                if isinstance(error, OSError | SystemExit) and not own_place(error):
+                    raise  # the storage's, or Tune's way to end this thread
                 outcome = failed(folder, error)
     except OSError as error:
         if wrong := unwritable(config["ledger"], error):
@@ -153,11 +156,26 @@ def workplace(address: str, key: str):
     ledger.leave(key)
 
 
-def failed(folder: Path, error: Exception) -> dict:
+def failed(folder: Path, error: BaseException) -> dict:
     """The result of a trial whose own code raised, with the traceback beside it."""
-    write_atomic(folder / "error.txt", traceback.format_exc().encode())
+    write_atomic(folder / "error.txt", printable(traceback.format_exc()).encode())
     spec = read_json(folder / "spec.json") or {}
-    return failure(folder.name, spec, f"{type(error).__name__}: {error}"[:500])
+    place = own_place(error)
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500] + (f" ({place})" if place else "")
+    return failure(folder.name, spec, printable(reason))
+
+
+def own_place(error: BaseException) -> str:
+    """FILE:LINE of the last frame in a model's, a net's or a measure's code; empty where no such code is to blame."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(NOT_A_MODELS) and f"-packages{os.sep}" not in frame.filename:
+            return f"{frame.filename}:{frame.lineno}"
+    return ""
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can hold: of a file name that is not UTF-8 the odd bytes become escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class News(tune.Callback):

@@ -198,7 +198,7 @@ def estimate(plan, expected: dict) -> str:
     from study.estimate import seconds_left
     from study.progress import duration
     seconds, cores = seconds_left(plan, expected), os.cpu_count() or 1
-    return "how long is not known before the images are decoded" if seconds is None else (
+    return "how long is not known yet" if seconds is None else (
         f"about {duration(seconds / cores)} on {cores} cores")
 
 

@@ -7,6 +7,7 @@ import torch
 
 from study import features
 from study.data import check_batch
+from study.errors import UserError
 from study.estimate import built
 from study.evaluation import Evaluation
 from study.ledger import DATA, FLOORS, Ledger, read_json, write_atomic
@@ -59,8 +60,10 @@ def check_built(cell, shape) -> None:
     try:
         with torch.device("meta"):  # shapes without numbers: milliseconds for any size
             built(cell, shape)
-    except (RuntimeError, NotImplementedError):
-        pass  # a model of one's own that needs numbers to be built is judged by its trials
+    except UserError:
+        raise
+    except Exception:  # whatever a model of one's own raises, which may need numbers to be built: its trials judge it
+        pass
 
 
 def note_floor(place: Path, dataset, images, extractor) -> dict:
