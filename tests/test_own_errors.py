@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from study import executor, sharing, trial
+from study import executor, launch, sharing, trial
 from study.ledger import Ledger
 from study.plan import Plan
 from study.preparation import identities, prepare
@@ -81,7 +81,7 @@ def test_an_error_of_a_models_code_is_its_trials_own_and_names_the_line(tmp_path
     file.write_text(SPACE.format(models="Missing, Full, Quits, Unbuilt, VAE", more=""))
     monkeypatch.syspath_prepend(str(tmp_path))
     space = load_space(str(file))
-    options = type("Options", (), {"features": "classifier", "inception_weights": None, "skip_corrupt": False, "address": None})
+    options = launch.parse(["--space", str(file)])
     ledger = Ledger(tmp_path / "studies" / space.name)
     prepare(space, options, data_dir, ledger, lambda text: None)
     for first in Plan(space, ledger, identities(space, data_dir, options)).left():
