@@ -91,23 +91,6 @@ def by_family(rows: list[dict]) -> list:
     return sorted(groups, key=lambda item: (item[0][0], family_order(item[0][1])))
 
 
-def best(cells: list[dict]) -> list[dict]:
-    """Per dataset and model the cell nearest to the real images, and the one that covers most of them."""
-    table = []
-    for (dataset, model), group in grouped(cells, lambda cell: (cell["dataset"], cell["model"])).items():
-        alive = [cell for cell in group if cell["status"] == "done" and FIDELITY in cell["values"]]
-        alive = [cell for cell in alive if cell["stage"] == "confirm"] or alive
-        if alive:
-            covering = [cell for cell in alive if COVERAGE in cell["values"]]
-            table.append({"dataset": dataset, "model": model, "fidelity": min(alive, key=value_of(FIDELITY))["cell"],
-                          "coverage": max(covering, key=value_of(COVERAGE))["cell"] if covering else None})
-    return table
-
-
-def value_of(measure: str):
-    return lambda cell: cell["values"][measure]["value"]
-
-
 def chances(leaders: list[dict], cells: list[dict]) -> list[dict]:
     """P(a new training of one family's best cell beats one of another's), for fidelity and for coverage."""
     table, by_name = [], {cell["cell"]: cell for cell in cells}

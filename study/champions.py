@@ -2,7 +2,7 @@
 
     mlflow.pyfunc.load_model("models:/latent_sweep-digits@champion").predict(z)     z: float32 (n, latent_dim)
 
-Best means the lowest objective of a confirmed cell. It names a model to draw from, not a winner: see the verdicts for that.
+Best means the lowest fd_rel of a confirmed cell, the median over its seeds (study/cell_table.py). It names a model to draw from, not a winner: see the verdicts for that.
 """
 import logging
 import tempfile
@@ -13,10 +13,9 @@ import torch
 from mlflow.exceptions import MlflowException
 from torch import nn
 
+from study.cell_table import cells, champions, confirmed
 from study.ledger import Ledger, read_json
 from study.sample import rebuilt
-from study.summary import best, cells
-from study.trainings import OBJECTIVE
 
 ALIAS = "champion"
 
@@ -32,18 +31,9 @@ class Sampler(nn.Module):
         return self.model.sample(z)
 
 
-def champions(ledger: Ledger) -> dict[str, str]:
-    """Dataset -> key of the confirmed trial with the lowest objective."""
-    lowest = {}
-    for row in sorted(best(cells(ledger)), key=lambda row: -row[OBJECTIVE]):
-        if row["stage"] == "confirm":
-            lowest[row["dataset"]] = row["trial"]
-    return lowest
-
-
 def register(client, ledger: Ledger, space: str) -> None:
     """Point each dataset's champion at its best trial; nothing is registered twice."""
-    for key in champions(ledger).values():
+    for key in (cell["trial"] for cell in confirmed(champions(cells(ledger)))):
         name = f"{space}-{ledger.spec(key)['dataset_slug']}"
         run_id = (read_json(ledger.folder(key) / "tracked.json") or {}).get("run_id")
         if run_id and current(client, name) != key:

@@ -196,7 +196,8 @@ class Evaluation:
         bound = likelihood.elbo(x, model.posterior, model.log_likelihood, noise)
         means = torch.cat([model.posterior(part)[0] for part in x.split(self._at_once)])
         return {**{f"likelihood/{name}": value for name, value in bound.items()}, **self._importance_weighted(model),
-                "likelihood/active_units": likelihood.active_units(means), "beta_effective": model.beta_effective}
+                "likelihood/active_units": likelihood.active_units(means),
+                "likelihood/beta_effective": model.beta_effective}
 
     def _likelihood_images(self, x):
         return binarised(x) if self.images.binarised else x

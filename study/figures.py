@@ -136,13 +136,13 @@ def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[
     """A PNG of sample grids, rows depth and columns latent size: {(depth, latent_dim): file} and a caption for each."""
     from matplotlib.figure import Figure  # here, so that workers, who only tile, start without it
     depths, latents = (sorted({key[axis] for key in pictures}) for axis in (0, 1))
-    figure = Figure(figsize=(2.6 * len(latents), 1.7 * len(depths) + 0.5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(2.6 * len(latents), 1.85 * len(depths) + 0.5), dpi=110, layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(depths), len(latents), squeeze=False)
     for row, depth in enumerate(depths):
         for column, latent in enumerate(latents):
             _draw_cell(axes[row][column], pictures.get((depth, latent)))
-            axes[row][column].set_title(f"depth {depth}, latent {latent}: {values.get((depth, latent), 'missing')}",
+            axes[row][column].set_title(f"depth {depth}, latent {latent}\n{values.get((depth, latent), 'missing')}",
                                         fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

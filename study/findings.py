@@ -5,20 +5,16 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-import numpy as np
-
-from study import answers
+from study import answers, cell_table
 from study.claims import CLAIMS
 from study.errors import UserError
 from study.ledger import FLOORS, Ledger, read_json
 from study.next_steps import from_the_project
-from study.outcomes import diverged, finite, rate, rates, worst_values
+from study.outcomes import rates
 from study.space import FOLDER, imported
-from study.inference import median_interval
 from study.status import study_counts
-from study.trainings import comparable, curves_of, family_order, grouped, planned_lines, read, rows_of, shown, thinned
+from study.trainings import comparable, curves_of, family_order, grouped, planned_lines, read, rows_of, thinned
 
-RANKED = ("quality/", "modes/", "likelihood/", "two_sample/")   # measures of which a diverged training has the worst
 CURVE_POINTS, FEW_CELLS = 40, 400
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
 
@@ -35,14 +31,14 @@ def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
         raise UserError(f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
                         " report; launch the study first, or say with --storage where it is")
     claims = (*CLAIMS, *own_claims(trials)) if claims is None else claims
-    speaking = {cell: shown(group, planned) for cell, group in grouped(trials, lambda trial: trial["cell"]).items()}
+    speaking = cell_table.speaking(trials, planned)
     curves = {trial["key"]: curves_of(ledger.rows(trial["key"])) for group in speaking.values() for trial in group}
     rows = [row for trial in trials if trial["spec"]["stage"] == "search" or trial["key"] in curves
             for row in rows_of(trial, curves.get(trial["key"], {}))]
     found = {"space": ledger.root.name, "question": question(ledger.root.name), "time": time.time(), "notes": notes,
              "progress": progress(ledger, lines), "missing": missing(lines, {trial["key"] for trial in trials}),
              "floors": read_json(ledger.root / FLOORS) or {}, "rows": rows, "versions": versions(trials),
-             "cells": cells(ledger, speaking, rows, curves), "commands": commands(ledger, trials[0]["spec"].get("origin", ""))}
+             "cells": cells(ledger, speaking, curves), "commands": commands(ledger, trials[0]["spec"].get("origin", ""))}
     return concluded(found | {"datasets": datasets(trials, found["floors"])}, claims)
 
 
@@ -54,7 +50,7 @@ def commands(ledger: Ledger, origin: str) -> dict:
 def concluded(found: dict, claims: Sequence) -> dict:
     """The same with what follows from rows and cells."""
     rows, confirmed = found["rows"], [row for row in found["rows"] if row["stage"] == "confirm"]
-    best = answers.best(found["cells"])
+    best = cell_table.best(found["cells"])
     found |= {"claims": answers.verdicts(claims, rows), "effects": answers.effects(rows), "best": best,
               "chances": answers.chances(best, found["cells"]), "variance": answers.variance(found["cells"]),
               "rates": [{"dataset": dataset, "model": model, "net": net, **counted}
@@ -89,72 +85,12 @@ def missing(lines: list[dict], finished: set[str]) -> list[dict]:
     return table
 
 
-def cells(ledger: Ledger, speaking: dict, rows: list[dict], curves: dict) -> list[dict]:
-    """One dict per cell, in the order of dataset, model, net, depth and latent size."""
+def cells(ledger: Ledger, speaking: dict, curves: dict) -> list[dict]:
+    """The table of cells, with the curves, the pictures and the run of the trial that is shown of each."""
     points = CURVE_POINTS if len(speaking) <= FEW_CELLS else CURVE_POINTS // 2
-    values = measured([row for row in rows if row["trial"] in curves])
-    table = []
-    for name, trials in speaking.items():
-        first, of_cell = trials[0], values[name]
-        drawn = {
-            measure: curve for measure, column in curves[first["key"]].items() if (curve := thinned(column, points))
-        }
-        table.append({**about(name, trials), "values": of_cell["values"], "diverged": of_cell["diverged"],
-                      "seeds": of_cell["seeds"], "curves": drawn, "run": run_of(ledger, first["key"]),
-                      "pictures": pictures(ledger, first["key"])})
-    return sorted(table, key=lambda cell: (cell["dataset"], family_order(cell["model"]), cell["net"], cell["depth"],
-                                           cell["latent_dim"], cell["cell"]))
-
-
-def about(name: str, trials: list[dict]) -> dict:
-    """What a cell is and how it was trained."""
-    spec, result = trials[0]["spec"], trials[0]["result"]
-    row = rows_of(trials[0], {})[0]
-    return {
-        "cell": name,
-        **{word: row[word] for word in ("dataset", "model", "net", "depth", "latent_dim", "system", "stage")},
-        "settings": spec["settings"],
-        "params": spec["params"],
-        "proposed_by": spec["proposed_by"],
-        "epochs": spec["epochs"],
-        "batch_size": spec["batch_size"],
-        "status": result["status"],
-        "error": result.get("error", ""),
-        "trials": [trial["key"] for trial in trials],
-    }
-
-
-def measured(rows: list[dict]) -> dict:
-    """Cell -> values, diverged (count, trainings, low, high) and seeds. Only cells of one dataset and stage are ranked
-    together, so that a diverged training counts as the worst seen where it was measured."""
-    table = {}
-    for group in grouped(rows, lambda row: (row["dataset"], row["stage"])).values():
-        names = sorted({name for row in group for name in row if "/" in name and not name.startswith("curve/")})
-        columns = {name: column(group, name) for name in names + ["beta_effective"]}
-        for cell, members in grouped(group, lambda row: row["cell"]).items():
-            tried = [row["status"] == "diverged" for row in members if row["status"] != "failed"]
-            table[cell] = {
-                "seeds": len(tried),
-                "diverged": list(rate(tried)),
-                "values": {name: estimate(points[cell]) for name, points in columns.items() if cell in points},
-            }
-    return table
-
-
-def column(rows: list[dict], measure: str) -> dict[str, list[float]]:
-    """Cell -> a value per training; diverged ones count as the worst where that has a meaning."""
-    ranked, points = measure.startswith(RANKED), {}
-    worst = worst_values(rows, measure) if ranked else {}
-    for row in rows:
-        value = worst.get(row["dataset"]) if ranked and diverged(row, measure) else row.get(measure)
-        if row["status"] != "failed" and finite(value):
-            points.setdefault(row["cell"], []).append(float(value))
-    return points
-
-
-def estimate(points: list[float]) -> dict:
-    """Median over seeds, its 95 % interval (None below five seeds), and the points themselves."""
-    return {"value": float(np.median(points)), "interval": answers.as_list(median_interval(points)), "points": points}
+    return [{**cell, "run": run_of(ledger, cell["trial"]), "pictures": pictures(ledger, cell["trial"]),
+             "curves": {measure: curve for measure, column in curves[cell["trial"]].items()
+                        if (curve := thinned(column, points))}} for cell in cell_table.table(speaking)]
 
 
 def own_claims(trials: list[dict]) -> list:

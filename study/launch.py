@@ -261,16 +261,15 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
 def ended(plan, options, data_dir, sink, uri, say) -> int:
     """The report, the best cells, where to look, and what to type next."""
     from study import saved_view
-    from study.summary import best, cells, value_text
+    from study.cell_table import cells, in_words, nearest_of
     same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, options.open, say)
     sink.summarise()
     if not sink.close(CATCH_UP_S):
         uri_given = ["--tracking-uri", options.tracking_uri] if options.tracking_uri else []
         say(f"MLflow at {uri} lacks some of this; `{command('tracking', 'sync', *same_study, *uri_given)}` catches up")
-    for row in best(cells(plan.ledger)):
-        say(f"best {row['model']} on {row['dataset']}: {row['system'] or row['net']}, depth {row['depth']}, latent {row['latent_dim']}:"
-            f" fd_rel {value_text(row)} ({row['seeds']} seeds, {'held-out' if row['stage'] == 'confirm' else 'search'} data)")
+    for cell in nearest_of(cells(plan.ledger)):
+        say(f"best {in_words(cell)}")
     say(measuring_share(plan))
     failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
     for key in failed:

@@ -6,7 +6,8 @@ lists under "curve/<measure>": entry 0 is the untrained model, None where an epo
 
 Every function here takes the rows compared and a measure, and gives slim rows with the outcome under "value". A failed
 training (the machine's fault) has no outcome and is left out; a diverged one (the training's own) counts as the worst
-value seen among the rows of its dataset, or as the limit below where that is worse, so it ranks last and stays finite.
+value seen among the rows of its dataset, or as the measure's limit (study/measures.py) where that is worse, so it ranks
+last and stays finite; it has no outcome in a measure of which neither end is better.
 """
 import math
 from collections import defaultdict
@@ -14,13 +15,9 @@ from collections import defaultdict
 import numpy as np
 
 from study.inference import wilson
+from study.measures import COSTS, HIGHER, described, of_every_model, ranked
 
 FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")   # further settings are averaged over
-HIGHER_IS_BETTER = frozenset({"likelihood/elbo", "quality/precision", "quality/recall", "quality/density",
-                              "quality/coverage", "modes/classes", "memory/nn_ratio"})
-WORST = {"quality/precision": 0.0, "quality/recall": 0.0, "quality/density": 0.0, "quality/coverage": 0.0,
-         "modes/classes": 0.0, "modes/label_jsd": 1.0, "two_sample/accuracy": 1.0,
-         "quality/fd_rel": 1.0}   # a diverged generator is worth no more than one constant image, which scores 1
 COLLAPSED = 4       # so few classes of ten, or fewer, is a collapse (report B: "3 or 4")
 NEAR_BEST = 1.1     # a training has arrived once it is within 10 % of its own best
 TINY = 1e-6         # below every difference that counts, so that a logarithm of 0 stays finite
@@ -36,38 +33,51 @@ def finite(value) -> bool:
 
 def taken(rows: list[dict], measure: str) -> list[dict]:
     """The rows that have an outcome: not the failed ones, and none where no finished training has the measure, so that
-    divergences alone do not stand for a comparison."""
+    divergences alone do not stand for a comparison. What only some models have is asked of each model by itself, so
+    that a diverged GAN gets no likelihood."""
+    every = of_every_model(measure)
+
+    def kin(row):
+        return row["dataset"] if every else (row["dataset"], row["model"])
     done = [row for row in rows if row["status"] == "done"]
-    if done and all(row.get(measure) is None for row in done):
-        return []
-    return [row for row in rows if row["status"] != "failed"]
+    having = {kin(row) for row in done if row.get(measure) is not None}
+    lacking = {kin(row) for row in done} - having
+    return [row for row in rows if row["status"] != "failed" and
+            (kin(row) in having or every and kin(row) not in lacking)]
 
 
 def diverged(row: dict, measure: str) -> bool:
     """Whether its outcome is the worst one: cost is what it is, and a measure that is no number is a divergence too."""
     value = row.get(measure)
-    if measure.startswith("time/") and finite(value):
+    if measure.startswith(COSTS) and finite(value):
         return False
     return row["status"] == "diverged" or (value is not None and not isinstance(value, list) and not finite(value))
 
 
 def worst_values(rows: list[dict], measure: str) -> dict:
-    """Dataset -> the worst finite value of the measure among its rows, or the measure's limit where that is worse."""
-    seen = defaultdict(list)
+    """Dataset -> the worst finite value of the measure among its rows, or the measure's limit where that is worse;
+    nothing for a measure of which neither end is better."""
+    if not ranked(measure):
+        return {}
+    limit, seen = described(measure).worst, defaultdict(list)
     for row in rows:
-        seen[row["dataset"]] += [WORST[measure]] if measure in WORST else []
-        seen[row["dataset"]] += [row[measure]] if finite(row.get(measure)) else []
-    side = min if measure in HIGHER_IS_BETTER else max
+        seen[row["dataset"]] += [value for value in (limit, row.get(measure)) if finite(value)]
+    side = min if described(measure).better == HIGHER else max
     return {dataset: side(values) for dataset, values in seen.items() if values}
 
 
 def as_measured(rows: list[dict], measure: str) -> list[dict]:
     """The measure itself."""
+    return [slim(row, value) for row, value in valued(rows, measure)]
+
+
+def valued(rows: list[dict], measure: str) -> list[tuple[dict, float]]:
+    """(row, the measure itself) for each row that has an outcome."""
     rows = taken(rows, measure)
     worst = worst_values(rows, measure)
     values = [({**row, "status": "diverged"}, worst.get(row["dataset"])) if diverged(row, measure)
               else (row, row.get(measure)) for row in rows]
-    return [slim(row, float(value)) for row, value in values if value is not None]
+    return [(row, float(value)) for row, value in values if value is not None]
 
 
 def in_doublings(rows: list[dict], measure: str) -> list[dict]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from study.cell_table import as_row
 from study.claims import COVERAGE, FIDELITY
 from study.ledger import write_atomic
 from study.measures import described, interval, number
@@ -13,7 +14,7 @@ from study.summary import table
 def write_tables(found: dict, folder: Path) -> None:
     """trainings.csv and curves.csv hold what the verdicts were computed from; the others what the page shows."""
     rows = [{name: value for name, value in row.items() if not name.startswith("curve/")} for row in found["rows"]]
-    tables = {"trainings": rows, "curves": curves(found["rows"]), "cells": list(map(cell_row, found["cells"])),
+    tables = {"trainings": rows, "curves": curves(found["rows"]), "cells": list(map(as_row, found["cells"])),
               "verdicts": list(map(verdict_row, found["claims"])), "effects": list(map(effect_row, found["effects"]))}
     for name, rows in tables.items():
         write_atomic(folder / f"{name}.csv", table(rows))
@@ -34,19 +35,6 @@ def curves(rows: list[dict]) -> list[dict]:
         for name, values in row.items()
         if name.startswith("curve/")
     ]
-
-
-def cell_row(cell: dict) -> dict:
-    row = {
-        name: cell[name]
-        for name in ("dataset", "model", "net", "system", "depth", "latent_dim", "stage", "status", "seeds")
-    }
-    row["diverged"] = cell["diverged"][0]
-    for name, estimate in cell["values"].items():
-        row[name] = estimate["value"]
-        if estimate["interval"]:
-            row[f"{name} low"], row[f"{name} high"] = estimate["interval"]
-    return {**row, "params": json.dumps(cell["params"]), "trials": " ".join(cell["trials"])}
 
 
 def verdict_row(claim: dict) -> dict:

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
+from study.cell_table import cells, champions
 from study.command import DONE, add_study, run_command
 from study.errors import UserError
 from study.evaluation import plain
@@ -25,15 +26,13 @@ from study.figures import COLUMNS, REACH, latent_path, png, tile
 from study.ledger import Ledger, open_study, write_atomic
 from study.next_steps import command, of_ledger
 from study.space import imported, nearest
-from study.summary import best, cells
-from study.trainings import OBJECTIVE
 
 AT_ONCE = 256    # images decoded at a time
 STEP = 1.0       # along a dimension, for how much the image depends on it
 
 
 def chosen(ledger: Ledger, wanted: str) -> str:
-    """The key of the trial that is meant: a key, or "best" for the lowest objective where there is one dataset."""
+    """The key of the trial that is meant: a key, or "best" for that of the best cell where there is one dataset."""
     if not ledger.keys():
         raise UserError(
             f"no trials of '{ledger.root.name}' in {ledger.root.parent}; launch the study first, or say with"
@@ -43,15 +42,13 @@ def chosen(ledger: Ledger, wanted: str) -> str:
         if wanted not in ledger.keys():
             raise UserError(f"no trial '{wanted}' in {ledger.root}{nearest(wanted, ledger.keys())}")
         return wanted
-    lowest = {}
-    for row in sorted(best(cells(ledger)), key=lambda row: -row[OBJECTIVE]):
-        lowest[row["dataset"]] = row["trial"]
-    if not lowest:
+    found = champions(cells(ledger))
+    if not found:
         raise UserError(f"no trial of '{ledger.root.name}' has ended well yet, so there is no best one")
-    if len(lowest) > 1:
+    if len(found) > 1:
         raise UserError("scores of different datasets do not compare; choose one of the best: "
-                        + ", ".join(f"--trial {key} ({dataset})" for dataset, key in lowest.items()))
-    return next(iter(lowest.values()))
+                        + ", ".join(f"--trial {cell['trial']} ({cell['dataset']})" for cell in found))
+    return found[0]["trial"]
 
 
 def rebuilt(ledger: Ledger, key: str):

@@ -41,7 +41,7 @@ from study.ledger import Ledger, open_study, read_json, set_aside, write_atomic 
 from study.measures import LOSSES, MEASURES  # noqa: E402
 from study.space import load_space, space_names  # noqa: E402
 from study.summary import summary_files  # noqa: E402
-from study.trainings import aggregate, label  # noqa: E402
+from study.trainings import aggregate, label, over_seeds  # noqa: E402
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
@@ -52,9 +52,11 @@ Every trial is a run: `stage = search` tunes a cell with one seed, `stage = conf
 and measures them on held-out data. What was measured on which images is in a metric's name: `validation/` in training and in
 search, `test/` at the end of `confirm`. Compare `confirm` runs only: filter by `tags.stage = 'confirm'`, sort by `test/fd_rel`
 (lower is better; 1 is one constant image), and read `test/recall` and `test/coverage` beside it.
-`_sd` is the standard deviation over seeds. The pictures of a run stand first on its *Model metrics* page; their slider goes
+A number is the median over the run's seeds, of which a diverged one counts as the worst; where the median one diverged, there
+is none. `_sd` is the standard deviation over the others. A cell whose seeds lie in several runs has its number in `cells.csv`
+of the run named `summary` and in the report, which are the same. The pictures of a run stand first on its *Model metrics* page; their slider goes
 over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
-SPLITLESS = ("loss/", "time/", "cost/", "rate/", "beta_effective")  # not measured on validation or test images
+SPLITLESS = ("loss/", "time/", "cost/", "rate/", "likelihood/beta_effective")  # not measured on validation or test images
 VIEW = "split/measure"  # how metrics are named: a store where they have other names is brought up to date
 WORD = "store"  # the experiment's tag that tells one store from another at the same address
 NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
@@ -120,7 +122,7 @@ class Tracker:
         metrics = [metric for row in rows[state["rows"]:]
                    for metric in metrics_of(aggregate(row["values"]), "search", row["time"], row["epoch"])]
         if result:
-            metrics += metrics_of(result["measures"], spec["stage"], result["time"], result["epochs"])
+            metrics += metrics_of(over_seeds(result["replicas"]), spec["stage"], result["time"], result["epochs"])
         self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
         for start in range(BATCH, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics[start:start + BATCH])
@@ -227,7 +229,7 @@ def name_of(path: str) -> str:
 
 
 def metrics_of(measures: dict, stage: str, seconds: float, epoch: int) -> list[Metric]:
-    """Means over seeds and their `_sd` as MLflow metrics, measured on the images of that stage at that moment."""
+    """Medians over seeds and their `_sd` as MLflow metrics, measured on the images of that stage at that moment."""
     return [Metric(shown_as(name, stage), value, int(seconds * 1000), epoch) for name, value in measures.items() if value is not None]
 
 

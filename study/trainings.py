@@ -7,21 +7,35 @@ import statistics
 from collections import defaultdict
 
 from study.ledger import Ledger, read_planned
+from study.measures import COSTS, FIDELITY, HIGHER, described, ranked
 
-SHARED = ("cost/", "time/")   # one value for all seeds of a trial, which train side by side
-OBJECTIVE = "quality/fd_rel"  # what every sweep minimises: Frechet distance over the spread of the real features
+RENAMED = {"beta_effective": "likelihood/beta_effective"}  # in results of an earlier version
+OBJECTIVE = FIDELITY  # what every sweep minimises: Frechet distance over the spread of the real features
 
 
 def aggregate(values: dict[str, list]) -> dict[str, float]:
-    """Per-seed values as their mean, with the standard deviation over seeds as `<name>_sd` where there are several."""
+    """Per-seed values, None where a seed has none, as their median, with the standard deviation of those there are as
+    `<name>_sd`. Seeds that have none count as the worst where a measure has a better end: where that makes the median
+    one of them, or half of one, there is no value, as only the table of cells knows how bad the worst is."""
     table = {}
     for name, column in values.items():
         known = [value for value in column if value is not None and math.isfinite(value)]
-        if known:
-            table[name] = statistics.fmean(known)
-        if len(known) > 1 and not name.startswith(SHARED):
+        lost = [-math.inf if described(name).better == HIGHER else math.inf] * (len(column) - len(known))
+        if known and math.isfinite(middle := statistics.median(known + lost if ranked(name) else known)):
+            table[name] = middle
+        if len(known) > 1 and not name.startswith(COSTS):
             table[f"{name}_sd"] = statistics.stdev(known)
     return table
+
+
+def over_seeds(replicas: list[dict]) -> dict[str, float]:
+    """The measures of a trial, from those of its seeds, and the rate of the diverged among these."""
+    if not replicas:
+        return {}
+    statuses, rows = [status_of(replica) for replica in replicas], [measures_of(replica) for replica in replicas]
+    columns = {name: [row.get(name) for row, status in zip(rows, statuses) if name in row or status == "diverged"]
+               for name in dict.fromkeys(name for row in rows for name in row)}
+    return {**aggregate(columns), "rate/diverged": statuses.count("diverged") / len(replicas)}
 
 
 def finished(ledger: Ledger) -> list[tuple[str, dict, dict]]:
@@ -117,7 +131,7 @@ def rows_of(trial: dict, curves: dict) -> list[dict]:
     replicas = result.get("replicas") or [
         {"seed": seed, "status": result["status"], "measures": {}} for seed in spec["seeds"]
     ]
-    return [{**about, "seed": replica["seed"], "status": status_of(replica), **replica["measures"],
+    return [{**about, "seed": replica["seed"], "status": status_of(replica), **measures_of(replica),
              **{f"curve/{name}": [each[index] if each else None for each in column] for name, column in curves.items()}}
             for index, replica in enumerate(replicas)]
 
@@ -126,6 +140,10 @@ def status_of(replica: dict) -> str:
     """A training that ended with images that cannot be measured has diverged, whatever its losses say."""
     unmeasured = replica["status"] == "done" and replica["measures"].get(OBJECTIVE) is None
     return "diverged" if unmeasured else replica["status"]
+
+
+def measures_of(replica: dict) -> dict[str, float]:
+    return {RENAMED.get(name, name): value for name, value in replica["measures"].items()}
 
 
 def curves_of(rows: list[dict]) -> dict[str, list]:

@@ -29,7 +29,7 @@ from study.ledger import DATA, finite, put_once, read_json, read_rows, read_seal
 from study.measures import LOSSES
 from study.replicas import Replicas
 from study.space import imported
-from study.trainings import OBJECTIVE, aggregate, label
+from study.trainings import OBJECTIVE, aggregate, label, over_seeds
 
 SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, "settings": dict, "epochs": int, "batch_size": int,
         "depth": int, "latent_dim": int, "model": str, "net": str, "dataset": str, "fingerprint": str, "features": str,
@@ -301,12 +301,9 @@ class Run:
                 "time/images_per_s": seen / max(state["train_s"], 1e-9), **cost(self.build, self.images.shape, self.device)}
 
     def result(self, replicas: list[dict]) -> dict:
-        done = [replica["measures"] for replica in replicas if replica["status"] == "done"]
-        columns = {name: [row.get(name) for row in done] for name in dict.fromkeys(key for row in done for key in row)}
-        measures = {**aggregate(columns), "rate/diverged": 1 - len(done) / len(replicas)}
-        objective = measures.get(OBJECTIVE)
-        status = "done" if objective is not None and math.isfinite(objective) else "diverged"
-        return finite({"key": self.spec["key"], "status": status, "objective": objective, "measures": measures,
+        measures = over_seeds(replicas)
+        status = "done" if any(replica["status"] == "done" for replica in replicas) else "diverged"
+        return finite({"key": self.spec["key"], "status": status, "objective": measures.get(OBJECTIVE), "measures": measures,
                        "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
                        "attempts": self.state["attempts"],
                        "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),

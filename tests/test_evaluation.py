@@ -21,7 +21,7 @@ QUALITY = {f"quality/{name}" for name in
            ("fd", "fd_rel", "kid", "precision", "recall", "density", "coverage", "swd", "swd_pixel")}
 COMMON = QUALITY | {"modes/label_jsd", "modes/classes", "two_sample/accuracy", "two_sample/jsd", "memory/nn_ratio",
                     "memory/authenticity", "memory/authenticity_held_out"}
-VAE_ONLY = {"likelihood/elbo", "likelihood/recon", "likelihood/kl", "likelihood/active_units", "beta_effective"}
+VAE_ONLY = {"likelihood/elbo", "likelihood/recon", "likelihood/kl", "likelihood/active_units", "likelihood/beta_effective"}
 LIKELIHOOD = {"likelihood/iw_nll", "likelihood/bits_per_dim"}
 W1 = {"diagnostics/w1_critic", "diagnostics/w1_critic_scaled"}
 
@@ -127,7 +127,7 @@ def test_a_model_with_weights_that_are_not_finite_has_no_measures_but_raises_not
         for parameter in replicas.parameters.values():
             parameter.data[0].fill_(math.nan)
         broken, sound = search.everything(replicas, build)
-        assert set(broken) <= {"beta_effective", "likelihood/active_units"} and COMMON <= set(sound)
+        assert set(broken) <= {"likelihood/beta_effective", "likelihood/active_units"} and COMMON <= set(sound)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
@@ -244,7 +244,7 @@ def test_bits_per_dimension_of_digits_are_below_those_of_guessing(images, extrac
 
 @pytest.mark.parametrize("reduction, beta", [("sum", 1), ("mean", 64), ("mean_both", 64 / 4)])
 def test_the_effective_beta_tells_reductions_apart(search, reduction, beta):
-    assert search.of_model(builder(VAE, 4, reduction=reduction)().eval())["beta_effective"] == beta
+    assert search.of_model(builder(VAE, 4, reduction=reduction)().eval())["likelihood/beta_effective"] == beta
 
 
 def test_the_nearest_training_image_of_a_copy_is_its_original(images, search):

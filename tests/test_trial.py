@@ -231,7 +231,7 @@ def test_every_measure_and_every_picture_is_there_at_the_end(ledger, data_dir):
     wanted = {"quality/fd", "quality/fd_rel", "quality/kid", "quality/precision", "quality/recall", "quality/density",
               "quality/coverage", "quality/swd", "quality/swd_pixel", "modes/label_jsd", "modes/classes",
               "two_sample/accuracy", "two_sample/jsd", "memory/nn_ratio", "memory/authenticity", "likelihood/elbo",
-              "likelihood/recon", "likelihood/kl", "likelihood/active_units", "likelihood/iw_nll", "likelihood/bits_per_dim", "beta_effective", "time/train_s",
+              "likelihood/recon", "likelihood/kl", "likelihood/active_units", "likelihood/iw_nll", "likelihood/bits_per_dim", "likelihood/beta_effective", "time/train_s",
               "time/measure_s", "time/step_ms", "time/images_per_s", "cost/parameters", "cost/flops_per_image",
               "cost/peak_memory_mb"}
     assert wanted <= result["measures"].keys()
