@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 import webbrowser
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,7 @@ def main(arguments=None) -> int:
         if any(cell.system for cell in space.cells):
             screen.print(systems_table(space if options.datasets else asked, data_dir))
         plan = Plan(space, ledger, identities(space, data_dir, options))
+        note_changed_code(plan, say)
         screen.print(plan_table(plan))
         say(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
             f" {estimate(plan, rates(plan, data_dir))}. Nothing was started (--dry-run).")
@@ -151,11 +153,23 @@ def main(arguments=None) -> int:
     with ledger.lock():
         prepare(space, options, data_dir, ledger, say)
         plan = Plan(space, ledger, identities(space, data_dir, options))
+        note_changed_code(plan, say)
         mend(plan, say)
         plan = reopened(plan, options.retry_failed, say)
         screen.print(plan_table(plan))
         write_planned(plan)
         return run(plan, options, data_dir, say)
+
+
+def note_changed_code(plan, say) -> None:
+    """Say of how many trials the code has changed since, which are therefore left as they are and planned anew."""
+    now = {path: digest for cell in plan.space.cells for path, digest in plan.code(cell).items()}
+    changed, planned = Counter(), {trial.key for trial in plan.trials()}
+    for key in set(plan.ledger.keys()) - planned if now and plan.left() else ():
+        then = (plan.ledger.spec(key) or {}).get("code", {})
+        changed.update(path for path, digest in now.items() if then.get(path, digest) != digest)
+    for path, count in changed.items():
+        say(f"the code of {path} has changed: {count} trials of what it was stay in the ledger and are planned anew")
 
 
 def finished_count(plan) -> int:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from study.foreign_code import codes
 from study.ledger import FINISHED, PLANNED, Ledger, write_atomic
 from study.space import Budget, Cell, Space, import_path
 
@@ -97,11 +98,16 @@ class Plan:
         """What a worker needs to run the trial, as it is written to spec.json."""
         return {"key": trial.key, "space": self.space.name, "stage": trial.stage, "seeds": list(trial.seeds),
                 "proposal": trial.proposal, "params": params, "proposed_by": proposed_by,
-                "epochs": trial.budget.epochs, "batch_size": trial.budget.batch_size,
+                "epochs": trial.budget.epochs, "batch_size": trial.budget.batch_size, "code": self.code(trial.cell),
                 "ranges": self.ranges[trial.cell.name], "dataset_slug": trial.cell.dataset.slug,
                 **trial.cell.definition(), "precision": "float32", **self.identity[trial.cell.dataset.name], "origin": self.space.origin,
                 "measures": {name: import_path(measure) for name, measure in self.space.measures.items()},
                 "claims": self.space.module if self.space.claims else "", "protocol": PROTOCOL}
+
+    def code(self, cell: Cell) -> dict:
+        """Import path -> digest of what the cell's results come from outside the project."""
+        source = getattr(cell.dataset, "source", cell.dataset)
+        return codes([cell.model, cell.net, type(source), *self.space.measures.values()])
 
     def _plan_confirm(self, cell: Cell) -> None:
         best = self.best(cell)
@@ -140,8 +146,9 @@ class Plan:
 
     def _hash(self, cell: Cell, budget: Budget, more: dict) -> str:
         """Ten hexadecimal digits of everything that defines the result; nothing that only changes speed or place."""
-        definition = {**cell.definition(), "dataset": cell.dataset.slug, **self.identity[cell.dataset.name],
-                      "epochs": budget.epochs, "batch_size": budget.batch_size, "protocol": PROTOCOL, **more}
+        code = self.code(cell)
+        definition = {**cell.definition(), **({"code": code} if code else {}), "dataset": cell.dataset.slug,
+                      **self.identity[cell.dataset.name], "epochs": budget.epochs, "batch_size": budget.batch_size, "protocol": PROTOCOL, **more}
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:10]
 
 

@@ -23,6 +23,7 @@ from study.command import DONE, add_study, run_command
 from study.errors import UserError
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
+from study.foreign_code import check_code
 from study.ledger import Ledger, open_study, write_atomic
 from study.next_steps import command, of_ledger
 from study.space import imported, nearest
@@ -58,6 +59,7 @@ def rebuilt(ledger: Ledger, key: str):
         raise UserError(f"trial {key} is not finished; {of_ledger('status', ledger)} says how far it is")
     if result["status"] != "done":
         raise UserError(f"trial {key} {result['status']}: there is no model to draw from")
+    check_code(spec)
     model, net = (imported(spec[part], spec.get("origin", "")) for part in ("model", "net"))
 
     def build():

@@ -89,13 +89,13 @@ def comparable(trials: list[dict], planned: set[str]) -> tuple[list[dict], list[
             )
     cells = [newest(group, budget, planned) for group in grouped(kept, lambda trial: trial["cell"]).values()]
     if others := len(kept) - sum(map(len, cells)):
-        notes.append(f"{others} trials of other budgets, another precision or other images than the last launch's are left out")
+        notes.append(f"{others} trials of other budgets, precision, code or images than the last launch's are left out")
     return [trial for group in cells for trial in group], notes
 
 
 def budget(trial: dict) -> tuple:
-    known = {"precision": "float32", **trial["spec"]}  # which specs of earlier versions do not say
-    return tuple(known.get(name) for name in ("epochs", "batch_size", "fingerprint", "protocol", "precision"))
+    known = {"precision": "float32", "code": {}, **trial["spec"]}  # which specs of earlier versions do not say
+    return tuple(str(known.get(name)) for name in ("epochs", "batch_size", "fingerprint", "protocol", "precision", "code"))
 
 
 def shown(cell: list[dict], planned: set[str]) -> list[dict]:

@@ -25,6 +25,7 @@ from study.checkpoint import check_progress
 from study.data import Dataset, dataset_of
 from study.errors import UnfitMachine, UserError
 from study.evaluation import CHUNK, Evaluation, cost, invert
+from study.foreign_code import check_code
 from study.ledger import DATA, finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
 from study.measures import LOSSES
 from study.replicas import Replicas
@@ -33,7 +34,8 @@ from study.trainings import OBJECTIVE, aggregate, label, over_seeds
 
 SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, "settings": dict, "epochs": int, "batch_size": int,
         "depth": int, "latent_dim": int, "model": str, "net": str, "dataset": str, "fingerprint": str, "features": str,
-        "features_kind": str, "origin": str, "source": str, "measures": dict}
+        "features_kind": str, "origin": str, "source": str, "measures": dict, "precision": str, "code": dict}
+UNSAID = {"precision": "float32", "code": {}}  # in specs of earlier versions
 PRECISIONS = ("float32", "tf32")
 LOOKS = 6              # how often a trial is drawn, after the untrained start
 MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
@@ -52,7 +54,9 @@ def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: No
     spec = read_json(folder / "spec.json")
     if spec is None:
         raise UserError(f"{folder / 'spec.json'} is missing or unreadable")
+    spec = {**UNSAID, **spec}
     check_spec(spec, folder)
+    check_code(spec)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
     return Run(folder, spec, data_dir, device, checkpoint_s, keep, graphs).go(report)
 
@@ -63,15 +67,10 @@ def check_spec(spec: dict, folder: Path) -> None:
         value = spec.get(name)
         if not isinstance(value, kind) or isinstance(value, bool) or kind is int and value < 1:
             raise UserError(f"{folder / 'spec.json'}: {name} cannot be {value!r}")
-    if precision_of(spec) not in PRECISIONS:
-        raise UserError(f"{folder / 'spec.json'}: precision cannot be {precision_of(spec)!r}")
+    if spec["precision"] not in PRECISIONS:
+        raise UserError(f"{folder / 'spec.json'}: precision cannot be {spec['precision']!r}")
     if not spec["seeds"] or any(not isinstance(seed, int) for seed in spec["seeds"]):
         raise UserError(f"{folder / 'spec.json'}: seeds must be whole numbers, at least one")
-
-
-def precision_of(spec: dict) -> str:
-    """How training multiplies; specs of earlier versions do not say it."""
-    return spec.get("precision", PRECISIONS[0])
 
 
 def check_precision(precision: str, device: str) -> None:
@@ -116,7 +115,7 @@ class Run:
 
     def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, keep, graphs: bool = False):
         self.folder, self.spec, self.device, self.checkpoint_s, self.keep = folder, spec, device, checkpoint_s, keep
-        check_precision(precision_of(spec), device)
+        check_precision(spec["precision"], device)
         dataset = dataset_of(spec)
         study = folder.parent.parent
         where = dataset, str(data_dir), device, study / DATA / spec["fingerprint"]
@@ -129,7 +128,7 @@ class Run:
         self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
                                    **spec["settings"], **spec["params"])
         self.untrained = lambda: Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device,
-                                          graphs=graphs and device != "cpu", tf32=precision_of(spec) == "tf32")
+                                          graphs=graphs and device != "cpu", tf32=spec["precision"] == "tf32")
         self.replicas = self.untrained()
         self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0,
                       "attempts": []}
@@ -307,7 +306,7 @@ class Run:
                        "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
                        "attempts": self.state["attempts"],
                        "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),
-                       "features": self.spec["features"], "precision": precision_of(self.spec), **self.circumstances()})
+                       "features": self.spec["features"], "precision": self.spec["precision"], **self.circumstances()})
 
     def circumstances(self) -> dict:
         """What moves a result by no more than rounding or by other draws of the same noise: recorded, but in no key."""
