@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from study.drawn_pictures import opened
+
 COLUMNS, ROWS = 8, 4   # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
 TILE = 32              # pixels at least on a tile's side; smaller images are enlarged by whole factors
 MANY = 64              # images of the sheet at the end
@@ -151,5 +153,5 @@ def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[
 
 def _draw_cell(axis, file: Path | None) -> None:
     axis.set_axis_off()
-    if file is not None:
-        axis.imshow(np.asarray(Image.open(file).convert("RGB")), interpolation="nearest")
+    if file is not None and (picture := opened(file)) is not None:
+        axis.imshow(np.asarray(picture), interpolation="nearest")

@@ -125,7 +125,7 @@ def run_of(ledger: Ledger, key: str) -> dict | None:
 def pictures(ledger: Ledger, key: str) -> dict[str, list]:
     """Kind of picture -> (epoch, path under the study's folder), in the order of epochs."""
     found = {}
-    for path in sorted((ledger.folder(key) / "images").glob("*-[0-9]*.png")):
+    for path in ledger.files(key, "images/*-[0-9]*.png"):
         kind, epoch = path.stem.rsplit("-", 1)
         if epoch.isdigit():
             found.setdefault(kind, []).append((int(epoch), str(path.relative_to(ledger.root))))

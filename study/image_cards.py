@@ -8,24 +8,27 @@ import shutil
 import uuid
 from pathlib import Path
 
-from PIL import Image
+from study.drawn_pictures import opened, size
 
 FIRST = "_pictures"  # the section of a trial's cards: before all others
 THUMBNAIL = 400      # pixels at most on a side: a grid of tiles of 32 keeps every pixel
 
 
 def add(path: Path, folder: Path, name: str, step: int) -> None:
-    """The two files of one picture of an MLflow image card: the picture and its thumbnail.
+    """The two files of one picture of an MLflow image card, if it is one: the picture and its thumbnail.
 
     A picture that is no larger is its own thumbnail, under a name that ends in webp: browsers go by an image's first
     bytes (WHATWG, MIME Sniffing, section 8). Both are links where the file system has them, which costs a tenth of a copy.
     """
     stem = f"{name}+step+{step}+timestamp+0+{uuid.uuid5(uuid.NAMESPACE_OID, f'{name}/{step}')}"
     small = folder / f"{stem}+compressed.webp"
+    sides = size(path)
+    if sides is None:
+        return
     link(path, folder / f"{stem}.png")
-    with Image.open(path) as picture:
-        if max(picture.size) <= THUMBNAIL:
-            return link(path, small)
+    if max(sides) <= THUMBNAIL:
+        link(path, small)
+    elif picture := opened(path):
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         picture.save(small, method=0)
 

@@ -180,14 +180,15 @@ def mend(plan, say) -> None:
     """Give finished trials whose spec was lost a new one, from their result; let unfinished ones start anew."""
     begun = set(plan.ledger.keys())
     for trial in plan.trials():
+        folder = plan.ledger.folder(trial.key)  # a link in its place ends the launch here, before anything is trained
         if trial.key in begun and trial.key not in plan.results:
-            for half in plan.ledger.folder(trial.key).glob(".*"):  # what a killed worker was writing
+            for half in folder.glob(".*"):  # what a killed worker was writing
                 half.unlink()
         if trial.key not in begun or plan.ledger.spec(trial.key) is not None:
             continue
         if result := plan.results.get(trial.key):
             plan.ledger.put_spec(trial.key, {**plan.spec(trial, result["params"], "not known"), "drawn": result.get("drawn", {})})
-        elif any((plan.ledger.folder(trial.key) / name).exists() for name in ("metrics.jsonl", "last.pt")):
+        elif any((folder / name).exists() for name in ("metrics.jsonl", "last.pt")):
             plan.ledger.start_anew(trial.key, say)
 
 

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -54,7 +55,8 @@ class Lease:
 
     def newest(self) -> int:
         """The number of the lease that counts; 0 where there is none."""
-        return max((int(name.removeprefix(LEASE)) for name in self.ledger.names(LEASE)), default=0)
+        numbers = [name.removeprefix(LEASE) for name in self.ledger.names(LEASE)]
+        return max((int(number) for number in numbers if re.fullmatch("[0-9]{1,9}", number)), default=0)
 
     def beating(self) -> bool:
         """Whether a driver seems to be at work, by the store's clock and ours."""
@@ -93,8 +95,9 @@ class Lease:
 
 def parsed(content: bytes) -> dict:
     """What a lease says; one that cannot be read may be held."""
-    with contextlib.suppress(ValueError, TypeError):
-        return {"here": "an unknown machine", "ended": False, **json.loads(content)}
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        said = json.loads(content)
+        return {"here": str(said["here"]), "ended": said["ended"] is True}
     return {"here": "an unknown machine", "ended": False}
 
 

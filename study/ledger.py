@@ -7,6 +7,8 @@
                                       weights.safetensors, curves.safetensors (the losses of every batch)
                                       result.json    the trial is finished when this exists; the first writer wins
 """
+import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,7 +21,10 @@ import uuid
 from pathlib import Path
 
 from study.errors import UserError
+from study.names import is_key, is_own_file
 
+LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
+LOOK_S = 5.0                         # for how long at most somebody who only asks whether a study is driven may be in the way
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
 FLOORS = "floors.json"    # beside trials/: dataset -> what real images score against real ones
 DATA = "data"             # beside trials/: images that the driver published, for machines that have no others
@@ -77,7 +82,7 @@ def _temporary(path: Path, content: bytes) -> Path:
 def read_json(path: Path, say=print, sound=lambda value: True):
     """The file's dict; None where there is no file. What is no JSON object, or not a sound one, is set aside and said."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_own(path))
         if isinstance(value, dict) and sound(value):
             return value
     except FileNotFoundError:
@@ -86,6 +91,13 @@ def read_json(path: Path, say=print, sound=lambda value: True):
         pass
     set_aside(path, "not the JSON that was written there", say)
     return None
+
+
+def read_own(path: Path) -> bytes:
+    """What a file holds; FileNotFoundError where there is none, or what is there does not lie there itself."""
+    if not is_own_file(path):
+        raise FileNotFoundError(errno.ENOENT, "no file of this study", str(path))
+    return path.read_bytes()
 
 
 def checksum(value: dict) -> str:
@@ -169,12 +181,23 @@ class Ledger:
         (self.folder(key) / "last.pt").unlink(missing_ok=True)
 
     def folder(self, key: str) -> Path:
-        return self.root / "trials" / key
+        """Where a trial's files are. UserError for what could lead out of the study: a key that is none, or a link."""
+        trials = self.root / "trials"
+        if not is_key(key):
+            raise UserError(f"{key!r} is no trial's key: those are lower-case letters, digits, dots and dashes")
+        if linked := next((place for place in (trials, trials / key) if place.is_symlink()), None):
+            raise UserError(f"{linked} is a link, and trials must lie in their study's own folder; put what it leads to in its place")
+        return trials / key
 
     def keys(self) -> list[str]:
         """The trials that have a folder."""
         trials = self.root / "trials"
-        return sorted(entry.name for entry in os.scandir(trials) if entry.is_dir()) if trials.is_dir() else []
+        return sorted(entry.name for entry in os.scandir(trials) if is_key(entry.name) and entry.is_dir(follow_symlinks=False)
+                      ) if trials.is_dir() and not trials.is_symlink() else []
+
+    def files(self, key: str, pattern: str) -> list[Path]:
+        """The files of a trial whose names below its folder match, in their order."""
+        return sorted(path for path in self.folder(key).glob(pattern) if is_own_file(path) and not path.parent.is_symlink())
 
     def spec(self, key: str):
         return self._read(self.folder(key) / "spec.json", lambda value: SPEC <= value.keys())
@@ -215,18 +238,27 @@ class Ledger:
         return max(share, min(1.0, 2 * max(small))) if small and share else share
 
     def lock(self):
-        """Hold the study: one driver at a time. The lock ends with the process, however that ends."""
-        file = self._open_lock("a+")
-        if not _locked(file):
-            raise UserError(f"another driver is running this study (its lock is {file.name}); wait for it or stop it first")
-        return file
+        """Hold the study: one driver at a time. The lock ends with the process, however that ends.
+
+        Drivers keep one another out by .lock, which nobody else touches. They hold .driving as well, for those who only
+        ask: who asks holds that one for a moment, together with others who ask, and a driver waits until they are done.
+        """
+        with contextlib.ExitStack() as held:
+            if not _locked(held.enter_context(self._opened(LOCK)), fcntl.LOCK_EX):
+                raise UserError(f"another driver is running this study (its lock is {self.root / LOCK}); wait for it or stop it first")
+            driving = held.enter_context(self._opened(DRIVING))
+            deadline = time.monotonic() + LOOK_S
+            while not _locked(driving, fcntl.LOCK_EX) and time.monotonic() < deadline:
+                time.sleep(0.001)
+            return held.pop_all()
 
     def held(self) -> bool:
-        """Whether a driver is at work on this study now."""
-        if not (self.root / ".lock").exists():
+        """Whether a driver is at work on this study now. Keeps no driver out, and needs no more than to read."""
+        try:
+            with open(self.root / DRIVING) as file:
+                return not _locked(file, fcntl.LOCK_SH)
+        except OSError:
             return False
-        with self._open_lock("r") as file:
-            return not _locked(file)
 
     def _put_once(self, path: Path, value: dict) -> bool:
         return put_once(path, value)
@@ -237,27 +269,27 @@ class Ledger:
     def _rename(self, path: Path, new: Path) -> None:
         os.replace(path, new)
 
-    def _open_lock(self, mode):
+    def _opened(self, name: str):
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            return open(self.root / ".lock", mode)
+            return open(self.root / name, "a+")
         except OSError as error:
             raise UserError(f"the storage folder {self.root} cannot be written ({error.strerror});"
                             " choose another with --storage") from None
 
 
-def _locked(file) -> bool:
+def _locked(file, kind: int) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
         return True
-    except OSError:
+    except BlockingIOError:
         return False
 
 
 def read_rows(path: Path) -> list[dict]:
     """The rows of a metrics.jsonl; lines that are not whole rows are passed over."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_own(path).split(b"\n")
     except FileNotFoundError:
         return []
     return [row for row in map(_parsed, lines[:-1])  # the last piece is empty, or was cut off by a crash
@@ -267,7 +299,7 @@ def read_rows(path: Path) -> list[dict]:
 def read_planned(root: Path) -> list[dict]:
     """The lines of planned.jsonl."""
     path = root / PLANNED
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    lines = read_own(path).split(b"\n") if is_own_file(path) else []
     rows = [row for row in map(_parsed, lines[:-1]) if isinstance(row, dict) and CELL_LINE <= row.keys()]
     if len(rows) < len(lines[:-1]):
         print(f"{path} is damaged: {len(lines[:-1]) - len(rows)} of its lines cannot be read; the next launch writes it anew",

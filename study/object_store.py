@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -20,6 +21,7 @@ import fsspec
 from study.errors import UserError
 from study.lease import Lease
 from study.ledger import Ledger, write_atomic
+from study.names import is_name, is_own_file
 
 PATIENCE_S = 120.0           # how long what must be stored is tried again while the store is away
 AT_ONCE = 64                 # objects in flight
@@ -41,8 +43,8 @@ class ObjectStoreLedger(Ledger):
         except (ImportError, ValueError) as error:
             raise UserError(f"--storage {address}: {error}") from None
         try:
-            self.versions = json.loads((self.root / ".versions").read_text())  # name -> version of the copy here
-        except (OSError, ValueError):
+            self.versions = dict(json.loads((self.root / ".versions").read_text()))  # name -> version of the copy here
+        except (OSError, ValueError, TypeError):
             self.versions = {}
 
     def refresh(self) -> None:
@@ -59,6 +61,9 @@ class ObjectStoreLedger(Ledger):
         with reaching(self.address):
             found = self.store.find(self.remote(name), detail=True)
         listed = {path.removeprefix(f"{self.place}/"): version(about) for path, about in found.items()}
+        if odd := [each for each in listed if not is_name(each)]:
+            print(f"{len(odd)} objects at {self.address} are not read, as no study has such names: {odd[0]!r}", file=sys.stderr)
+        listed = {each: now for each, now in listed.items() if is_name(each)}
         wanted = [each for each, now in listed.items() if (self.versions.get(each) != now or not (self.root / each).exists())
                   and not own(Path(each)) and (self.worker or not each.endswith("/last.pt"))]
         for batch in batches((each, found[self.remote(each)]["size"]) for each in wanted):
@@ -87,7 +92,7 @@ class ObjectStoreLedger(Ledger):
     def _changed(self, name: str):
         """(name, bytes, stamp, content) of every new file below root/name, checkpoints last."""
         paths = [self.root / name] if (self.root / name).is_file() else sorted(
-            path for path in (self.root / name).rglob("*") if path.is_file() and not own(path))
+            path for path in (self.root / name).rglob("*") if is_own_file(path) and not own(path))
         for path in sorted(paths, key=lambda path: path.name == "last.pt"):
             stamped = stamp(path)
             if self.sent.get(self.name(path)) != stamped:
@@ -123,6 +128,9 @@ class ObjectStoreLedger(Ledger):
         return super().held() or Lease(self).beating()
 
     def remote(self, name: str) -> str:
+        """Where an object of the study is, or all of them for ''. UserError for a name that leads out of it."""
+        if name and not is_name(name):
+            raise UserError(f"no file of a study is called {name!r}")
         return f"{self.place}/{name}".rstrip("/")
 
     def name(self, path: Path) -> str:
@@ -197,6 +205,8 @@ def reaching(address: str):
     """Whatever the store's library raises, which has a dozen kinds of errors, as one OSError that says what is away."""
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENONET:
             raise

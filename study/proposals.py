@@ -124,7 +124,7 @@ class LedgerSearch(Searcher):
                 return None  # what may have taken all memory runs alone, so that others do not fail with it
             trial = self.queue.popleft()
             try:
-                spec = self._spec(trial)
+                self._spec(trial)
             except OSError as error:
                 self.stopped = unwritable(self.plan.ledger.address, error) or str(error)
                 break
@@ -133,7 +133,7 @@ class LedgerSearch(Searcher):
                 continue
             self.live[trial_id] = trial
             gpus = self.plan.ledger.share(trial.key, self.settings.get("gpus", 0))
-            return {"key": spec["key"], **self.settings, "gpus": gpus}
+            return {"key": trial.key, **self.settings, "gpus": gpus}
         return None if self.live else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id, result=None, error=False):

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from study.drawn_pictures import opened
+
 LARGE, WIDTH = 16_000, 640  # beyond so many bytes a picture is a photograph: lossy, and at most so many pixels wide
 OVERHEAD = 60               # characters around a picture
 LAST = ("samples", "reconstructions", "nearest", "interpolation", "interpolation-real", "traversal", "plane", "beside")
@@ -41,13 +43,6 @@ def encoded(path: Path) -> str:
     """The picture as base64; nothing for a file that is no picture."""
     picture = opened(path)
     return "" if picture is None else base64_webp(picture)
-
-
-def opened(path: Path) -> Image.Image | None:
-    try:
-        return Image.open(path).convert("RGB")
-    except OSError:
-        return None
 
 
 def base64_webp(picture: Image.Image) -> str:

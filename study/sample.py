@@ -24,7 +24,7 @@ from study.errors import UserError
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
 from study.foreign_code import check_code
-from study.ledger import Ledger, open_study, write_atomic
+from study.ledger import Ledger, open_study, read_own, write_atomic
 from study.next_steps import command, of_ledger
 from study.space import imported, nearest
 
@@ -67,7 +67,7 @@ def rebuilt(ledger: Ledger, key: str):
 
     path = ledger.folder(key) / "weights.safetensors"
     try:
-        return plain(build, first_training(load_tensors(path.read_bytes())))
+        return plain(build, first_training(load_tensors(read_own(path))))
     except (OSError, SafetensorError, RuntimeError, StopIteration) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} does not hold the weights of this trial ({reason}); run it again:"

@@ -33,7 +33,7 @@ def told(settings: dict) -> str:
 
 
 def last_samples(ledger: Ledger, key: str):
-    pictures = sorted((ledger.folder(key) / "images").glob("samples-*.png"))
+    pictures = ledger.files(key, "images/samples-*.png")
     return pictures[-1] if pictures else None
 
 

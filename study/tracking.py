@@ -143,9 +143,8 @@ class Tracker:
     def _files(self, key: str, state: dict, result: dict | None) -> None:
         """New pictures as cards with a step slider, in the file names that MLflow's own log_image writes, but the same
         ones each time; and at the end what the trial wrote."""
-        folder = self.ledger.folder(key)
-        pictures = sorted(path for path in (folder / "images").glob("*.png") if path.name not in state["images"])
-        written = [folder / name for name in WRITTEN if result and (folder / name).exists()]
+        pictures = [path for path in self.ledger.files(key, "images/*-[0-9]*.png") if path.name not in state["images"]]
+        written = [path for path in self.ledger.files(key, "*") if result and path.name in WRITTEN]
         if not pictures and not written:
             return
         with self._artifacts(state["run_id"], state["artifacts"]) as artifacts:

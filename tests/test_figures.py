@@ -168,7 +168,7 @@ def test_a_crash_leaves_no_gap_and_no_repetition_in_the_curves(run, monkeypatch,
             raise Killed
 
     monkeypatch.setattr(trial, "REPORT_S", 0.0)
-    name = f"killed-{checkpoint_s:g}"
+    name = f"killed-{checkpoint_s:.0f}"
     with pytest.raises(Killed):
         run(GAN, 4, name=name, report=die, checkpoint_s=checkpoint_s)
     resumed, whole = run(GAN, 4, name=name), run(GAN, 4)

@@ -2,13 +2,18 @@
 import json
 import multiprocessing
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from study.errors import UserError
 from study.ledger import (Ledger, finite, open_study, put_once, read_json, read_rows, read_sealed, write_atomic,
                           write_sealed)
+from study.plan import Plan, write_planned
+from study.status import study_counts
 from study.trial import append_line
+from tiny import IDENTITY, finish, tiny_space
 
 
 def race(path, number, start, wins):
@@ -76,6 +81,90 @@ def test_a_second_driver_of_the_same_study_is_refused(ledger):
         with pytest.raises(UserError, match="another driver"):
             ledger.lock()
     assert not ledger.held()
+
+
+def ask(root, asked):
+    while True:
+        Ledger(root).held()
+        asked.value += 1
+
+
+def test_those_who_ask_whether_a_study_is_driven_keep_no_driver_out_and_get_no_wrong_answer(ledger):
+    context = multiprocessing.get_context("fork")
+    counts = [context.Value("i") for _ in range(3)]
+    askers = [context.Process(target=ask, args=(ledger.root, count), daemon=True) for count in counts]
+    ledger.lock().close()
+    for asker in askers:
+        asker.start()
+    while min(count.value for count in counts) < 1000:
+        with ledger.lock():
+            assert ledger.held()
+        assert not ledger.held()
+    for asker in askers:
+        asker.kill()
+
+
+@pytest.fixture
+def readable():
+    """A study that all may read: a function that calls another as a user who may do no more than that."""
+    if os.getuid():
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        ledger = Ledger(Path(folder) / "tiny")
+
+        def as_nobody(call):
+            context = multiprocessing.get_context("fork")
+            answer = context.SimpleQueue()
+
+            def child():
+                os.setuid(65534)
+                answer.put(call())
+            process = context.Process(target=child)
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+            return answer.get()
+        yield ledger, as_nobody
+
+
+def test_who_may_only_read_a_study_sees_whether_it_is_driven_and_how_far_it_is(readable):
+    ledger, as_nobody = readable
+    plan = Plan(tiny_space(), ledger, IDENTITY)
+    finish(plan, plan.left()[0])
+    write_planned(plan)
+    with ledger.lock():
+        assert as_nobody(ledger.held)
+    assert not as_nobody(ledger.held)
+    before = sorted(ledger.root.rglob("*"))
+    counted = as_nobody(lambda: study_counts(ledger.root.parent, "tiny"))
+    assert counted["done"] == 1 and counted["left"] == counted["planned"] - 1
+    assert sorted(ledger.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("key", ["../up", "/etc", "a/b", "", ".", "..", "a\x00b", "a\n", "A", "-a", ".a", 3, None, "a" * 300])
+def test_a_key_cannot_lead_out_of_the_study(ledger, key):
+    with pytest.raises(UserError, match="no trial's key") as caught:
+        ledger.folder(key)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_lie_in_a_study_itself_is_not_read(ledger, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "images").mkdir(parents=True)
+    (elsewhere / "images" / "samples-00000.png").write_bytes(b"private")
+    (elsewhere / "result.json").write_text('{"private": 1}')
+    own = ledger.folder("own")
+    own.mkdir(parents=True)
+    for place in (ledger.root / "trials" / "linked", own / "result.json", own / "images"):
+        place.symlink_to(elsewhere / (place.name if place.parent == own else ""))
+    os.mkfifo(own / "spec.json")
+    (ledger.root / "trials" / "Not a key").mkdir()
+    assert ledger.keys() == ["own"] and ledger.result("own") is None and ledger.spec("own") is None
+    assert ledger.files("own", "images/*.png") == []
+    with pytest.raises(UserError, match="is a link"):
+        ledger.folder("linked")
+    assert (elsewhere / "result.json").exists()
 
 
 def test_a_storage_folder_that_cannot_be_made_is_one_clear_line(tmp_path):

@@ -1,4 +1,5 @@
 """Studies in an object store, on a real server that speaks S3; every machine is a process with a cache of its own."""
+import contextlib
 import json
 import os
 import signal
@@ -130,6 +131,40 @@ def test_an_object_that_lies_is_set_aside_in_the_store_as_well(machine, address,
     names = objects(ledger)
     assert "trials/one/result.json" not in names and any(name.startswith("trials/one/result.json.bad-") for name in names)
     assert ledger.put_result("one", {"status": "done", "objective": 1.0}) and ledger.result("one")["objective"] == 1.0
+
+
+ODD_NAMES = ["../../../escaped", "trials/../../escaped", "trials/../escaped/spec.json", "trials/a/../../../escaped", "trials/Not a key/spec.json",
+             "features/a\nb", "features/a\x00b", "/escaped", "features//escaped", "./escaped"]
+
+
+@pytest.mark.parametrize("where", ["s3", "memory"])
+def test_names_that_lead_out_of_the_study_are_neither_read_nor_written(machine, address, where, tmp_path, capsys):
+    ledger = ledger_at(address if where == "s3" else "memory://odd/tiny")
+    ledger.put_spec("one", {"stage": "search", "seeds": [0], "params": {}})
+    for name in ODD_NAMES if where == "s3" else [name for name in ODD_NAMES if ".." not in name]:  # there they lead out at once
+        with contextlib.suppress(Exception):  # what the store itself refuses
+            ledger.store.pipe_file(f"{ledger.place}/{name}", b"odd")
+    names = objects(ledger) - {"trials/one/spec.json"}
+    assert names >= {"trials/Not a key/spec.json", "features/a\nb"} and any(".." in name for name in names) == (where == "s3"), names
+    machine("second")
+    reader = ledger_at(ledger.address)
+    reader.refresh()
+    assert reader.keys() == ["one"] and "are not read" in capsys.readouterr().err
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"odd"]
+    for name in ODD_NAMES:
+        for reach in (reader.read, reader.fetch, lambda name: reader.create(name, b""), lambda name: reader.replace(name, b"")):
+            with pytest.raises(UserError, match="no file of a study"):
+                reach(name)
+
+
+def test_a_link_in_a_trial_is_not_followed_into_the_store(machine, address, tmp_path):
+    (tmp_path / "private").write_text("private")
+    ledger = ledger_at(address, worker=True)
+    ledger.folder("one").mkdir(parents=True)
+    (ledger.folder("one") / "weights.safetensors").symlink_to(tmp_path / "private")
+    (ledger.folder("one") / "metrics.jsonl").write_text("")
+    ledger.leave("one")
+    assert objects(ledger) == {"trials/one/metrics.jsonl"}
 
 
 def test_a_failed_trial_is_reopened_for_every_machine(machine, address):
