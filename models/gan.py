@@ -17,6 +17,11 @@ class GAN(nn.Module):
     `encoder` (critic) and `decoder` (generator): options of one side; `body`: options of both. See models/nets.py.
     """
 
+    critic_estimates = "jensen_shannon"  # its scores are logits (Goodfellow et al. 2014, theorem 1)
+    loss_scales = {"critic/loss": "nats per image: cross-entropy of real plus of generated",
+                   "critic/real": "mean logit of real", "critic/fake": "mean logit of generated",
+                   "generator/loss": "nats per image"}
+
     def __init__(self, shape, net, depth, latent_dim, *, loss="non_saturating", smoothing=0.0, feature_matching=False,
                  lr=2e-4, betas=(0.5, 0.999), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None,
                  **body):

@@ -21,6 +21,9 @@ class VAE(nn.Module):
     `encoder` and `decoder`: options of one side; `body`: options of both. See models/nets.py.
     """
 
+    loss_scales = {"vae/loss": "minimised: recon + beta kl, over the pixel values under a mean reduction",
+                   "vae/recon": "nats per image, summed over pixels", "vae/kl": "nats per image, summed over latents"}
+
     def __init__(self, shape, net, depth, latent_dim, *, likelihood="bernoulli", variance=0.5, beta=1.0, warmup=0,
                  reduction="sum", lr=1e-3, betas=(0.9, 0.999), encoder=None, decoder=None, **body):
         super().__init__()
@@ -38,6 +41,11 @@ class VAE(nn.Module):
         else:
             self.register_buffer("log_variance", torch.tensor(log(variance)) if likelihood == "gaussian" else None)
         self.phases = [Phase("vae", "loss", learns, adam(lr, betas), noise={"z": (latent_dim,)})]
+
+    @property
+    def binary_pixels(self) -> bool:
+        """Whether the likelihood is a probability of pixels 0 and 1 rather than a density of grey levels."""
+        return self.log_density is bernoulli
 
     @property
     def beta_effective(self) -> float:

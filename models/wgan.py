@@ -16,6 +16,10 @@ class WGAN(GAN):
     `optimiser`: "adam" or "rmsprop"; Arjovsky et al. clip at 0.01 under RMSprop with lr 5e-5.
     """
 
+    critic_estimates = "wasserstein"
+    loss_scales = {"critic/loss": "minimised: penalty - distance", "critic/distance": "gap of mean scores: its unit is the critic's",
+                   "critic/penalty": "as added to the loss", "generator/loss": "minus the mean score of generated"}
+
     def __init__(self, shape, net, depth, latent_dim, *, clip=None, penalty=10.0, critic_steps=5, optimiser="adam",
                  lr=1e-4, betas=(0.0, 0.9), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None,
                  **body):

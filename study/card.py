@@ -7,7 +7,7 @@ import torch
 from study.estimate import guess
 from study.plan import Plan
 from study.replicas import Replicas
-from study.space import imported
+from study.space import model_of
 
 STEPS = 20             # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything
@@ -32,9 +32,7 @@ def heaviest(plan: Plan, data_dir) -> dict:
 
 def measured(cell: dict, fast: bool) -> float:
     """The share of this process's card that the cell's training needs: its memory at most, its kernels' time of all time."""
-    model, net = (imported(cell[part], cell["origin"]) for part in ("model", "net"))
-    replicas = Replicas(lambda: model(cell["shape"], net, cell["depth"], cell["latent_dim"], **cell["settings"]),
-                        range(cell["seeds"]), "cuda", graphs=fast, tf32=fast)
+    replicas = Replicas(lambda: model_of(cell), range(cell["seeds"]), "cuda", graphs=fast, tf32=fast)
     images = torch.zeros((STEPS * cell["batch_size"], *cell["shape"]), dtype=torch.uint8, device="cuda")
     replicas.train_epoch(images, 256, cell["batch_size"])  # libraries choose their kernels, graphs are captured
     start = time.perf_counter()

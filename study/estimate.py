@@ -70,9 +70,9 @@ def timed(function, argument) -> float:
     return time.perf_counter() - start
 
 
-def built(cell, shape, params=None):
+def built(cell, shape):
     """The cell's model, or a UserError that says why its settings do not make one."""
     try:
-        return cell.model(shape, cell.net, cell.depth, cell.latent_dim, **cell.settings, **(params or {}))
+        return cell.build(shape)
     except (TypeError, ValueError) as error:
         raise UserError(f"cell {cell.name} cannot be built: {error}") from None

@@ -15,8 +15,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from models.vae import VAE, bernoulli
-from models.wgan import WGAN
 from study.errors import UserError
 from study.metrics import Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
 from study.replicas import learned_by
@@ -79,10 +77,14 @@ class Evaluation:
 
     @torch.no_grad()
     def of_model(self, model):
-        """All measures of one model in eval mode."""
-        own = self._of_vae if isinstance(model, VAE) else self._of_critic
+        """All measures of one model in eval mode: those of its samples, and what else it allows (models/__init__.py)."""
         noise = self.noise(model.latent_dim).split(self._at_once)
-        return {**self.of_samples(model.sample(z) for z in noise), **_measured(own, model)}
+        measures = self.of_samples(model.sample(z) for z in noise)
+        if hasattr(model, "posterior") and hasattr(model, "log_likelihood"):
+            measures |= _measured(self._of_posterior, model)
+        if hasattr(model, "discriminate"):
+            measures |= _measured(self._of_critic, model)
+        return measures
 
     @torch.no_grad()
     def of_samples(self, chunks):
@@ -191,13 +193,13 @@ class Evaluation:
         apart, indices = memorisation.nearest(drawn.pixels[:HELD_OUT], self._train)
         return apart, memorisation.authenticity(apart, memorisation.spacing(indices, self._train))
 
-    def _of_vae(self, model):
+    def _of_posterior(self, model):
         x, noise = self._likelihood_images(self.real), self.noise(model.latent_dim)[:len(self.real)]
         bound = likelihood.elbo(x, model.posterior, model.log_likelihood, noise)
         means = torch.cat([model.posterior(part)[0] for part in x.split(self._at_once)])
+        weight = {"likelihood/beta_effective": model.beta_effective} if hasattr(model, "beta_effective") else {}
         return {**{f"likelihood/{name}": value for name, value in bound.items()}, **self._importance_weighted(model),
-                "likelihood/active_units": likelihood.active_units(means),
-                "likelihood/beta_effective": model.beta_effective}
+                "likelihood/active_units": likelihood.active_units(means), **weight}
 
     def _likelihood_images(self, x):
         return binarised(x) if self.images.binarised else x
@@ -206,7 +208,7 @@ class Evaluation:
         """Of the probability of binarised images under Bernoulli pixels, or of the density of dequantised grey levels
         under the other likelihoods. Cross-entropy of grey levels is neither, so a Bernoulli model that was trained on
         them is asked for the probability of the binarised held-out images too. Other models of binarised images: none."""
-        bits_only = model.log_density is bernoulli
+        bits_only = getattr(model, "binary_pixels", False)
         if self.images.binarised and not bits_only:
             return {}
         levels = None if bits_only else self.images.levels
@@ -220,8 +222,11 @@ class Evaluation:
         real, noise = self.real, self.noise(model.latent_dim)[:len(self.real)]
         fake = torch.cat([model.sample(z) for z in noise.split(self._at_once)])
         scores = [torch.cat([model.discriminate(part) for part in x.split(self._at_once)]) for x in (real, fake)]
-        if not isinstance(model, WGAN):
+        estimated = getattr(model, "critic_estimates", "")
+        if estimated == "jensen_shannon":
             return {"diagnostics/jsd_discriminator": critics.discriminator_jsd(*scores)}
+        if estimated != "wasserstein":
+            return {}
         raw, slope = critics.critic_w1(*scores), critics.largest_slope(model.discriminate, real, fake)
         return {"diagnostics/w1_critic": raw, "diagnostics/w1_critic_scaled": critics.normalised_w1(raw, slope)}
 
@@ -255,6 +260,12 @@ def plain(build, weights, device="cpu"):
 def _fresh(build):
     with torch.random.fork_rng(devices=[]):
         return build()
+
+
+@torch.enable_grad()
+def differentiable(model, z) -> bool:
+    """Whether latents like z (n, latent_dim) can be searched by the gradient of their images."""
+    return model.sample(z.detach().requires_grad_(True)).requires_grad
 
 
 @torch.enable_grad()

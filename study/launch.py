@@ -17,6 +17,7 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command
 from study.errors import UserError
+from study.ledger import CHECKPOINT_S
 from study.next_steps import command, mlflow_page, study_arguments, watching
 
 CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
@@ -44,7 +45,8 @@ def parse(arguments=None):
     add("--proposals", type=positive(int), metavar="N", help="search trials per cell (default: the space's)")
     add("--seeds", type=positive(int), metavar="N", help="confirm trainings per cell (default: the space's)")
     add("--epochs", type=positive(int), metavar="N", help="for a quick look: another study, with its own trials")
-    add("--checkpoint-seconds", type=positive(float), default=5.0, metavar="S", help="what a crash may cost (default: 5)")
+    add("--checkpoint-seconds", type=positive(float), default=CHECKPOINT_S, metavar="S",
+        help="what a crash may cost (default: %(default)g)")
     add("--open", action="store_true", help="show the report in a browser at the end")
     add("--dry-run", action="store_true", help="show the plan and stop")
     add("--retry-failed", action="store_true", help="run failed trials again")

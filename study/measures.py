@@ -71,16 +71,6 @@ MEASURES = tuple(Measure(*row) for row in (
     ("cost/flops_per_image", "FLOPs per image", "Cost", LOWER, None, "of one training step, every phase at its rate"),
     ("cost/peak_memory_mb", "peak memory", "Cost", LOWER, None, "megabytes, of the whole process"),
 ))
-LOSSES = {   # model -> loss recorded for every batch -> its scale
-    "vae": {"vae/loss": "minimised: recon + beta kl, over the pixel values under a mean reduction",
-            "vae/recon": "nats per image, summed over pixels", "vae/kl": "nats per image, summed over latents"},
-    "gan": {"critic/loss": "nats per image: cross-entropy of real plus of generated",
-            "critic/real": "mean logit of real",
-            "critic/fake": "mean logit of generated", "generator/loss": "nats per image"},
-    "wgan": {"critic/loss": "minimised: penalty - distance",
-             "critic/distance": "gap of mean scores: its unit is the critic's",
-             "critic/penalty": "as added to the loss", "generator/loss": "minus the mean score of generated"},
-}
 BY_KEY = {measure.key: measure for measure in MEASURES}
 FIDELITY, COVERAGE = "quality/fd_rel", "quality/coverage"   # what the answer, the claims and the choice of best are about
 

@@ -102,7 +102,8 @@ class Plan:
                 "ranges": self.ranges[trial.cell.name], "dataset_slug": trial.cell.dataset.slug,
                 **trial.cell.definition(), "precision": "float32", **self.identity[trial.cell.dataset.name], "origin": self.space.origin,
                 "measures": {name: import_path(measure) for name, measure in self.space.measures.items()},
-                "claims": self.space.module if self.space.claims else "", "protocol": PROTOCOL}
+                "claims": self.space.module if self.space.claims else "", "protocol": PROTOCOL,
+                "loss_scales": {name: str(scale) for name, scale in getattr(trial.cell.model, "loss_scales", {}).items()}}
 
     def code(self, cell: Cell) -> dict:
         """Import path -> digest of what the cell's results come from outside the project."""

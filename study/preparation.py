@@ -11,6 +11,7 @@ from study.errors import UserError
 from study.estimate import built
 from study.evaluation import Evaluation
 from study.ledger import DATA, FLOORS, Ledger, read_json, write_atomic
+from study.plan import PROTOCOL
 from study.space import Space
 
 
@@ -67,10 +68,11 @@ def check_built(cell, shape) -> None:
 
 
 def note_floor(place: Path, dataset, images, extractor) -> dict:
-    """What real images score against the held-out ones: the best that can be expected. Measured once per features."""
-    floors = read_json(place) or {}
+    """What real images score against the held-out ones: the best that can be expected. Measured once per features, and
+    anew where measures have changed their meaning since."""
+    floors, identity = read_json(place) or {}, {"features": extractor.hash, "protocol": PROTOCOL}
     known = floors.get(dataset.name)
-    if not isinstance(known, dict) or known.get("features") != extractor.hash or "quality/fd_rel" not in known:
-        floors[dataset.name] = {**Evaluation(images, extractor, "confirm").floor(), "features": extractor.hash}
+    if not isinstance(known, dict) or not identity.items() <= known.items() or "quality/fd_rel" not in known:
+        floors[dataset.name] = {**Evaluation(images, extractor, "confirm").floor(), **identity}
         write_atomic(place, json.dumps(floors, indent=1).encode())
     return floors[dataset.name]

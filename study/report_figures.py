@@ -1,5 +1,6 @@
 """Findings as figures, PNG and SVG: maps, the best beside real images, tuning curves, cost against quality."""
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from study.report_pictures import tiles_of
 from study.trainings import grouped
 
 COLOURS = {"vae": "#0072b2", "gan": "#d55e00", "wgan": "#009e73"}   # Okabe and Ito's, told apart by all
+FURTHER = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")   # of other models
 MAPPED = (FIDELITY, COVERAGE)
 MOST_NUMBERS = 40   # squares of a map beyond which numbers would not be legible
 
@@ -138,6 +140,10 @@ def board(found: dict, cells: list[dict], root: Path, real: tuple):
     return figure
 
 
+def colour_of(model: str) -> str:
+    return COLOURS.get(model) or FURTHER[zlib.crc32(model.encode()) % len(FURTHER)]
+
+
 def tuning(found: dict, dataset: str):
     """The expected best of k random proposals, and the adviser's apart from them."""
     rows = [row for row in found["tuning"] if row["dataset"] == dataset]
@@ -146,7 +152,7 @@ def tuning(found: dict, dataset: str):
     figure = new_figure(4.2, 2.8)
     axis = figure.subplots()
     for row in rows:
-        colour, name = COLOURS.get(row["model"], "#555555"), row["model"].upper()
+        colour, name = colour_of(row["model"]), row["model"].upper()
         for word, style, mark in (("random", "-", "."), ("tpe", "--", ".")):
             if row[word]:
                 axis.plot(range(1, len(row[word]) + 1), row[word], style, marker=mark, color=colour,
@@ -167,7 +173,7 @@ def cost(cells: list[dict], against: str = "time/train_s"):
             pairs = [(cell["values"][against]["value"], cell["values"][measure]["value"]) for cell in group
                      if cell["status"] == "done" and against in cell["values"] and measure in cell["values"]]
             if pairs:
-                axis.plot(*zip(*pairs), "o", markersize=3.5, color=COLOURS.get(model, "#555555"), label=model.upper())
+                axis.plot(*zip(*pairs), "o", markersize=3.5, color=colour_of(model), label=model.upper())
                 drawn = True
         axis.set(xlabel="training time in seconds, all seeds", ylabel=described(measure).name, xscale="log")
         if axis.lines:

@@ -26,7 +26,7 @@ from study.figures import COLUMNS, REACH, latent_path, png, tile
 from study.foreign_code import check_code
 from study.ledger import Ledger, open_study, read_own, write_atomic
 from study.next_steps import command, of_ledger
-from study.space import imported, nearest
+from study.space import model_of, nearest
 
 AT_ONCE = 256    # images decoded at a time
 STEP = 1.0       # along a dimension, for how much the image depends on it
@@ -60,14 +60,9 @@ def rebuilt(ledger: Ledger, key: str):
     if result["status"] != "done":
         raise UserError(f"trial {key} {result['status']}: there is no model to draw from")
     check_code(spec)
-    model, net = (imported(spec[part], spec.get("origin", "")) for part in ("model", "net"))
-
-    def build():
-        return model(spec["shape"], net, spec["depth"], spec["latent_dim"], **spec["settings"], **spec["params"])
-
     path = ledger.folder(key) / "weights.safetensors"
     try:
-        return plain(build, first_training(load_tensors(read_own(path))))
+        return plain(lambda: model_of(spec), first_training(load_tensors(read_own(path))))
     except (OSError, SafetensorError, RuntimeError, StopIteration) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} does not hold the weights of this trial ({reason}); run it again:"

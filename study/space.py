@@ -34,6 +34,13 @@ def imported(path: str, origin: str = ""):
     return getattr(importlib.import_module(module), name)
 
 
+def model_of(spec: Mapping, shape: Sequence[int] = ()):
+    """A new model as a spec describes it, for images of that shape (C, H, W), or of the spec's own."""
+    model, net = (imported(spec[part], spec.get("origin", "")) for part in ("model", "net"))
+    cell = Cell(model, net, spec["depth"], spec["latent_dim"], spec["dataset"], spec["settings"])
+    return cell.build(shape or spec["shape"], spec.get("params", {}))
+
+
 def outside_source(dataset) -> str:
     """The import path of where a dataset comes from if that is not the project, else ''."""
     kind = type(getattr(dataset, "source", dataset))
@@ -82,6 +89,10 @@ class Cell:
         if not self.system:  # whose settings are told by its name
             parts += [f"{key}-{value}" for key, value in self.settings.items() if isinstance(value, str | int | float)]
         return "-".join(filter(None, map(slug, [*parts, self.dataset.slug])))  # a system may be named in another script
+
+    def build(self, shape: Sequence[int], params: Mapping = {}):
+        """The cell's model for images of that shape (C, H, W): new, its weights drawn from torch's global random state."""
+        return self.model(tuple(shape), self.net, self.depth, self.latent_dim, **self.settings, **params)
 
     def definition(self) -> dict:
         """Everything about the cell that defines a result, as JSON-able values."""

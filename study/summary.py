@@ -24,7 +24,8 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
         values = {place: as_text(cell) for place, cell in group.items()}
         if pictures:
             name = re.sub(r"[/: =]", "-", f"sheet-{dataset}-{model}-{net}.png")
-            files[name] = sheet(f"{model} ({net}) on {dataset}: samples, and {FIDELITY} as the median over seeds", pictures, values)
+            title = f"{model} ({net}) on {dataset}: samples and {FIDELITY}, the median over seeds"
+            files[name] = sheet(title, pictures, values)
     return files
 
 

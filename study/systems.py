@@ -116,7 +116,7 @@ def parameters(cell) -> dict[str, int]:
     if cell.dataset.shape is None:
         raise ValueError(f"the shape of the images of {cell.dataset.name} is not known before they are decoded")
     with torch.device("meta"):   # shapes without numbers: milliseconds for any size
-        model = cell.model(cell.dataset.shape, cell.net, cell.depth, cell.latent_dim, **cell.settings)
+        model = cell.build(cell.dataset.shape)
     counts = {}
     for name, value in model.named_parameters():
         part = name.split(".")[0]

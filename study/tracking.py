@@ -38,10 +38,9 @@ from study.command import STORAGE, add_study, run_command  # noqa: E402
 from study.errors import UserError  # noqa: E402
 from study.evaluation import STAGES  # noqa: E402
 from study.ledger import Ledger, open_study, read_json, set_aside, write_atomic  # noqa: E402
-from study.measures import LOSSES, MEASURES  # noqa: E402
 from study.space import load_space, space_names  # noqa: E402
 from study.summary import summary_files  # noqa: E402
-from study.trainings import aggregate, label, over_seeds  # noqa: E402
+from study.trainings import aggregate, over_seeds  # noqa: E402
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
@@ -54,8 +53,9 @@ search, `test/` at the end of `confirm`. Compare `confirm` runs only: filter by 
 (lower is better; 1 is one constant image), and read `test/recall` and `test/coverage` beside it.
 A number is the median over the run's seeds, of which a diverged one counts as the worst; where the median one diverged, there
 is none. `_sd` is the standard deviation over the others. A cell whose seeds lie in several runs has its number in `cells.csv`
-of the run named `summary` and in the report, which are the same. The pictures of a run stand first on its *Model metrics* page; their slider goes
-over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
+of the run named `summary` and in the report, which are the same. Diagnostics depend on a model's own critic and compare
+nothing between runs. The pictures of a run stand first on its *Model metrics* page; their slider goes over epochs. The run
+named `summary` holds a sheet of samples for every model, net and dataset."""
 SPLITLESS = ("loss/", "time/", "cost/", "rate/", "likelihood/beta_effective")  # not measured on validation or test images
 VIEW = "split/measure"  # how metrics are named: a store where they have other names is brought up to date
 WORD = "store"  # the experiment's tag that tells one store from another at the same address
@@ -198,14 +198,10 @@ def tags_of(spec: dict) -> dict:
 
 
 def note_of(spec: dict) -> str:
-    """The run's description: what its losses count, and which of its numbers compare nothing."""
-    model = label(spec["model"])
-    lines = ["Losses, means over the batches of an epoch:", *(f"- `loss/{name}`: {scale}" for name, scale in
-                                                             LOSSES.get(model, {}).items())]
-    if model != "vae":
-        lines += ["", "Diagnostics, which do not compare between trials:",
-                  *(f"- `{shown_as(measure.key, spec['stage'])}`: {measure.reads}" for measure in MEASURES if measure.group == "Diagnostics")]
-    return "\n".join(lines)
+    """The run's description: what its losses count, as its model says (models/__init__.py)."""
+    scales = spec.get("loss_scales", {})
+    lines = [f"- `loss/{name}`: {scale}" for name, scale in scales.items()]
+    return "\n".join(["Losses are means over the batches of an epoch" + (":" if lines else "."), *lines])
 
 
 def params_of(spec: dict) -> list[Param]:

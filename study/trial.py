@@ -24,13 +24,13 @@ from study import features, figures
 from study.checkpoint import check_progress
 from study.data import Dataset, dataset_of
 from study.errors import UnfitMachine, UserError
-from study.evaluation import CHUNK, Evaluation, cost, invert
+from study.evaluation import CHUNK, Evaluation, cost, differentiable, invert
 from study.foreign_code import check_code
-from study.ledger import DATA, finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic, write_sealed
-from study.measures import LOSSES
+from study.ledger import (CHECKPOINT_S, DATA, finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic,
+                          write_sealed)
 from study.replicas import Replicas
-from study.space import imported
-from study.trainings import OBJECTIVE, aggregate, label, over_seeds
+from study.space import imported, model_of
+from study.trainings import OBJECTIVE, aggregate, over_seeds
 
 SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, "settings": dict, "epochs": int, "batch_size": int,
         "depth": int, "latent_dim": int, "model": str, "net": str, "dataset": str, "fingerprint": str, "features": str,
@@ -39,7 +39,6 @@ UNSAID = {"precision": "float32", "code": {}}  # in specs of earlier versions
 PRECISIONS = ("float32", "tf32")
 LOOKS = 6              # how often a trial is drawn, after the untrained start
 MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
-CHECKPOINT_S = 5.0     # seconds between checkpoints: what a crash can cost
 REPORT_S = 3.0         # seconds between reports to whoever runs the trial: each brings MLflow up to date
 
 
@@ -124,9 +123,7 @@ class Run:
             raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
         self.watch, self.judge = (evaluation(*where, study / "features", spec["features_kind"], spec["features"], stage)
                                   for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
-        model, net = (imported(spec[part], spec["origin"]) for part in ("model", "net"))
-        self.build = lambda: model(self.images.shape, net, spec["depth"], spec["latent_dim"],
-                                   **spec["settings"], **spec["params"])
+        self.build = lambda: model_of(spec, self.images.shape)
         self.untrained = lambda: Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device,
                                           graphs=graphs and device != "cpu", tf32=spec["precision"] == "tf32")
         self.replicas = self.untrained()
@@ -218,7 +215,7 @@ class Run:
         pictures = figures.in_training(model, noise, real)
         if self.state["epoch"] == self.spec["epochs"]:
             pictures |= figures.at_the_end(model, noise, real, self.watch.nearest)
-            if self.spec["stage"] == "confirm" and "reconstructions" not in pictures:
+            if self.spec["stage"] == "confirm" and "reconstructions" not in pictures and differentiable(model, noise[:2]):
                 half = real[:figures.COLUMNS * figures.ROWS // 2]  # a generator has no encoder: its latents are searched
                 pictures["reconstructions"] = figures.paired(half, invert(model, half))
         return pictures
@@ -289,7 +286,7 @@ class Run:
         losses = self.whole_curves()
         write_atomic(self.folder / "curves.safetensors", save_tensors(losses))
         if self.spec["stage"] == "confirm" and losses:
-            self.draw("curves", figures.curves(losses, LOSSES.get(label(self.spec["model"]), {})))
+            self.draw("curves", figures.curves(losses, getattr(self.replicas.model, "loss_scales", {})))
 
     def costs(self) -> dict:
         """Seconds, speed, size and memory; shared by the replicas, which train side by side."""

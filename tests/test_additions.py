@@ -5,20 +5,27 @@ import subprocess
 import sys
 
 import pytest
+from mlflow import MlflowClient
 
-from study import trial
+from study import sample, trial
+from study.cell_table import cells, champions
 from study.findings import findings
 from study.ledger import Ledger
 from study.plan import Plan
 from study.preparation import identities, prepare
+from study.report import write_report
 from study.space import load_space
+from study.tracking import sync
 
 HEAD = '''"""A question from outside."""
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import nn
 
 from models.nets import Net, fc, fc_decoder, fc_encoder
+from models.phase import Phase, adam
 from models.vae import VAE
 from study.claims import Claim, Part
 from study.comparisons import Levels
@@ -33,6 +40,18 @@ SPACE = Space(cells=grid([{model}], [{net}], [1], [2, 4], [{dataset}], width=[16
 '''
 ADDITIONS = {
     "model": ("class Shy(VAE):\n    def sample(self, z):\n        return 0.5 * super().sample(z)\n", {"model": "Shy"}),
+    "kind": ("class Matching(nn.Module):\n"
+             "    def __init__(self, shape, net, depth, latent_dim, *, lr=1e-2, width=16):\n"
+             "        super().__init__()\n"
+             "        self.shape, self.latent_dim = shape, latent_dim\n"
+             "        self.generator = net.decoder(latent_dim, shape, depth, width=width)\n"
+             "        self.phases = [Phase('moments', 'gap', ('generator',), adam(lr, (0.9, 0.999)), noise={'z': (latent_dim,)})]\n"
+             "    def gap(self, x, noise, epoch):\n"
+             "        drawn = torch.sigmoid(self.generator(noise['z']))\n"
+             "        return {'loss': sum((drawn ** k - x ** k).mean(0).square().sum() for k in (1, 2))}\n"
+             "    @torch.no_grad()\n"
+             "    def sample(self, z):\n"
+             "        return torch.sigmoid(self.generator(z))\n", {"model": "Matching"}),
     "net": ("def encoder(shape, outputs, depth, *, width=400):\n    return fc_encoder(shape, outputs, 2 * depth, width=width)\n"
             'twice = Net("twice", encoder, fc_decoder)\n', {"net": "twice"}),
     "dataset": ("@dataclass(frozen=True)\nclass Stripes:\n    name = 'stripes'\n    size = 8\n    channels = 1\n    validation = 5\n"
@@ -78,14 +97,34 @@ def run(tmp_path, data_dir, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("what", ["model", "net", "dataset", "measure", "space"])
+@pytest.mark.parametrize("what", ["model", "kind", "net", "dataset", "measure", "space"])
 def test_an_addition_in_one_file_is_trained_and_measured(run, what):
     ledger, results = run(what)
     assert len(results) == 4 and {result["status"] for result in results} == {"done"}
     if what == "measure":
         assert all(0 < replica["measures"]["quality/brightness"] < 9 for result in results for replica in result["replicas"])
     elif what != "space":
-        assert {"model": "shy-fc", "net": "vae-twice", "dataset": "-stripes-"}[what] in ledger.keys()[0]
+        assert {"model": "shy-fc", "kind": "matching-fc", "net": "vae-twice", "dataset": "-stripes-"}[what] in ledger.keys()[0]
+
+
+@pytest.mark.long
+def test_a_model_of_another_kind_goes_through_the_whole_study(run, tmp_path, data_dir):
+    """It has phases, sample, shape and latent_dim and nothing else; not even a sample that can be differentiated."""
+    ledger, results = run("kind")
+    measures = {name for result in results for replica in result["replicas"] for name in replica["measures"]}
+    assert {"quality/fd_rel", "modes/classes", "two_sample/jsd"} < measures
+    assert not any(name.startswith(("likelihood/", "diagnostics/")) for name in measures)
+    cell = findings(ledger)["cells"][0]
+    assert {"samples", "sheet", "beside", "nearest", "interpolation", "curves"} <= set(cell["pictures"])
+    assert "Matching".upper() in write_report(ledger, data_dir).read_text()
+    assert sample.main(["--space", ledger.root.name, "--storage", str(ledger.root.parent), "--trial", "best", "--traverse",
+                        "--out", str(tmp_path / "grid.png")]) == 0
+    assert sync(ledger.root.parent, ledger.root.name, uri := f"sqlite:///{tmp_path / 'mlflow.db'}") == 4
+    client = MlflowClient(uri)
+    version, = client.search_model_versions()
+    assert version.tags["trial_key"] == champions(cells(ledger))[0]["trial"]
+    run_of_it = client.get_run(version.run_id)
+    assert run_of_it.data.params["model"] == "matching" and run_of_it.data.metrics["test/fd_rel"] > 0
 
 
 def test_a_worker_elsewhere_finds_what_was_added_by_the_spec_alone(run, tmp_path, data_dir):

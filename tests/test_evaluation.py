@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from models.gan import GAN
 from models.nets import conv, fc
@@ -50,6 +51,22 @@ def trained(build, images, seeds=(1, 2), epochs=3):
     for _ in range(epochs):
         replicas.train_epoch(images.train.images, images.levels, 64, images.binarised)
     return replicas
+
+
+class VAEGAN(nn.Module):
+    """No subclass of either: a VAE's posterior, and a critic whose scores mean what `estimates` says."""
+    def __init__(self, estimates):
+        super().__init__()
+        self.vae, self.critic = builder(VAE)(), builder(GAN)()
+        self.latent_dim, self.critic_estimates = self.vae.latent_dim, estimates
+        self.sample, self.posterior, self.log_likelihood = self.vae.sample, self.vae.posterior, self.vae.log_likelihood
+        self.discriminate = self.critic.discriminate
+
+
+@pytest.mark.parametrize("estimates, own", [("jensen_shannon", {"diagnostics/jsd_discriminator"}), ("wasserstein", W1), ("?", set())])
+def test_a_model_of_any_kind_gets_the_measures_of_what_it_can_do(estimates, own, search):
+    measured = set(search.of_model(VAEGAN(estimates).eval()))
+    assert measured == COMMON | own | (VAE_ONLY | LIKELIHOOD) - {"likelihood/beta_effective"}
 
 
 @pytest.mark.parametrize("model, own", [(VAE, VAE_ONLY | LIKELIHOOD), (GAN, {"diagnostics/jsd_discriminator"}), (WGAN, W1)])

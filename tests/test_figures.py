@@ -17,10 +17,10 @@ from models.wgan import WGAN
 from study import features, figures
 from study.data import digits
 from study.ledger import Ledger
-from study.measures import BY_KEY, LOSSES
+from study.measures import BY_KEY
 from study.plan import Plan
 from study.space import grid
-from study.tracking import note_of
+from study.tracking import HOW_TO_READ, note_of
 from study.trial import run_trial
 from tiny import tiny_space
 
@@ -130,7 +130,7 @@ def test_the_losses_of_every_batch_are_kept_for_both_networks(run, model):
     folder = run(model, 4)
     curves = load_file(folder / "curves.safetensors")
     steps = 1077 // 64 * EPOCHS
-    assert set(curves) == set(LOSSES[model.__name__.lower()])
+    assert set(curves) == set(model.loss_scales)
     for name, values in curves.items():
         assert values.shape == (1, steps // 5 if (model, name) == (WGAN, "generator/loss") else steps)
 
@@ -148,7 +148,7 @@ def test_curves_are_drawn_where_a_cell_is_confirmed_and_cost_the_search_nothing(
 
 def test_a_curve_picture_shows_each_loss_and_survives_numbers_that_are_none():
     losses = {"critic/loss": torch.randn(2, 5000), "generator/loss": torch.full((2, 1000), torch.nan)}
-    assert figures.curves(losses, LOSSES["gan"]).startswith(b"\x89PNG")
+    assert figures.curves(losses, GAN.loss_scales).startswith(b"\x89PNG")
     assert figures.thinned(losses["critic/loss"]).shape == (2, 1000)
     assert torch.equal(figures.thinned(losses["critic/loss"])[:, 0], losses["critic/loss"][:, :5].mean(1))
 
@@ -177,10 +177,9 @@ def test_a_crash_leaves_no_gap_and_no_repetition_in_the_curves(run, monkeypatch,
     assert drawn(resumed) == drawn(whole)
 
 
-def test_the_description_of_a_run_states_the_scale_of_its_losses_and_marks_diagnostics(run):
+def test_the_description_of_a_run_states_the_scale_of_its_losses_as_its_model_does(run):
     import json
     spec = json.loads((run(GAN, 4) / "spec.json").read_text())
-    note = note_of(spec)
-    assert "`loss/critic/loss`: nats per image" in note and "do not compare between trials" in note
-    assert "`diagnostics/jsd_discriminator`" in note
+    assert "`loss/critic/loss`: nats per image" in note_of(spec)
+    assert "Diagnostics depend on a model's own critic and compare" in HOW_TO_READ
     assert all(BY_KEY[key].better == "" for key in BY_KEY if key.startswith("diagnostics/"))

@@ -8,7 +8,7 @@ import torch
 from study import launch, preparation, trial
 from study.data import digits
 from study.ledger import Ledger, read_planned
-from study.plan import Plan, write_planned
+from study.plan import PROTOCOL, Plan, write_planned
 from study.tracking import Tracker, check_store, default_uri, sync
 from test_tracking import everything, train
 from test_trial import killed_after, planned
@@ -98,7 +98,9 @@ def test_a_plan_on_disk_that_lies_is_said_and_written_anew(ledger, plan, damage,
     assert len(read_planned(ledger.root)) == 2 and not capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"digits": 3}', b'{"digits": {"features": "H"}}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"digits": 3}', b'{"digits": {"features": "H"}}',
+                                     b'{"digits": {"features": "H", "protocol": 0, "quality/fd_rel": 0.1}}',
+                                     b'{"digits": {"features": "H", "quality/fd_rel": 0.1}}'])
 def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
     class Floor:
         def __init__(self, *_):
@@ -111,7 +113,7 @@ def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
     place.write_bytes(content)
     extractor = type("Extractor", (), {"hash": "H"})
     assert preparation.note_floor(place, digits, None, extractor)["quality/fd_rel"] == 0.5
-    assert json.loads(place.read_text())["digits"] == {"quality/fd_rel": 0.5, "features": "H"}
+    assert json.loads(place.read_text())["digits"] == {"quality/fd_rel": 0.5, "features": "H", "protocol": PROTOCOL}
 
 
 @pytest.mark.parametrize("how", ["garbage", "cut short", "gone"])

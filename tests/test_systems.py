@@ -95,7 +95,7 @@ TRAINING = {   # system -> optimiser, batch size, epochs on each of its datasets
 
 def built(cell, device="meta"):
     with torch.device(device):
-        return cell.model(cell.dataset.shape, cell.net, cell.depth, cell.latent_dim, **cell.settings)
+        return cell.build(cell.dataset.shape)
 
 
 def sides(model):
