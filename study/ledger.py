@@ -216,6 +216,14 @@ class Ledger:
         result = json.loads(json.dumps(finite(result)))  # as a reader will find it, so that the checksum is of that
         return self._put_once(self.folder(key) / "result.json", {**result, CHECKSUM: checksum(result)})
 
+    def put_once(self, name: str, value: dict) -> bool:
+        """Record JSON as root/name if nobody has yet."""
+        return self._put_once(self.root / name, value)
+
+    def noted(self, name: str, sound):
+        """The JSON of root/name; None where there is none that is sound."""
+        return self._read(self.root / name, sound)
+
     def rows(self, key: str) -> list[dict]:
         """The rows of metrics.jsonl, one per epoch; what a crash left half written at its end is not a row."""
         return read_rows(self.folder(key) / "metrics.jsonl")

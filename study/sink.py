@@ -1,11 +1,13 @@
 """The thread that keeps MLflow up to date during a sweep. It is told which trial has news and reads the rest from the
 ledger, so that training never waits for it."""
+import contextlib
 import sys
 import threading
 import time
 
+from study.errors import first_line
 from study.ledger import Ledger
-from study.tracking import Tracker, check_store
+from study.tracking import Tracker
 
 SUMMARY = "summary"      # stands among the trial keys for the summary run
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
@@ -20,7 +22,7 @@ class Sink(threading.Thread):
     def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", say=print):
         super().__init__(daemon=True, name="mlflow-sink")
         self.arguments, self.say = (uri, ledger, space, question), say
-        self.tracker, self.failures = None, 0
+        self.tracker, self.failures, self.refused = None, 0, set()
         self.news, self.dirty = threading.Condition(), {}
         self.closing, self.hurry, self.farewells = False, threading.Event(), FAREWELLS
 
@@ -56,7 +58,7 @@ class Sink(threading.Thread):
                 del self.dirty[key]
             try:
                 self._project(key)
-                self._recovered()
+                self._recovered(key)
             except Exception as error:  # whatever MLflow raises: the ledger keeps everything, so try again later
                 self._failed(key, error)
                 if not self.farewells:
@@ -64,23 +66,35 @@ class Sink(threading.Thread):
 
     def _project(self, key: str) -> None:
         if self.tracker is None:
-            check_store(self.arguments[0], self.say)
-            self.tracker = Tracker(*self.arguments)
+            self.tracker = Tracker(*self.arguments, self._tell)
+        store = self.tracker.store
         self.tracker.summarise() if key == SUMMARY else self.tracker.project(key)
+        if self.tracker.store != store:  # MLflow lost the experiment with all its runs, and has a new one
+            for each in self.arguments[1].keys():
+                self.touch(each)
 
-    def _recovered(self) -> None:
-        if self.failures:
-            self.say("MLflow answers again; catching up")
+    def _recovered(self, key: str) -> None:
+        if key in self.refused:
+            self.refused.remove(key)
+            if not self.refused:
+                self._tell("MLflow answers again; catching up")
         self.failures, self.farewells = 0, FAREWELLS
 
     def _failed(self, key: str, error: Exception) -> None:
-        if not self.failures:
-            self.say(f"MLflow at {self.arguments[0]} does not take what it is sent ({str(error).splitlines()[0][:200]});"
-                     " training goes on, the ledger keeps everything, and this is tried again")
-        self.touch(key)
+        if not self.refused:
+            self._tell(f"MLflow at {self.arguments[0]} does not take {key} ({first_line(error)});"
+                       " training goes on, the ledger keeps everything, and this is tried again")
+        self.refused.add(key)
+        self.touch(key)  # behind what others have sent
+        if self.dirty.keys() - self.refused and self.tracker and self.tracker.answers():
+            return  # it is this trial's own trouble
         if self.closing:
             self.farewells -= 1  # the server may have come back just now
             time.sleep(RETRY_S[0])
         else:
             self.hurry.wait(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
         self.failures += 1
+
+    def _tell(self, text: str) -> None:
+        with contextlib.suppress(Exception):  # a terminal that is closed must not end this thread
+            self.say(text)

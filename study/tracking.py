@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import shutil
-import sqlite3
+import socket
 import sys
 import tempfile
 import time
@@ -29,15 +29,17 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines per trial otherwise
 
 from mlflow import MlflowClient  # noqa: E402  (the settings above are read at import)
-from mlflow.entities import Metric, Param, RunInfo, RunTag  # noqa: E402
+from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
 from study import image_cards, saved_view  # noqa: E402
 from study.champions import register  # noqa: E402
-from study.command import STORAGE, add_study, run_command  # noqa: E402
-from study.errors import UserError  # noqa: E402
+from study.command import add_study, run_command  # noqa: E402
+from study.errors import UserError, first_line  # noqa: E402
 from study.evaluation import STAGES  # noqa: E402
-from study.ledger import Ledger, open_study, read_json, set_aside, write_atomic  # noqa: E402
+from study.identity import words  # noqa: E402
+from study.ledger import Ledger, open_study, read_json, write_atomic  # noqa: E402
+from study.mlflow_store import OURS, database_of, default_uri, make_ready  # noqa: E402
 from study.space import load_space, space_names  # noqa: E402
 from study.summary import summary_files  # noqa: E402
 from study.trainings import aggregate, over_seeds  # noqa: E402
@@ -58,7 +60,7 @@ nothing between runs. The pictures of a run stand first on its *Model metrics* p
 named `summary` holds a sheet of samples for every model, net and dataset."""
 SPLITLESS = ("loss/", "time/", "cost/", "rate/", "likelihood/beta_effective")  # not measured on validation or test images
 VIEW = "split/measure"  # how metrics are named: a store where they have other names is brought up to date
-WORD = "store"  # the experiment's tag that tells one store from another at the same address
+OWNER, NAME = "ledger", "study"  # tags of an experiment: the word of its ledger, and what its study is called in this store
 NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
@@ -66,26 +68,74 @@ RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 class Tracker:
     """Projects the trials of one ledger into one MLflow experiment."""
 
-    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = ""):
+    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", say=print):
+        make_ready(uri, say)
         self.client, self.ledger, self.uri, self.space = MlflowClient(tracking_uri=uri), ledger, uri, space
+        self.note, self.say, self.words = f"{question}\n\n{HOW_TO_READ}", say, words(ledger)
+        self.word = self.words[0][0]
         self.begun = set(ledger.keys())  # what may have a run that was never noted; other trials are new
-        self.store = self._store(question)
-        self.experiment = self.store[1]
+        self.store = None
+        self.open()
+        self._end_former_runs()
 
-    def _store(self, question: str) -> list[str]:
-        """Address, experiment and a random word in it: a store that was made again counts from 1 again as well."""
-        found = self.client.get_experiment_by_name(self.space)
-        shown = dict([saved_view.tag(), ("view", VIEW), ("mlflow.note.content", f"{question}\n\n{HOW_TO_READ}")])
-        if found is not None:
-            for name, value in shown.items() if found.tags.get("view") != VIEW else ():
+    def open(self) -> bool:
+        """Find this ledger's experiment, or make it; whether it had been deleted, or is another than before."""
+        found, before = self._found() or self._made(), self.store
+        deleted = found.lifecycle_stage == "deleted"
+        if deleted:
+            self.client.restore_experiment(found.experiment_id)
+            self.say(f"MLflow's experiment {found.name} was deleted; it is restored, since its study goes on")
+        shown = self._shown() if found.tags.get("view") != VIEW else {}
+        for name, value in ({OWNER: self.word} | shown).items():
+            if found.tags.get(name) != value:
                 self.client.set_experiment_tag(found.experiment_id, name, value)
-            return [self.uri, found.experiment_id, found.tags.get(WORD, ""), VIEW]
-        word = uuid.uuid4().hex
-        place = self.uri.removeprefix("sqlite:///")
-        artifacts = None if place == self.uri else (Path(place).parent / "artifacts" / self.space).resolve().as_uri()
-        made = self.client.create_experiment(self.space, artifact_location=artifacts,
-                                             tags={**shown, WORD: word, "mlflow.experimentKind": "custom_model_development"})
-        return [self.uri, made, word, VIEW]
+        self.experiment, self.name = found.experiment_id, found.tags.get(NAME, self.space)
+        # A store that was made again counts from 1 again as well: only the random word in it tells it from the one before.
+        self.store = [self.uri, found.experiment_id, found.tags.get(OURS, ""), VIEW]
+        return deleted or self.store != before
+
+    def _found(self) -> Experiment | None:
+        """The experiment with this ledger's word, whatever people call it; else that of its space, if it is no other's."""
+        place = database_of(self.uri)
+        for word, address in self.words:
+            copied = place and place.parent in self.ledger.root.parents and place.parent not in Path(address).parents
+            if word == self.word or copied:  # a store that lies beside a copy, and not beside its original, was copied with it
+                if found := self.client.search_experiments(ViewType.ALL, filter_string=f"tags.{OWNER} = '{word}'"):
+                    return found[0]
+        named = self.client.get_experiment_by_name(self.space)
+        return named if named and OWNER not in named.tags else None
+
+    def _made(self) -> Experiment:
+        """A new experiment. Where another ledger's has the space's name, this one's says where it comes from."""
+        place, own = database_of(self.uri), f"{self.space}-{socket.gethostname()}-{self.word[:6]}"
+        for name in (self.space, own):
+            tags = {**self._shown(), OURS: uuid.uuid4().hex, OWNER: self.word, NAME: name,
+                    "mlflow.experimentKind": "custom_model_development"}
+            try:
+                made = self.client.create_experiment(name, place and (place.parent / "artifacts" / name).as_uri(), tags)
+                return self.client.get_experiment(made)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            if found := self._found():  # another process of this study was quicker
+                return found
+            self.say(f"MLflow's experiment {self.space} belongs to another ledger; that of {self.ledger.address} is called {own}")
+
+    def _shown(self) -> dict[str, str]:
+        return dict([saved_view.tag(), ("view", VIEW), ("mlflow.note.content", self.note)])
+
+    def _end_former_runs(self) -> None:
+        """Trials that were set aside to start anew get other runs: end those of before, so that nobody waits for them."""
+        for place in sorted((self.ledger.root / "set_aside").glob("*/tracked.json")):
+            state = read_json(place, self.say, sound=lambda value: NOTED <= value.keys())
+            if state is None or state["store"] != self.store:
+                continue
+            if (run := self._run(state["run_id"])) and run.info.lifecycle_stage == "active":
+                for name, value in (("trial_key", place.parent.name), ("stage", "set aside")):
+                    self.client.set_tag(run.info.run_id, name, value)
+                self.client.set_terminated(run.info.run_id, "KILLED")
+                self.say(f"MLflow's run of {place.parent.name}, which was set aside, is ended")
+            place.unlink()
 
     def project(self, key: str) -> None:
         """Bring the run of one trial up to date with its folder."""
@@ -101,12 +151,32 @@ class Tracker:
             return
         try:
             self._project(key, spec, state)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST" or "run_id" not in state:
+        except MlflowException:
+            if not self._mended(key, state):
                 raise
-            state.clear()  # someone deleted the run, or the whole store: make it again
             self._project(key, spec, state)
         write_atomic(place, json.dumps(state).encode())
+
+    def _mended(self, key: str, state: dict) -> bool:
+        """Whether what a trial needs in MLflow had been deleted there, and can be used again or is to be made again."""
+        store = self.store
+        opened, run = self.open(), self._run(state.get("run_id"))
+        if self.store != store or "run_id" in state and run is None:  # it is gone for good
+            state.clear()
+        elif run and run.info.lifecycle_stage == "deleted":
+            self.client.restore_run(run.info.run_id)
+            self.say(f"MLflow's run of {key} was deleted; it is restored, since the trial is not at its end")
+        else:
+            return opened
+        return True
+
+    def _run(self, run_id: str | None) -> Run | None:
+        """A run, deleted or not; None where there is none."""
+        try:
+            return run_id and self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
 
     def _project(self, key: str, spec: dict, state: dict) -> None:
         rows, result = self.ledger.rows(key), self.ledger.result(key)
@@ -166,10 +236,22 @@ class Tracker:
             if not own:
                 self.client.log_artifacts(run_id, folder)
 
+    def answers(self) -> bool:
+        """Whether MLflow can be asked at all."""
+        try:
+            return bool(self.client.get_experiment(self.experiment))
+        except MlflowException:
+            return False
+
     def summarise(self) -> None:
         """What is said of the study as a whole, after its trials: the summary run and the registered champions."""
-        self._summary_run()
-        register(self.client, self.ledger, self.space)
+        try:
+            self._summary_run()
+        except MlflowException:
+            if not self.open():
+                raise
+            self._summary_run()
+        register(self.client, self.ledger, self.name)
 
     def _summary_run(self) -> None:
         """The summary run: a sheet of samples for every model, net and dataset, and the table of cells."""
@@ -239,43 +321,25 @@ def end_tags(result: dict, again: bool) -> dict[str, str]:
     return {"status": result["status"], **({"error": error} if error or again else {})}
 
 
-def default_uri(storage: Path | str) -> str:
-    """The SQLite store beside the studies: mlruns/mlflow.db, on this machine for studies in an object store."""
-    folder = storage if isinstance(storage, Path) else STORAGE
-    return f"sqlite:///{folder.resolve().parent / 'mlflow.db'}"
-
-
-def check_store(uri: str, say) -> None:
-    """Set a SQLite store aside that is damaged: the ledger knows everything that was in it."""
-    place = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or not place.is_file() or sound_database(place):
-        return
-    for part in sorted(place.parent.glob(f"{place.name}*")):
-        if part.name.removeprefix(place.name) in ("", "-wal", "-shm", "-journal"):  # they belong to the damaged file
-            set_aside(part, "a damaged MLflow store", say)
-    say("MLflow is made again from the ledger; other studies in it come back at their next launch, or by"
-        " `python study/tracking.py sync --space NAME`")
-
-
-def sound_database(place: Path) -> bool:
-    try:
-        with contextlib.closing(sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
-            return database.execute("PRAGMA quick_check").fetchone() == ("ok",)
-    except sqlite3.DatabaseError as error:
-        return error.sqlite_errorname not in ("SQLITE_NOTADB", "SQLITE_CORRUPT")  # others pass: locked, no permission
-
-
 def sync(storage: Path | str, space: str, uri: str | None) -> int:
     """Project the whole ledger of a study; the number of trials looked at."""
     ledger = open_study(storage, space)
     if not ledger.keys():
         raise UserError(f"no trials of '{space}' under {storage}; is --storage right?")
-    check_store(uri or default_uri(storage), print)
     known = space.endswith(".py") or space in space_names()  # a file from outside may be gone
     tracker = Tracker(uri or default_uri(storage), ledger, ledger.root.name, load_space(space).question if known else "")
+    refused = {}
     for key in ledger.keys():
-        tracker.project(key)
+        try:
+            tracker.project(key)
+        except MlflowException as error:
+            if not tracker.answers():
+                raise
+            refused[key] = first_line(error)
     tracker.summarise()
+    if refused:
+        raise UserError("MLflow refuses " + "; ".join(f"{key}: {reason}" for key, reason in refused.items())
+                        + f". The other {len(ledger.keys()) - len(refused)} trials are in it")
     return len(ledger.keys())
 
 

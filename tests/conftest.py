@@ -40,6 +40,15 @@ def plan(ledger) -> Plan:
 
 
 @pytest.fixture(scope="session")
+def whole_store(tmp_path_factory) -> Path:
+    """A new MLflow store, to be copied: making one takes seconds."""
+    from study.mlflow_store import make
+    place = tmp_path_factory.mktemp("store") / "mlflow.db"
+    make(place)
+    return place
+
+
+@pytest.fixture(scope="session")
 def browser():
     """A real headless Chromium; a machine without one is told what to install."""
     try:

@@ -9,7 +9,7 @@ from study import launch, preparation, trial
 from study.data import digits
 from study.ledger import Ledger, read_planned
 from study.plan import PROTOCOL, Plan, write_planned
-from study.tracking import Tracker, check_store, default_uri, sync
+from study.tracking import Tracker, default_uri, make_ready, sync
 from test_tracking import everything, train
 from test_trial import killed_after, planned
 from tiny import IDENTITY, finish, outcome
@@ -127,7 +127,7 @@ def test_an_mlflow_store_that_lies_is_set_aside_and_made_again_from_the_ledger(l
     Tracker(uri, ledger, "tiny").client.search_experiments()
     place.unlink() if how == "gone" else place.write_bytes(DAMAGE[how](place.read_bytes()))
     (tmp_path / "mlflow.db-wal").write_bytes(b"of the old one")
-    check_store(uri, print)
+    make_ready(uri, print)
     text = capsys.readouterr().out
     assert how == "gone" or "set aside" in text and "from the ledger" in text and not list(tmp_path.glob("mlflow.db-wal"))
     fresh = f"sqlite:///{tmp_path / '.' / 'fresh.db'}"   # one process opens an address once: a launch is another process
@@ -153,7 +153,8 @@ def test_a_store_that_is_only_locked_stays(ledger, tmp_path):
         database.execute("create table t (x)")
     holder = sqlite3.connect(place, isolation_level=None)
     holder.execute("begin exclusive")
-    check_store(f"sqlite:///{place}", print)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        make_ready(f"sqlite:///{place}", print)
     assert place.exists()
     holder.close()
 

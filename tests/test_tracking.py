@@ -1,5 +1,7 @@
 """The MLflow view: complete, idempotent, made again from nothing, and never in the way of training."""
 import json
+import re
+import shutil
 import socket
 import sqlite3
 import time
@@ -7,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from study.errors import UserError
 from study.figures import png, tile
-from study.ledger import write_atomic
+from study.ledger import Ledger, write_atomic
 from study.sink import Sink
 from study.tracking import Tracker, default_uri, sync
 from study.trial import append_line
@@ -43,7 +46,8 @@ def everything(client, experiment):
 
 
 @pytest.fixture
-def uri(ledger):
+def uri(ledger, whole_store):
+    shutil.copyfile(whole_store, ledger.root.parent / "mlflow.db")
     return default_uri(ledger.root)  # one folder above: beside the study
 
 
@@ -237,3 +241,159 @@ def test_a_locked_database_is_waited_for_and_nobody_else_waits(ledger, plan, uri
     time.sleep(3)
     lock.execute("ROLLBACK")
     assert sink.close(60) and everything(tracker.client, tracker.experiment).keys() == {trial.key}
+
+
+def test_an_experiment_deleted_before_or_during_a_study_is_restored_and_nothing_is_missing(ledger, plan, uri):
+    said, trials = [], plan.left()[:3]
+    train(ledger, plan, trials[0])
+    first = Tracker(uri, ledger, "tiny")
+    first.project(trials[0].key)
+    first.client.delete_experiment(first.experiment)
+    tracker = Tracker(uri, ledger, "tiny", say=said.append)
+    for trial in trials[1:]:
+        tracker.client.delete_experiment(tracker.experiment)
+        train(ledger, plan, trial)
+        tracker.project(trial.key)
+    tracker.client.delete_experiment(tracker.experiment)
+    tracker.summarise()
+    found = everything(tracker.client, tracker.experiment)
+    assert len(found) == 4 and {run[0] for run in found.values()} == {"FINISHED"}
+    assert len(said) == 4 and all("tiny was deleted; it is restored" in line for line in said)
+
+
+def test_when_an_experiment_is_gone_for_good_the_sink_brings_all_its_runs_back(ledger, plan, uri):
+    """Deleted with `mlflow gc`, in the middle of a sweep."""
+    trials = plan.left()[:2]
+    for trial in trials:
+        train(ledger, plan, trial, finish=trial is trials[0])
+    sink = Sink(uri, ledger, "tiny", say=lambda text: None)
+    for trial in trials:
+        sink._project(trial.key)
+    client = sink.tracker.client
+    for run in client.search_runs([sink.tracker.experiment]):
+        client.delete_run(run.info.run_id)
+        client._tracking_client.store._hard_delete_run(run.info.run_id)
+    client.delete_experiment(sink.tracker.experiment)
+    client._tracking_client.store._hard_delete_experiment(sink.tracker.experiment)
+    ledger.put_result(trials[1].key, outcome(trials[1]))
+    sink.start()
+    sink.touch(trials[1].key)
+    assert sink.close(60)
+    found = everything(client, sink.tracker.experiment)
+    assert found.keys() == {trial.key for trial in trials} and {run[0] for run in found.values()} == {"FINISHED"}
+
+
+def test_the_deleted_run_of_an_unfinished_trial_comes_back_and_the_others_go_on(ledger, plan, uri, tmp_path, capsys):
+    first, second = plan.left()[:2]
+    train(ledger, plan, first, finish=False)
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.project(first.key)
+    run, = tracker.client.search_runs([tracker.experiment])
+    tracker.client.delete_run(run.info.run_id)
+    ledger.put_result(first.key, outcome(first))
+    train(ledger, plan, second)
+    assert sync(tmp_path, "tiny", uri) == 2
+    found = everything(tracker.client, tracker.experiment)
+    assert {found[key][0] for key in (first.key, second.key)} == {"FINISHED"} and len(found) == 3
+    assert f"run of {first.key} was deleted; it is restored" in capsys.readouterr().out
+
+
+def refused_run(tracker, key):
+    """A run that this trial would go on with, but that MLflow lets have no other learning rate."""
+    run = tracker.client.create_run(tracker.experiment, tags={"trial_key": key})
+    tracker.client.log_param(run.info.run_id, "lr", "7")
+    return run.info.run_id
+
+
+def test_a_trial_that_mlflow_refuses_is_named_and_stops_no_other(ledger, plan, uri, tmp_path, monkeypatch):
+    monkeypatch.setattr("study.sink.RETRY_S", (0.05,))
+    trials, said = plan.left()[:3], []
+    tracker = Tracker(uri, ledger, "tiny")
+    for trial in trials:
+        train(ledger, plan, trial)
+    bad = refused_run(tracker, min(trial.key for trial in trials))
+    with pytest.raises(UserError, match=f"MLflow refuses {min(trial.key for trial in trials)}: .*The other 2 trials are in it"):
+        sync(tmp_path, "tiny", uri)
+    sink = Sink(uri, ledger, "tiny", say=said.append)
+    sink.start()
+    for trial in trials:
+        (ledger.folder(trial.key) / "tracked.json").unlink(missing_ok=True)
+        sink.touch(trial.key)
+    sink.summarise()
+    assert not sink.close(60) and set(sink.dirty) == {min(trial.key for trial in trials)}
+    found = everything(tracker.client, tracker.experiment)
+    assert len(found) == 4 and sum(run[0] == "FINISHED" for run in found.values()) == 3
+    assert len(said) == 1 and f"does not take {min(trial.key for trial in trials)} (" in said[0]
+    tracker.client.delete_run(bad)
+    assert sync(tmp_path, "tiny", uri) == 3  # what it was refused for is away
+
+
+def test_the_run_of_a_trial_that_starts_anew_is_ended(ledger, plan, uri):
+    trial, said = plan.left()[0], []
+    train(ledger, plan, trial, finish=False)
+    Tracker(uri, ledger, "tiny").project(trial.key)
+    ledger.start_anew(trial.key)
+    train(ledger, plan, trial, epochs=1)
+    tracker = Tracker(uri, ledger, "tiny", say=said.append)
+    tracker.project(trial.key)
+    runs = {run.info.status: run.data.tags for run in tracker.client.search_runs([tracker.experiment])}
+    assert runs.keys() == {"KILLED", "FINISHED"} and runs["FINISHED"]["trial_key"] == trial.key
+    assert runs["KILLED"]["stage"] == "set aside" and runs["KILLED"]["trial_key"].startswith(f"{trial.key}-")
+    assert len(said) == 1 and "is ended" in said[0]
+    Tracker(uri, ledger, "tiny", say=said.append)
+    assert len(said) == 1
+
+
+def test_two_ledgers_with_one_space_name_have_an_experiment_each(ledger, plan, uri, tmp_path):
+    other, said = Ledger(tmp_path / "elsewhere" / "tiny"), []
+    for each in (ledger, other):
+        train(each, plan, plan.left()[0])
+    trackers = [Tracker(uri, each, "tiny", say=said.append) for each in (ledger, other, ledger, other)]
+    for tracker in trackers:
+        tracker.project(plan.left()[0].key)
+    assert len({tracker.experiment for tracker in trackers}) == 2 and trackers[0].experiment == trackers[2].experiment
+    assert trackers[0].name == "tiny" and re.fullmatch("tiny-.+-[0-9a-f]{6}", trackers[1].name)
+    assert len(said) == 1 and f"that of {other.root} is called {trackers[1].name}" in said[0]
+    assert all(len(everything(tracker.client, tracker.experiment)) == 1 for tracker in trackers)
+
+
+def test_a_ledger_finds_its_experiment_again_under_another_name_and_after_it_was_moved(ledger, plan, uri, tmp_path):
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.client.rename_experiment(tracker.experiment, "What I tried in spring")
+    (tmp_path / "moved").mkdir()
+    moved = Ledger(shutil.move(ledger.root, tmp_path / "moved" / "tiny"))
+    again = Tracker(uri, moved, "tiny")
+    assert again.experiment == tracker.experiment and again.name == "tiny"
+
+
+def test_a_copied_ledger_gets_an_experiment_of_its_own_where_its_original_has_one(ledger, plan, uri, tmp_path):
+    tracker = Tracker(uri, ledger, "tiny")
+    copy = Ledger(shutil.copytree(ledger.root, tmp_path / "copy" / "tiny"))
+    assert Tracker(uri, copy, "tiny").experiment == Tracker(uri, copy, "tiny").experiment != tracker.experiment
+    assert Tracker(uri, ledger, "tiny").experiment == tracker.experiment
+
+
+def test_an_experiment_of_an_earlier_version_is_taken_over(ledger, uri):
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.client.delete_experiment_tag(tracker.experiment, "ledger")
+    assert Tracker(uri, ledger, "tiny").experiment == tracker.experiment
+
+
+@pytest.mark.parametrize("error", [ValueError(), ValueError("\n"), MlflowException("")])
+def test_an_error_that_says_nothing_and_a_terminal_that_is_closed_do_not_end_the_sink(ledger, plan, uri, error, monkeypatch):
+    trial, project, said = plan.left()[0], Tracker.project, []
+    train(ledger, plan, trial)
+
+    def fail_once(self, key):
+        monkeypatch.setattr(Tracker, "project", project)
+        raise error
+
+    def say(text):
+        said.append(text)
+        raise OSError(5, "Input/output error")
+    monkeypatch.setattr(Tracker, "project", fail_once)
+    sink = Sink(uri, ledger, "tiny", say=say)
+    sink.start()
+    sink.touch(trial.key)
+    assert sink.close(60) and len(said) == 2 and f"({type(error).__name__})" in said[0] and "answers again" in said[1]
+    assert (ledger.folder(trial.key) / "tracked.json").exists()
