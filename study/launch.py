@@ -293,8 +293,8 @@ def ended(plan, options, data_dir, sink, uri, say) -> int:
         say(f"failed: {key}: {plan.results[key].get('error', '')}")
     say(f"report: {report}\nresults: {plan.ledger.address}\n  {command('status', *same_study)}")
     if sink.tracker:
-        _, experiment, word, *_ = sink.tracker.store
-        say(f"  {mlflow_page(uri, saved_view.path(experiment), experiment, word)}")
+        experiment = sink.tracker.experiment
+        say(f"  {mlflow_page(uri, saved_view.path(experiment), experiment, sink.tracker.word)}")
     if failed:
         say(f"  {command('launch', *options.typed, '--retry-failed')}")
     return SOME_FAILED if failed else DONE

@@ -199,6 +199,7 @@ def test_the_page_of_a_copied_project_shows_the_copy_s_artifacts(project, tmp_pa
     before, copy, port = contents(project), tmp_path / "copy", free_port()
     shutil.copytree(project, copy)
     done = subprocess.run([sys.executable, ROOT / "study/mlflow_store.py", copy / "mlflow.db"], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
     assert done.stdout == f"{default_uri(copy / 'studies')}\n" and "was made in" in done.stderr
     run = Tracker(default_uri(copy / "studies"), Ledger(copy / "studies" / "tiny"), "tiny").client.search_runs(["1"])[0].info
     (copy / "artifacts" / "tiny" / run.run_id / "artifacts" / "note.txt").write_text("of the copy")
