@@ -86,15 +86,16 @@ def make(place: Path) -> None:
 
 
 def fault_of(place: Path) -> str:
-    """Why MLflow cannot open a store ever again, "" where it can; waits for one that is just being made."""
-    with contextlib.suppress(sqlite3.OperationalError):  # locked, no permission: not for us to judge
-        if not sound_database(place):
-            return "a damaged MLflow store"
-        while half_made(place):
-            before = stamps(place)
-            time.sleep(REST_S)
-            if stamps(place) == before:
-                return "an MLflow store whose making was cut off"
+    """Why MLflow cannot open a store ever again, "" where it can; waits for one that is just being made.
+
+    sqlite3.OperationalError where it cannot be read now."""
+    if not sound_database(place):
+        return "a damaged MLflow store"
+    while half_made(place):
+        before = stamps(place)
+        time.sleep(REST_S)
+        if stamps(place) == before:
+            return "an MLflow store whose making was cut off"
     return ""
 
 
@@ -103,7 +104,9 @@ def sound_database(place: Path) -> bool:
         with reading(place) as database:
             return database.execute("PRAGMA quick_check").fetchone() == ("ok",)
     except sqlite3.DatabaseError as error:
-        return error.sqlite_errorname not in ("SQLITE_NOTADB", "SQLITE_CORRUPT")  # others pass: locked, no permission
+        if error.sqlite_errorname not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):  # but locked, or not ours to read
+            raise
+        return False
 
 
 def half_made(place: Path) -> bool:

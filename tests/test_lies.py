@@ -1,5 +1,6 @@
 """Files that are not what was written: each is noticed, set aside with its name, said, and its work done again."""
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -117,14 +118,15 @@ def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
 
 
 @pytest.mark.parametrize("how", ["garbage", "cut short", "gone"])
-def test_an_mlflow_store_that_lies_is_set_aside_and_made_again_from_the_ledger(ledger, plan, tmp_path, how, capsys):
+def test_an_mlflow_store_that_lies_is_set_aside_and_made_again_from_the_ledger(ledger, plan, tmp_path, how, whole_store, capsys):
     uri, place = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow.db"
+    for name in ("mlflow.db", "other.db"):
+        shutil.copyfile(whole_store, tmp_path / name)
     for each in plan.left()[:2]:
         train(ledger, plan, each)
     sync(tmp_path, "tiny", f"sqlite:///{tmp_path / 'other.db'}")
     other = Tracker(f"sqlite:///{tmp_path / 'other.db'}", ledger, "tiny")
     expected = everything(other.client, other.experiment)
-    Tracker(uri, ledger, "tiny").client.search_experiments()
     place.unlink() if how == "gone" else place.write_bytes(DAMAGE[how](place.read_bytes()))
     (tmp_path / "mlflow.db-wal").write_bytes(b"of the old one")
     make_ready(uri, print)

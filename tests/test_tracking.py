@@ -166,14 +166,14 @@ def test_a_running_trial_grows_and_ends(ledger, plan, uri):
     assert [(row[0], row[2]) for row in everything(tracker.client, tracker.experiment).values()] == [("FAILED", "diverged")]
 
 
-def test_mlflow_is_made_again_from_the_ledger_alone(ledger, plan, uri, tmp_path):
+def test_mlflow_is_made_again_from_the_ledger_alone(ledger, plan, uri, tmp_path, whole_store):
     for trial in plan.left()[:3]:
         train(ledger, plan, trial)
     assert sync(tmp_path, "tiny", uri) == 3
     tracker = Tracker(uri, ledger, "tiny")
     first = everything(tracker.client, tracker.experiment)
     (tmp_path / "mlflow.db").unlink()
-    other = f"sqlite:///{tmp_path / 'other.db'}"
+    other = f"sqlite:///{shutil.copyfile(whole_store, tmp_path / 'other.db')}"
     assert sync(tmp_path, "tiny", other) == 3
     again = Tracker(other, ledger, "tiny")
     assert everything(again.client, again.experiment) == first
