@@ -13,7 +13,7 @@ from study.next_steps import from_the_project
 from study.outcomes import rates
 from study.space import FOLDER, imported
 from study.status import study_counts
-from study.trainings import comparable, curves_of, family_order, grouped, planned_lines, read, rows_of, thinned
+from study.trainings import comparable, curves_of, family_order, grouped, over_packs, planned_lines, read, rows_of, thinned
 
 CURVE_POINTS, FEW_CELLS = 40, 400
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
@@ -86,11 +86,11 @@ def missing(lines: list[dict], finished: set[str]) -> list[dict]:
 
 
 def cells(ledger: Ledger, speaking: dict, curves: dict) -> list[dict]:
-    """The table of cells, with the curves, the pictures and the run of the trial that is shown of each."""
+    """The table of cells, with the curves of all seeds, and the pictures and the run of the trial that is shown of each."""
     points = CURVE_POINTS if len(speaking) <= FEW_CELLS else CURVE_POINTS // 2
     return [{**cell, "run": run_of(ledger, cell["trial"]), "pictures": pictures(ledger, cell["trial"]),
-             "curves": {measure: curve for measure, column in curves[cell["trial"]].items()
-                        if (curve := thinned(column, points))}} for cell in cell_table.table(speaking)]
+             "curves": {name: curve for name, column in over_packs([curves[key] for key in cell["trials"]]).items()
+                        if (curve := thinned(name, column, points))}} for cell in cell_table.table(speaking)]
 
 
 def own_claims(trials: list[dict]) -> list:

@@ -1,5 +1,6 @@
 """The ledger as the trials that compare with one another, and as one row per training (see study/outcomes.py)."""
 
+import itertools
 import json
 import math
 import re
@@ -14,18 +15,28 @@ OBJECTIVE = FIDELITY  # what every sweep minimises: Frechet distance over the sp
 
 
 def aggregate(values: dict[str, list]) -> dict[str, float]:
-    """Per-seed values, None where a seed has none, as their median, with the standard deviation of those there are as
-    `<name>_sd`. Seeds that have none count as the worst where a measure has a better end: where that makes the median
-    one of them, or half of one, there is no value, as only the table of cells knows how bad the worst is."""
+    """Per-seed values, None where a seed has none, as their middle(), with the standard deviation of those there are as
+    `<name>_sd`."""
     table = {}
     for name, column in values.items():
-        known = [value for value in column if value is not None and math.isfinite(value)]
-        lost = [-math.inf if described(name).better == HIGHER else math.inf] * (len(column) - len(known))
-        if known and math.isfinite(middle := statistics.median(known + lost if ranked(name) else known)):
-            table[name] = middle
-        if len(known) > 1 and not name.startswith(COSTS):
+        if (value := middle(name, column)) is not None:
+            table[name] = value
+        if len(known := there(column)) > 1 and not name.startswith(COSTS):
             table[f"{name}_sd"] = statistics.stdev(known)
     return table
+
+
+def middle(name: str, column: list) -> float | None:
+    """The median over seeds. Those that have no value count as the worst where a measure has a better end: where that makes
+    the median one of them, or half of one, there is none, as only the table of cells knows how bad the worst is."""
+    known = there(column)
+    lost = [-math.inf if described(name).better == HIGHER else math.inf] * (len(column) - len(known))
+    value = statistics.median(known + lost if ranked(name) else known) if known else math.inf
+    return value if math.isfinite(value) else None
+
+
+def there(column: list) -> list[float]:
+    return [value for value in column if value is not None and math.isfinite(value)]
 
 
 def over_seeds(replicas: list[dict]) -> dict[str, float]:
@@ -156,13 +167,23 @@ def curves_of(rows: list[dict]) -> dict[str, list]:
     return dict(curves)
 
 
-def thinned(column: list, points: int) -> dict | None:
-    """A curve as a page draws it: at most so many epochs, the least, the median and the largest over seeds."""
-    known = [(epoch, [value for value in values if value is not None]) for epoch, values in enumerate(column) if values]
-    known = [(epoch, values) for epoch, values in known if values]
+def over_packs(curves: list[dict[str, list]]) -> dict[str, list]:
+    """The curves of a cell's trials as one: of every epoch the values of all their seeds."""
+    joined = {}
+    for name in dict.fromkeys(name for each in curves for name in each):
+        epochs = itertools.zip_longest(*(each[name] for each in curves if name in each))
+        joined[name] = [[value for values in epoch if values for value in values] or None for epoch in epochs]
+    return joined
+
+
+def thinned(name: str, column: list, points: int) -> dict | None:
+    """A curve as a page draws it: at most so many epochs, the least, the middle() and the largest over seeds; it ends where
+    the middle training has diverged."""
+    known = [(epoch, values, value) for epoch, values in enumerate(column)
+             if values and (value := middle(name, values)) is not None]
     if len(known) < 2:
         return None
     kept = sorted({round(index * (len(known) - 1) / (points - 1)) for index in range(points)})
-    epochs, values = zip(*(known[index] for index in kept))
-    return {"epochs": list(epochs), "low": list(map(min, values)), "middle": list(map(statistics.median, values)),
-            "high": list(map(max, values))}
+    epochs, values, middles = zip(*(known[index] for index in kept))
+    return {"epochs": list(epochs), "low": [min(there(each)) for each in values], "middle": list(middles),
+            "high": [max(there(each)) for each in values]}

@@ -15,7 +15,7 @@ from study.report_tables import write_tables
 from study.sample import chosen
 from study.summary import summary_files
 from study.tracking import Tracker, default_uri
-from study.trainings import over_seeds
+from study.trainings import over_packs, over_seeds, thinned
 
 LUCKY, FAIR = "gan-fc-d1-z8-digits", "gan-fc-d2-z8-digits"
 
@@ -87,6 +87,15 @@ def test_a_cell_is_the_median_over_the_seeds_of_all_its_packs_and_draws_from_one
     assert cell["values"]["quality/fd_rel"]["points"] == [1.0, 1.0, 0.2, 0.2] and cell["values"]["quality/fd_rel"]["value"] == 0.6
     assert (cell["status"], cell["seeds"], cell["diverged"][:2]) == ("done", 4, [2, 4])
     assert cell["trial"] == second.key == chosen(plan.ledger, "best") and cell["trials"] == [first.key, second.key]
+
+
+def test_a_curve_is_of_all_packs_and_ends_where_the_middle_training_has_diverged():
+    packs = [{"quality/fd_rel": [[0.9, 0.8], None, [0.5, None]]}, {"quality/fd_rel": [[0.7, 0.6], None, [0.1, 0.2], [None, None]]}]
+    joined = over_packs(packs)
+    assert joined == {"quality/fd_rel": [[0.9, 0.8, 0.7, 0.6], None, [0.5, None, 0.1, 0.2], [None, None]]}
+    assert thinned("quality/fd_rel", joined["quality/fd_rel"], 40) == {"epochs": [0, 2], "low": [0.6, 0.1], "middle": [0.75, 0.35],
+                                                                       "high": [0.9, 0.5]}
+    assert thinned("quality/fd_rel", [[0.5, 0.4], [0.3, 0.2], [None, 0.1]], 40)["epochs"] == [0, 1]
 
 
 def test_a_confirmed_cell_goes_before_one_that_was_only_searched(plan):
