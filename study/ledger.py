@@ -33,6 +33,7 @@ ROW = {"epoch", "time", "values"}
 CELL_LINE = {"cell", "model", "dataset", "planned", "trials"}
 FINISHED = ("done", "diverged", "failed")
 SPEC = frozenset({"stage", "seeds", "params"})  # without these a spec.json is none
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from a file system that knows none
 CHECKSUM = "sha256"                             # in result.json: of everything else in it
 
 
@@ -62,8 +63,25 @@ def put_once(path: Path, value) -> bool:
         return True
     except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return _moved_once(temporary, path)
     finally:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
+
+
+def _moved_once(temporary: Path, path: Path) -> bool:
+    """Where there are no hard links (FAT, some FUSE) writers take turns; a turn ends with its process, however that ends."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if path.exists():
+            return False
+        os.rename(temporary, path)
+        return True
+    finally:
+        os.close(folder)
 
 
 def _temporary(path: Path, content: bytes) -> Path:
@@ -74,9 +92,9 @@ def _temporary(path: Path, content: bytes) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except OSError as error:
         temporary.unlink(missing_ok=True)  # a full disk is not made fuller
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # which disk it is, Python does not tell
     return temporary
 
 

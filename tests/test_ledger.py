@@ -1,12 +1,17 @@
 """The record on disk: written once, atomically, and never trusted blindly."""
+import fcntl
 import json
 import multiprocessing
 import os
+import queue
+import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
+from no_links import refuse_links
 from study.errors import UserError
 from study.ledger import (Ledger, finite, open_study, put_once, read_json, read_rows, read_sealed, write_atomic,
                           write_sealed)
@@ -16,17 +21,19 @@ from study.trial import append_line
 from tiny import IDENTITY, finish, tiny_space
 
 
-def race(path, number, start, wins):
+def race(path, number, start, wins, before=lambda: None):
+    before()
     start.wait()
     if put_once(path, {"writer": number}):
         wins.put(number)
 
 
-def test_of_many_processes_that_finish_a_trial_exactly_one_wins(tmp_path):
+@pytest.mark.parametrize("before", [lambda: None, refuse_links])
+def test_of_many_processes_that_finish_a_trial_exactly_one_wins(tmp_path, before):
     context = multiprocessing.get_context("fork")
     for round_number in range(10):
         path, start, wins = tmp_path / f"{round_number}.json", context.Event(), context.Queue()
-        writers = [context.Process(target=race, args=(path, number, start, wins)) for number in range(4)]
+        writers = [context.Process(target=race, args=(path, number, start, wins, before)) for number in range(4)]
         for writer in writers:
             writer.start()
         start.set()
@@ -34,6 +41,45 @@ def test_of_many_processes_that_finish_a_trial_exactly_one_wins(tmp_path):
             writer.join()
         assert read_json(path)["writer"] == wins.get(timeout=5) and wins.empty()
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def hold(folder, held):
+    refuse_links()
+    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
+    held.set()
+    time.sleep(60)
+
+
+def put_without_links(path, ended):
+    refuse_links()
+    ended.put(put_once(path, {"writer": 2}))
+
+
+def test_a_writer_killed_in_its_turn_without_hard_links_keeps_nobody_waiting(tmp_path):
+    context = multiprocessing.get_context("fork")
+    held, ended = context.Event(), context.Queue()
+    dead = context.Process(target=hold, args=(tmp_path, held))
+    waiting = context.Process(target=put_without_links, args=(tmp_path / "result.json", ended))
+    dead.start()
+    held.wait()
+    waiting.start()
+    with pytest.raises(queue.Empty):
+        ended.get(timeout=0.2)
+    dead.kill()
+    assert ended.get(timeout=5) and read_json(tmp_path / "result.json") == {"writer": 2}
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        with pytest.raises(OSError, match=f"No space left on device: '{place}/last.pt'"):
+            write_atomic(place / "last.pt", bytes(100_000))
+        assert not os.listdir(place)
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def test_a_reader_never_sees_a_part_of_a_file(tmp_path):
