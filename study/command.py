@@ -35,8 +35,11 @@ def add_study(parser) -> None:
 def run_command(main) -> int:
     """The exit code of main(); an error becomes one line on stderr, SIGTERM and Ctrl-C end it with code 130."""
     interruption = Interruption()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter gets its number
     try:
         with interruption:
+            check_names()
             return main()
     except UserError as error:
         return told(str(error), error.exit_code)
@@ -52,6 +55,16 @@ def run_command(main) -> int:
         if os.environ.get("STUDY_TRACEBACK"):
             raise
         return told(f"{type(error).__name__}: {error} (STUDY_TRACEBACK=1 shows where)", BROKEN)
+
+
+def check_names() -> None:
+    """UserError for a file or folder, named on the command line or in the environment, whose name is not UTF-8."""
+    for name in (*sys.argv, *filter(None, map(os.environ.get, ("STUDY_DATA", "TMPDIR")))):
+        path = os.path.realpath(name)
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the name of {path} is not UTF-8, which Ray, MLflow and web pages need: rename it") from None
 
 
 def told(text: str, code: int) -> int:

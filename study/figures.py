@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from study.drawn_pictures import opened
+from study.measures import literal
 
 COLUMNS, ROWS = 8, 4   # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
 TILE = 32              # pixels at least on a tile's side; smaller images are enlarged by whole factors
@@ -119,7 +120,7 @@ def curves(losses: dict[str, torch.Tensor], units: dict[str, str]) -> bytes:
         x = np.linspace(batches / values.shape[1], batches, values.shape[1])
         axis.plot(x, values.T, color="#7fa6c9", linewidth=0.4, alpha=0.6)
         axis.plot(x, values.mean(0), color="#123a5e", linewidth=0.9)
-        axis.set_title(name, fontsize=9)
+        axis.set_title(literal(name), fontsize=9)
         axis.set_ylabel(units.get(name, ""), fontsize=7)
         axis.set_xlabel("batches", fontsize=7)
         axis.tick_params(labelsize=7)
@@ -139,7 +140,7 @@ def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[
     from matplotlib.figure import Figure  # here, so that workers, who only tile, start without it
     depths, latents = (sorted({key[axis] for key in pictures}) for axis in (0, 1))
     figure = Figure(figsize=(2.6 * len(latents), 1.85 * len(depths) + 0.5), dpi=110, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(literal(title))
     axes = figure.subplots(len(depths), len(latents), squeeze=False)
     for row, depth in enumerate(depths):
         for column, latent in enumerate(latents):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from study.claims import COVERAGE, FIDELITY
-from study.measures import described, interval, number
+from study.measures import described, interval, literal, number
 from study.report_pictures import tiles_of
 from study.trainings import grouped
 
@@ -67,7 +67,7 @@ def maps(cells: list[dict], measure: str):
     for (net, model), group in groups.items():
         axis = axes[nets.index(net)][models.index(model)]
         image = draw_map(axis, group, measure, depths, latents, scale, described(measure).better == "lower")
-        axis.set_title(f"{model.upper()} ({net})")
+        axis.set_title(literal(f"{model.upper()} ({net})"))
     figure.supxlabel("latent size")
     figure.supylabel("depth")
     figure.colorbar(image, ax=axes, label=described(measure).name)
@@ -90,7 +90,7 @@ def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
         grid[row, column] = value
         red, green, blue, _ = colours(scale(value))
         if len(depths) * len(latents) <= MOST_NUMBERS:
-            axis.text(column, row, lines_of(here, measure), ha="center", va="center", fontsize=6,
+            axis.text(column, row, literal(lines_of(here, measure)), ha="center", va="center", fontsize=6,
                       color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white")
     image = axis.imshow(grid, norm=scale, cmap=colours, aspect="auto")
     axis.set_xticks(range(len(latents)), latents)
@@ -136,7 +136,7 @@ def board(found: dict, cells: list[dict], root: Path, real: tuple):
     for axis, (title, picture) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown):
         axis.imshow(np.asarray(picture), interpolation="nearest")
         axis.set_axis_off()
-        axis.set_title(title)
+        axis.set_title(literal(title))
     return figure
 
 
@@ -159,7 +159,7 @@ def tuning(found: dict, dataset: str):
                           label=f"{name}, {'random' if word == 'random' else 'adviser'}")
         if row["default"] is not None:
             axis.plot([0], [row["default"]], "o", color=colour, label=f"{name}, defaults")
-    axis.set(xlabel="proposals (0: published defaults)", ylabel="fd_rel, best of k, mean over cells", title=dataset)
+    axis.set(xlabel="proposals (0: published defaults)", ylabel="fd_rel, best of k, mean over cells", title=literal(dataset))
     axis.legend(fontsize=6, frameon=False)
     return figure
 

@@ -22,6 +22,7 @@ from study.report_page import page
 from study.report_pictures import embedded, real_images
 from study.report_tables import escaped, write_tables
 from study.inference import median_interval, tuning_curve
+from study.summary import summary_files
 from study.verdicts import judge
 
 NOWHERE = Path("/nowhere")
@@ -398,3 +399,11 @@ def test_ten_thousand_trials_are_reported_within_a_minute(tmp_path):
     seconds = time.process_time() - start
     print(f"report of 10,080 trials: {seconds:.0f} s of one core, {path.stat().st_size / 1e6:.1f} MB")
     assert seconds < 60 and path.stat().st_size < 15e6
+
+
+def test_a_name_with_dollar_signs_is_a_name_and_no_formula(tmp_path):
+    name = "folder:/from $5^{ to $6_, 50 % #1?"
+    ledger = sweep(tmp_path / "made_up", models=("vae",), seeds=2, planned=False, dataset=name, system="A $^{ b $")
+    figures = {path.name.split("-")[0]: path.read_text() for path in write_report(ledger, NOWHERE).parent.glob("*.svg")}
+    assert name in figures["tuning"] and "A $^{ b $" in figures["board"]
+    assert any(file.endswith(".png") for file in summary_files(ledger))
