@@ -1,5 +1,6 @@
 """What every command shares: errors as one line, exit codes that scripts can rely on, and an end when it is asked to."""
 import argparse
+import io
 import os
 import re
 import signal
@@ -36,7 +37,8 @@ def run_command(main) -> int:
     """The exit code of main(); an error becomes one line on stderr, SIGTERM and Ctrl-C end it with code 130."""
     interruption = Interruption()
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter gets its number
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter gets its number
     try:
         with interruption:
             check_names()
