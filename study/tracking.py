@@ -65,6 +65,12 @@ NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how f
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
+class Refused(UserError):
+    """MLflow does not take all that the ledger holds: nothing that was typed is wrong."""
+
+    exit_code = 1
+
+
 class Tracker:
     """Projects the trials of one ledger into one MLflow experiment."""
 
@@ -338,7 +344,7 @@ def sync(storage: Path | str, space: str, uri: str | None) -> int:
             refused[key] = first_line(error)
     tracker.summarise()
     if refused:
-        raise UserError("MLflow refuses " + "; ".join(f"{key}: {reason}" for key, reason in refused.items())
+        raise Refused("MLflow refuses " + "; ".join(f"{key}: {reason}" for key, reason in refused.items())
                         + f". The other {len(ledger.keys()) - len(refused)} trials are in it")
     return len(ledger.keys())
 

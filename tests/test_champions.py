@@ -5,6 +5,7 @@ import sys
 import mlflow
 import numpy as np
 import optuna
+import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -12,9 +13,11 @@ from models.nets import conv, fc
 from models.vae import VAE
 from study.champions import save
 from study.evaluation import plain
+from study.ledger import Ledger
+from study.plan import Plan
 from study.proposals import export
 from study.tracking import Tracker, default_uri
-from tiny import finish
+from tiny import IDENTITY, finish, tiny_space
 
 
 def finished_study(plan):
@@ -46,6 +49,24 @@ def test_the_champion_loads_without_pickle_and_draws_images_from_any_number_of_l
     images = champion.predict(np.zeros((5, latent_dim), np.float32))
     assert images.shape == (5, 1, 8, 8) and 0 <= images.min() <= images.max() <= 1
     assert torch.isfinite(torch.as_tensor(images)).all()
+
+
+@pytest.mark.long
+def test_two_ledgers_with_one_space_name_have_a_champion_each(plan, ledger, tmp_path):
+    uri, other = default_uri(ledger.root), Plan(tiny_space(), Ledger(tmp_path / "elsewhere" / "tiny"), IDENTITY)
+    names = []
+    for each in (plan, other):
+        finished_study(each)
+        tracker = Tracker(uri, each.ledger, "tiny", say=lambda text: None)
+        for key in each.ledger.keys():
+            tracker.project(key)
+        tracker.summarise()
+        names.append(f"{tracker.name}-digits")
+    assert names[0] == "tiny-digits" != names[1]
+    for name in names:
+        assert [int(version.version) for version in tracker.client.search_model_versions(f"name='{name}'")] == [1]
+    mlflow.set_tracking_uri(uri)
+    assert mlflow.pyfunc.load_model(f"models:/{names[1]}@champion")
 
 
 def test_a_convolutional_champion_draws_what_its_model_draws_and_is_saved_without_a_word(tmp_path, recwarn):

@@ -14,6 +14,7 @@ import pytest
 from s3 import s3_server
 from study import lease, object_store
 from study.errors import UserError
+from study.identity import IDENTITY, words
 from study.ledger import ledger_at, open_study
 from test_outage import free_port
 from test_trial import planned
@@ -57,6 +58,21 @@ def test_of_many_who_put_a_result_one_is_first_and_all_read_the_same(machine, ad
         first = list(pool.map(lambda number: ledgers[number].put_result("key", {"status": "done", "writer": number}), range(6)))
     assert sum(first) == 1
     assert {ledger.result("key")["writer"] for ledger in ledgers} == {first.index(True)}
+
+
+def test_all_machines_know_a_ledger_by_one_word_and_its_copy_by_another(machine, address):
+    ledgers = []
+    for number in range(4):
+        machine(f"machine{number}")
+        ledgers.append(ledger_at(address))
+    with ThreadPoolExecutor(4) as pool:
+        (one,), = set(map(tuple, pool.map(words, ledgers)))
+    machine("later")
+    assert words(ledger_at(address)) == [one]
+    copy = ledger_at(f"{address}-copied")
+    copy.create(IDENTITY, ledgers[0].read(IDENTITY))
+    new, original = words(copy)
+    assert original == one and new[0] != one[0] and words(ledger_at(f"{address}-copied")) == [new, original]
 
 
 def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine, address, tmp_path, data_dir):

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from study.ledger import Ledger
 from study.sink import Sink
 from study.tracking import Tracker, sync
 from test_tracking import everything, train
+from tiny import outcome
 
 LONGEST_S = 0.05  # that the Tune loop may be held up by MLflow
 SERVER = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -159,6 +161,36 @@ def test_a_team_s_server_on_postgresql_holds_the_same_and_outlives_a_restart_of_
     on_disk = Tracker(plain, ledger, "tiny")
     assert found == everything(on_disk.client, on_disk.experiment)
     assert sum(key != "summary" for key in found) == 3
+
+
+@pytest.mark.long
+def test_on_a_server_what_was_deleted_comes_back_and_two_ledgers_with_one_space_name_keep_apart(ledger, plan, tmp_path):
+    port, other, said = free_port(), Ledger(tmp_path / "elsewhere" / "tiny"), []
+    first, second = plan.left()[:2]
+    uri = f"http://127.0.0.1:{port}"
+    train(ledger, plan, first, finish=False)
+    train(other, plan, first)
+    with server(tmp_path, port, f"sqlite:///{tmp_path / 'server.db'}"):
+        trackers = [Tracker(uri, each, "tiny", say=said.append) for each in (ledger, other)]
+        for tracker in trackers:
+            tracker.project(first.key)
+        one = trackers[0]
+        run, = one.client.search_runs([one.experiment])
+        one.client.delete_run(run.info.run_id)
+        train(ledger, plan, second)
+        ledger.put_result(first.key, outcome(first))
+        one.project(first.key)
+        one.client.delete_experiment(one.experiment)
+        sink = Sink(uri, ledger, "tiny", say=said.append)
+        sink.start()
+        for key in ledger.keys():
+            sink.touch(key)
+        sink.summarise()
+        assert sink.close(60)
+        found, others = (everything(tracker.client, tracker.experiment) for tracker in trackers)
+    assert found.keys() == {first.key, second.key, "summary"} and {run[0] for run in found.values()} == {"FINISHED"}
+    assert others.keys() == {first.key} and trackers[1].experiment != one.experiment == sink.tracker.experiment
+    assert [("another ledger" in line, "it is restored" in line) for line in said] == [(True, False), (False, True), (False, True)]
 
 
 def test_names_cannot_leave_the_filter_string_or_the_folder(ledger):
