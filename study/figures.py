@@ -140,7 +140,7 @@ def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[
     from matplotlib.figure import Figure  # here, so that workers, who only tile, start without it
     depths, latents = (sorted({key[axis] for key in pictures}) for axis in (0, 1))
     figure = Figure(figsize=(2.6 * len(latents), 1.85 * len(depths) + 0.5), dpi=110, layout="constrained")
-    figure.suptitle(literal(title))
+    figure.suptitle(literal(title), fontsize=9)
     axes = figure.subplots(len(depths), len(latents), squeeze=False)
     for row, depth in enumerate(depths):
         for column, latent in enumerate(latents):

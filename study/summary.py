@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 
 from study.cell_table import as_row, as_text, cells
 from study.ledger import Ledger
-from study.measures import FIDELITY
 
 
 def summary_files(ledger: Ledger) -> dict[str, bytes]:
@@ -24,7 +23,7 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
         values = {place: as_text(cell) for place, cell in group.items()}
         if pictures:
             name = re.sub(r"[/: =]", "-", f"sheet-{dataset}-{model}-{net}.png")
-            title = f"{model} ({net}) on {dataset}: samples and {FIDELITY}, the median over seeds"
+            title = f"{model} ({net}) on {dataset}:\nsamples; median fd_rel of the seeds"
             files[name] = sheet(title, pictures, values)
     return files
 
