@@ -20,9 +20,10 @@ test-long: .venv/test-ready
 # store is made as a launch makes it, and not by the server: two that make it at once would spoil it.
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION = false
 ui: export MLFLOW_DISABLE_TELEMETRY = true
+ui: export STORE := $(STORE)
 ui: .venv/ready
-	store="$$($(BIN)/python study/mlflow_store.py "$(STORE)")" && $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
-	--workers 1 --backend-store-uri "$$store" --artifacts-destination "$$(dirname "$(STORE)")/artifacts"
+	store="$$($(BIN)/python study/mlflow_store.py "$$STORE")" && $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
+	--workers 1 --backend-store-uri "$$store" --artifacts-destination "$$(dirname "$$STORE")/artifacts"
 
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -37,12 +37,15 @@ def default_uri(storage: Path | str) -> str:
 
 
 def uri_of(place: Path) -> str:
-    return f"sqlite:///{place}"
+    """The address of a SQLite file, with ?, #, % and the like escaped."""
+    from sqlalchemy import URL  # here, as below: --help needs none of it
+    return URL.create("sqlite", database=str(place)).render_as_string(hide_password=False)
 
 
 def database_of(uri: str) -> Path | None:
     """The file that a SQLite address names; None for a server's."""
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
+    from sqlalchemy import make_url
+    return Path(make_url(uri).database).resolve() if uri.startswith("sqlite:///") else None
 
 
 def make_ready(uri: str, say) -> None:

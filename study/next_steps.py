@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from study.command import STORAGE
+from study.mlflow_store import database_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_PORT, PORTS = 5000, 20   # where `make ui` serves MLflow, and how many ports from there are looked at
@@ -61,24 +62,20 @@ def mlflow_page(uri: str, page: str, experiment: str, word: str) -> str:
     first = int(os.environ.get("PORT", FIRST_PORT))
     for port in range(first, first + PORTS):
         if not in_use(port):
-            return f"{make_ui(Path(uri.removeprefix('sqlite:///')), port)}   # then http://127.0.0.1:{port}{page}"
+            return f"{make_ui(database_of(uri), port)}   # then http://127.0.0.1:{port}{page}"
         if serves(port, experiment, word):
             return f"http://127.0.0.1:{port}{page}"
-    return make_ui(store_file(uri), first)
+    return make_ui(database_of(uri), first)
 
 
 def watching(uri: str) -> str:
     """Where runs can be watched while a sweep goes on."""
-    return f"MLflow: {uri}" + (f"; watch it with `{make_ui(store_file(uri))}`" if uri.startswith("sqlite:///") else "")
-
-
-def store_file(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///"))
+    return f"MLflow: {uri}" + (f"; watch it with `{make_ui(database_of(uri))}`" if uri.startswith("sqlite:///") else "")
 
 
 def make_ui(store: Path, port: int = FIRST_PORT) -> str:
     where = [] if Path.cwd() == ROOT else ["-C", seen_from_here(ROOT)]
-    what = [] if store.resolve() == ROOT / "mlruns" / "mlflow.db" else [f"STORE={store}"]
+    what = [] if store.resolve() == ROOT / "mlruns" / "mlflow.db" else [f"STORE={store}".replace("$", "$$")]
     return shlex.join(["make", *where, "ui", *what, *([] if port == FIRST_PORT else [f"PORT={port}"])])
 
 

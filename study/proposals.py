@@ -9,6 +9,7 @@ is the RANK of a trial inside its cell, so that easy cells do not own the good h
 import argparse
 import json
 import logging
+import shlex
 import sys
 import traceback
 import zlib
@@ -262,8 +263,9 @@ def main(arguments=None) -> int:
     ledger = open_study(options.storage, options.space)
     if not ledger.keys():
         raise UserError(f"no trials of '{options.space}' under {options.storage}; is --storage right?")
-    count = export(ledger, ledger.root.name, f"sqlite:///{options.out.resolve()}")
-    print(f"{count} proposals are in {options.out}: optuna-dashboard sqlite:///{options.out}")
+    from study.mlflow_store import uri_of
+    count = export(ledger, ledger.root.name, uri_of(options.out.resolve()))
+    print(f"{count} proposals are in {options.out}: {shlex.join(['optuna-dashboard', uri_of(options.out)])}")
     return DONE
 
 
