@@ -10,6 +10,7 @@ import functools
 import io
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from ray.cluster_utils import Cluster  # noqa: E402
 PER_STUDY = 3  # crashes of one study before it may end; Ray gives a trial up that its workers die under a fourth time
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from study.ledger import Ledger, read_sealed
+from study.ledger import Ledger, read_sealed, write_sealed
 from study.tracking import Tracker, default_uri
 
 SPACE = '''"""A study made to be killed: checkpoints at every epoch, so that every kill hits something."""
@@ -185,6 +186,30 @@ def kill_at_a_commit(study, process):
     kill_driver(study, process)
 
 
+def damage_checkpoints(study, process):
+    """Kill everything, then leave no checkpoint as it was: cut short, without one of its parts, or another trial's."""
+    kill_everything(study, process)
+    process.wait(300)
+    places = [place for place in study.ledger.root.glob("trials/*/last.pt") if not place.with_name("result.json").exists()]
+    for place, content in [(place, place.read_bytes()) for place in places]:
+        others = [other for other in places if other != place]
+        way = random.choice([cut_short, without_a_part, *([lambda place, content: shutil.copyfile(others[0], place)] if others else [])])
+        way(place, content)
+
+
+def cut_short(place, content):
+    place.write_bytes(content[:random.randrange(len(content))])
+
+
+def without_a_part(place, content):
+    """With a checksum that is right."""
+    saved = torch.load(io.BytesIO(content[32:]), weights_only=True)
+    table, name = random.choice([(table, name) for table in (saved, saved["replicas"], saved["state"]) for name in table])
+    del table[name]
+    torch.save(saved, buffer := io.BytesIO())
+    write_sealed(place, buffer.getvalue())
+
+
 def terminate(study, process):
     process.terminate()
 
@@ -213,6 +238,26 @@ def nodes(count: int):
         cluster.shutdown()
 
 
+def numbers(study: Study) -> dict:
+    """All that training and measuring gave, to the bit: trial -> its rows, measures, weights and curves."""
+    ledger, found = study.ledger, {}
+    for key in ledger.keys():
+        measures = {name: value for name, value in (ledger.result(key) or {"measures": {}})["measures"].items()
+                    if not name.startswith(("time/", "cost/"))}
+        files = [path.read_bytes() for path in sorted(ledger.folder(key).glob("*.safetensors"))]
+        found[key] = [row["values"] for row in ledger.rows(key)], measures, files
+    return found
+
+
+@functools.lru_cache
+def undisturbed(**options) -> dict:
+    """The numbers of a study that nothing happened to."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(Path(folder), **options)
+        study.finish()
+        return numbers(study)
+
+
 SURVIVED = (kill_worker, kill_node)  # by the driver: the trials go on by themselves
 
 
@@ -232,6 +277,15 @@ def mlflow_being_made(study, process) -> bool:
     return process.poll() != 0
 
 
+def features_being_made(study, process) -> bool:
+    """Any moment of a first launch from the first prepared image on, until features and floors have surely been made."""
+    if study.ledger.root.exists():
+        return False
+    wait_until((study.folder / "data").exists, process)
+    time.sleep(random.random() * 5)
+    return process.poll() != 0
+
+
 def report_being_written(study, process) -> bool:
     """Any moment between the last result and the end of the launch."""
     wait_until(lambda: len(list(study.ledger.root.glob("trials/*/result.json"))) == study.planned, process)
@@ -247,10 +301,11 @@ def wait_until(condition, process, timeout_s: float = 120) -> None:
         time.sleep(0.01)
 
 
-def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, moment=at_work, **options) -> tuple[int, Count]:
+def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, moment=at_work, exact=False, **options) -> tuple[int, Count]:
     """Launch and crash at the moment, so many times or until the study is done or it comes no more; launch once more; count.
 
-    The crashes that hit a study still at work, and what they cost together."""
+    The crashes that hit a study still at work, and what they cost together. `exact`: a trial whose numbers are not those of an
+    undisturbed study is lost, and going back behind the last checkpoint costs nothing."""
     random.seed(seed)
     hits, saved, process = 0, [], None
     with nodes(3) if kind is kill_node else contextlib.nullcontext() as cluster:
@@ -263,13 +318,14 @@ def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, moment=at
                 kind(study, process)
             except IndexError:
                 break  # its trials are done, so there is neither worker nor raylet left to kill
-            saved += checkpoints(study)
+            saved += [] if exact else checkpoints(study)
             hits += 1
             if kind not in SURVIVED:
                 process.wait(300)
         process.wait(300)
         study.finish()
-        return hits, count(study, saved)
+        expected, found = (undisturbed(**options), numbers(study)) if exact else ({}, {})
+        return hits, count(study, saved) + Count(sum(found.get(key) != expected[key] for key in expected), 0, 0, 0)
 
 
 def two_first_launches(crashes: int, folder: Path, seed: int) -> tuple[int, Count]:
@@ -289,6 +345,8 @@ ROWS = {"kill -9 of the driver": row(kill_driver), "kill -9 of a worker": row(ki
         "SIGTERM": row(terminate), "Ctrl-C": row(interrupt), "kill -9 of Ray's raylet": row(kill_ray),
         "kill -9 of one node of three": row(kill_node),
         "kill -9, MLflow being made": row(kill_driver, moment=mlflow_being_made, models=("VAE",), epochs=12),
+        "kill -9, its checkpoints damaged": row(damage_checkpoints, exact=True, models=("VAE", "GAN"), epochs=200),
+        "kill -9, features being made": row(kill_driver, moment=features_being_made, exact=True, models=("VAE",), epochs=12),
         "two first launches at once": two_first_launches,
         "kill -9, report being written": row(kill_driver, moment=report_being_written, models=("VAE",), epochs=12)}
 

@@ -55,7 +55,6 @@ def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: No
         raise UserError(f"{folder / 'spec.json'} is missing or unreadable")
     spec = {**UNSAID, **spec}
     check_spec(spec, folder)
-    check_code(spec)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
     return Run(folder, spec, data_dir, device, checkpoint_s, keep, graphs).go(report)
 
@@ -121,6 +120,7 @@ class Run:
         self.images = loaded(*where)
         if self.images.fingerprint != spec["fingerprint"]:
             raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
+        check_code(spec)
         self.watch, self.judge = (evaluation(*where, study / "features", spec["features_kind"], spec["features"], stage)
                                   for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
         self.build = lambda: model_of(spec, self.images.shape)
