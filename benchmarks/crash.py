@@ -7,10 +7,10 @@ A round is one crash at a random moment; a study takes several of them before it
 import argparse
 import contextlib
 import functools
+import hashlib
 import io
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -190,11 +190,11 @@ def damage_checkpoints(study, process):
     """Kill everything, then leave no checkpoint as it was: cut short, without one of its parts, or another trial's."""
     kill_everything(study, process)
     process.wait(300)
-    places = [place for place in study.ledger.root.glob("trials/*/last.pt") if not place.with_name("result.json").exists()]
-    for place, content in [(place, place.read_bytes()) for place in places]:
-        others = [other for other in places if other != place]
-        way = random.choice([cut_short, without_a_part, *([lambda place, content: shutil.copyfile(others[0], place)] if others else [])])
-        way(place, content)
+    whole = {place: place.read_bytes() for place in study.ledger.root.glob("trials/*/last.pt")
+             if not place.with_name("result.json").exists()}
+    for place, content in whole.items():
+        others = [other for name, other in whole.items() if name != place]
+        random.choice([cut_short, without_a_part, *[lambda place, _: place.write_bytes(others[0])] * bool(others)])(place, content)
 
 
 def cut_short(place, content):
@@ -202,7 +202,9 @@ def cut_short(place, content):
 
 
 def without_a_part(place, content):
-    """With a checksum that is right."""
+    """With a checksum that is right; one that was cut short before stays that."""
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        return
     saved = torch.load(io.BytesIO(content[32:]), weights_only=True)
     table, name = random.choice([(table, name) for table in (saved, saved["replicas"], saved["state"]) for name in table])
     del table[name]
