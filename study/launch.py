@@ -18,7 +18,8 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command
 from study.errors import UserError
 from study.ledger import CHECKPOINT_S
-from study.next_steps import command, mlflow_page, study_arguments, watching
+from study.next_steps import command, mlflow_page, of_ledger, study_arguments, watching
+from study.terminal import outlive_the_terminal
 
 CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
 CATCH_UP_S = 600.0  # how long one that is done does
@@ -232,7 +233,7 @@ def run(plan, options, data_dir, say) -> int:
         say(f"nothing is left to do: all {plan.planned()} trials are finished")
         return ended(plan, options, data_dir, sink, uri, say)
     expected = rates(plan, data_dir)
-    say(f"{len(plan.left())} trials to start with, {estimate(plan, expected)}; starting Ray")
+    say(f"{len(plan.left())} trials to start with, {estimate(plan, expected)}; starting Ray (process {os.getpid()})")
     try:
         sweep(plan, options, data_dir, expected, sink, uri)
     except KeyboardInterrupt:
@@ -309,6 +310,9 @@ def reported(ledger, data_dir, show: bool, say) -> str:
         ledger.publish(FOLDER)
     except (UserError, OSError) as error:
         return f"not written: {error}"
+    except Exception as error:
+        return (f"not written: {type(error).__name__}: {' '.join(str(error).split())}"
+                f" (`STUDY_TRACEBACK=1 {of_ledger('report', ledger)}` shows where)")
     if show:
         webbrowser.open(address)
     return address
@@ -322,4 +326,5 @@ def measuring_share(plan) -> str:
 
 
 if __name__ == "__main__":
+    outlive_the_terminal()
     sys.exit(run_command(main))
