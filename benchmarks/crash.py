@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import time
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # before Ray is imported: a token file of another Ray turns it on
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # of the clusters here; Ray reads it when imported
 
 import psutil  # noqa: E402
 import torch  # noqa: E402

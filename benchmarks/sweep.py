@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -132,7 +133,7 @@ def plain_processes(folder: Path, name: str) -> list[subprocess.Popen]:
 
 def customary_script(folder: Path) -> list[subprocess.Popen]:
     return [started("-c", CUSTOMARY, folder, EPOCHS, CUSTOMARY_TRIALS,
-                    RAY_AUTH_MODE="disabled", TUNE_DISABLE_STRICT_METRIC_CHECKING="1")]
+                    RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), TUNE_DISABLE_STRICT_METRIC_CHECKING="1")]
 
 
 def started(*command, **environment) -> subprocess.Popen:

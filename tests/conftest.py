@@ -1,7 +1,10 @@
 """Fixtures: an empty ledger, a tiny plan, and where the real data is."""
 import os
+import secrets
 import shutil
 from pathlib import Path
+
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # of every Ray of a test; Ray reads it when imported
 
 import pytest
 import torch

@@ -15,7 +15,7 @@ def test_the_file_for_ray_up_is_what_ray_wants():
     config = yaml.safe_load((CLUSTER / "ray-cluster.yaml").read_text())
     validate_config(prepare_config(config))
     starts = [line for line in config["head_start_ray_commands"] + config["worker_start_ray_commands"] if "ray start" in line]
-    assert len(starts) == 2 and all("RAY_AUTH_MODE=token" in line for line in starts)
+    assert len(starts) == 2 and all("RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=" in line for line in starts)
 
 
 def test_every_pod_of_the_kubernetes_job_has_the_token_and_the_storage():
@@ -40,6 +40,16 @@ def test_the_slurm_script_is_bash_and_comes_back_after_a_requeue():
     text = script.read_text()
     for line in ("#SBATCH --requeue", "RAY_AUTH_MODE=token", "ray symmetric-run", "--min-nodes", "scontrol requeue", "wait \"$step\""):
         assert line in text
+
+
+@pytest.mark.parametrize("name", ["ray-cluster.yaml", "slurm.sbatch"])
+def test_whoever_enters_ray_has_the_token(name):
+    """A command that enters Ray stands behind an export of the token, or has it in its own line; a submitted job has its cluster's."""
+    exported = False
+    for line in (CLUSTER / name).read_text().splitlines():
+        exported |= "export RAY_AUTH_MODE=token" in line
+        if any(word in line for word in ("ray start", "ray symmetric-run", "ray job submit", "study/launch.py --space")):
+            assert exported or "RAY_AUTH_MODE=token" in line, line
 
 
 @pytest.mark.parametrize("name", ["data/MNIST/raw/x", "mlruns/mlflow.db", ".git/config", ".venv/bin/python", "docs/report.png"])

@@ -190,7 +190,7 @@ def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_a
     for number, (pixels, label) in enumerate(zip(*load_digits(return_X_y=True))):
         (images / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray((pixels.reshape(8, 8) * 15).astype("uint8")).save(images / str(label) / f"{number}.png")
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     start = [RAY, "start", "--block", "--disable-usage-stats"]
     launch = [sys.executable, ROOT / "study/launch.py", "--space", "smoke", "--models", "VAE", "--datasets", f"folder:{images}",
               "--epochs", "2", "--proposals", "2", "--seeds", "2", "--storage", "s3://studies/hosts", "--data-dir", tmp_path / "data",
@@ -239,11 +239,16 @@ def test_the_slurm_script_runs_on_two_nodes_and_goes_on_after_a_requeue(tmp_path
                                        trials=study.ledger.root / "trials"))
     done = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
                            ROOT / "tests/slurm_nodes.sh", tmp_path / "slurm", "bash", script],
-                          env={**os.environ, "RAY_AUTH_TOKEN_PATH": str(token_file(tmp_path))},
+                          env={**without_token(), "RAY_AUTH_TOKEN_PATH": str(token_file(tmp_path))},
                           capture_output=True, text=True, timeout=500)
     said = log.read_text() if log.exists() else ""
     assert "JobState=COMPLETED" in done.stdout and "Restarts=1" in done.stdout, done.stdout + done.stderr + said
     assert count(study, []) == NOTHING, said
+
+
+def without_token() -> dict:
+    """The environment without the token of the tests, which Ray would prefer to any file."""
+    return {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
 
 
 def token_file(folder: Path) -> Path:
