@@ -15,6 +15,7 @@ from study import features
 from study.command import run_command
 from study.data import data_folder, digits, mnist
 from study.evaluation import Evaluation
+from study.floor import floor
 
 COLUMNS = {  # key -> heading
     "quality/fd_rel": "fd_rel", "quality/kid": "kid", "quality/precision": "precision", "quality/recall": "recall",
@@ -66,9 +67,11 @@ def measured(dataset, data_dir):
     """Name -> measures of every generator; real images that were neither trained on nor compared with come first."""
     images = dataset.prepare(data_dir)
     with tempfile.TemporaryDirectory() as folder:
-        evaluation = Evaluation(images, features.prepare(dataset, images, folder), "search")
+        extractor = features.prepare(dataset, images, folder)
+    evaluation = Evaluation(images, extractor, "search")
     made = generators(images, evaluation.samples)
-    return {"real, unseen": evaluation.floor(), **{name: evaluation.of_samples([made[name]]) for name in made}}
+    real = {name: mean for name, (mean, _) in floor(images, extractor, "search")["measures"].items()}
+    return {"real, unseen": real, **{name: evaluation.of_samples([made[name]]) for name in made}}
 
 
 def rows(table):
@@ -103,8 +106,8 @@ def main(arguments=None):
 PREFACE = """# What the measures see
 
 Generators whose defect is known, made of training images, held against the validation split. The first row is the
-floor: test images as if they were samples. Written by `python benchmarks/measures.py --markdown docs/measures.md`;
-definitions, units and sources are in the docstrings of `study/metrics/`. Lower is better for fd_rel, kid, swd,
+floor: other held-out images as if they were samples, the mean over random divisions of all of them (study/floor.py).
+Written by `python benchmarks/measures.py --markdown docs/measures.md`; definitions, units and sources are in the docstrings of `study/metrics/`. Lower is better for fd_rel, kid, swd,
 label_jsd and two-sample jsd; higher for precision, recall, density, coverage and classes; two-sample accuracy is best
 at .5, nn_ratio about 1 and authenticity no lower than that of the first row.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from study.claims import ALL, COVERAGE, FIDELITY
 from study.comparisons import Levels, Pair, matches, tabulate
-from study.measures import described, number
+from study.measures import described, number, spread
 from study.outcomes import FACTORS, as_measured
 from study.inference import median_interval, superiority, tuning_curve, variance_shares
 from study.rules import change
@@ -170,7 +170,7 @@ def reached(found: dict, dataset: str) -> str:
         return f"On {dataset}, no training gave images that can be measured: all of them diverged or failed."
     near = [(row["model"], cells[row["fidelity"]]["values"][FIDELITY]["value"]) for row in leaders]
     wide = [(row["model"], cells[row["coverage"]]["values"][COVERAGE]["value"]) for row in leaders if row["coverage"]]
-    floor = next(row["floor"] for row in found["datasets"] if row["dataset"] == dataset).get(FIDELITY)
+    floor = next(row["floor"] for row in found["datasets"] if row["dataset"] == dataset).get("measures", {}).get(FIDELITY)
     held_out = all(cells[row["fidelity"]]["stage"] == "confirm" for row in leaders)
     where = "held-out images" if held_out else "the validation images of the search, one training per setting,"
     others = len(found["datasets"]) - 1
@@ -178,7 +178,7 @@ def reached(found: dict, dataset: str) -> str:
     return (
         f"On {dataset}{also}, the best cells come as near to {where} as fd_rel "
         + listed([f"{number(value)} ({model.upper()})" for model, value in sorted(near, key=lambda pair: pair[1])])
-        + (f", where real images score {number(floor)} against each other" if floor is not None else "")
+        + (f", where real images score {spread(floor)} against each other" if floor is not None else "")
         + (
             ", and the widest cover "
             + listed(

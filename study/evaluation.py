@@ -52,7 +52,7 @@ class Evaluation:
             raise UserError(f"the {split_name} split has {len(self.split.images)} images: measuring needs at least "
                             f"{coverage.NEIGHBOURS + 1}")
         self.real = images.scaled(self.split.images[:HELD_OUT])  # the images to reconstruct, (n, C, H, W) in [0, 1]
-        self.held_out = self._summary(self._scaled(self.split.images[:self.samples]))
+        self.held_out = self._summary(self.scaled(self.split.images[:self.samples]))
         self.moments = distances.moments(self.held_out.features)
         if self.moments.spread <= 0:
             raise UserError(f"the images of the {split_name} split are all alike: nothing can be measured against them")
@@ -96,9 +96,11 @@ class Evaluation:
         return {name: value for measure in (self._quality, self._modes, self._two_sample, self._memory)
                 for name, value in _measured(measure, drawn).items()}
 
-    def floor(self):
-        """What real images score as if they were samples: those of the held-out split that this stage leaves alone."""
-        return self.of_samples(self._scaled(self.other.images[:self.samples]))
+    @torch.no_grad()
+    def distance_and_modes(self, chunks):
+        """Of the measures of samples those in which every sample counts once, whatever the number of real images."""
+        drawn = self._summary(chunks)
+        return {**self._frechet(distances.moments(drawn.features)), **self._modes(drawn)}
 
     def nearest(self, samples):
         """The training images (n, C, H, W) nearest to samples of the same shape, by pixels."""
@@ -109,7 +111,8 @@ class Evaluation:
     def _at_once(self):
         return max(1, CHUNK // math.prod(self.images.shape))
 
-    def _scaled(self, images):
+    def scaled(self, images):
+        """Images (n, C, H, W) of the dataset in [0, 1], in pieces that may be decoded at a time."""
         return (self.images.scaled(chunk) for chunk in images.split(self._at_once))
 
     def _summary(self, chunks):
@@ -187,7 +190,7 @@ class Evaluation:
 
     @cached_property
     def _train(self):
-        return torch.cat([memorisation.pixels(x) for x in self._scaled(self.images.train.images)])
+        return torch.cat([memorisation.pixels(x) for x in self.scaled(self.images.train.images)])
 
     def _closeness(self, drawn):
         apart, indices = memorisation.nearest(drawn.pixels[:HELD_OUT], self._train)

@@ -37,7 +37,7 @@ def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
             for row in rows_of(trial, curves.get(trial["key"], {}))]
     found = {"space": ledger.root.name, "question": question(ledger.root.name), "time": time.time(), "notes": notes,
              "progress": progress(ledger, lines), "missing": missing(lines, {trial["key"] for trial in trials}),
-             "floors": read_json(ledger.root / FLOORS) or {}, "rows": rows, "versions": versions(trials),
+             "floors": floors(ledger), "rows": rows, "versions": versions(trials),
              "cells": cells(ledger, speaking, curves), "commands": commands(ledger, trials[0]["spec"].get("origin", ""))}
     return concluded(found | {"datasets": datasets(trials, found["floors"])}, claims)
 
@@ -97,6 +97,11 @@ def own_claims(trials: list[dict]) -> list:
     """The claims that the space itself makes; its file is imported only if it makes any."""
     modules = {(spec["claims"], spec["origin"]) for spec in (trial["spec"] for trial in trials) if spec.get("claims")}
     return [claim for module, origin in sorted(modules) for claim in imported(f"{module}:SPACE", origin).claims]
+
+
+def floors(ledger: Ledger) -> dict:
+    """Dataset -> what real images score; what an earlier version noted is left out until a launch measures it anew."""
+    return {name: floor for name, floor in (read_json(ledger.root / FLOORS) or {}).items() if "measures" in floor}
 
 
 def datasets(trials: list[dict], floors: dict) -> list[dict]:

@@ -101,6 +101,11 @@ def interval(pair) -> str:
     return "" if pair is None else f"[{number(pair[0])}, {number(pair[1])}]"
 
 
+def spread(pair) -> str:
+    """Mean and standard deviation."""
+    return f"{number(pair[0])} ± {number(pair[1])}"
+
+
 def literal(text: str) -> str:
     """A name as a figure is to show it: what stands between two dollar signs would be mathematics to matplotlib."""
     return text.replace("$", r"\$")

@@ -9,7 +9,8 @@ from study import features
 from study.data import check_batch
 from study.errors import UserError
 from study.estimate import built
-from study.evaluation import Evaluation
+from study.floor import floor
+from study.measures import spread
 from study.ledger import DATA, FLOORS, Ledger, read_json, write_atomic
 from study.plan import PROTOCOL
 from study.space import Space
@@ -44,11 +45,11 @@ def prepare(space: Space, options, data_dir, ledger: Ledger, say) -> None:
         if options.address or ledger.address != str(root):  # there may be machines without the data
             dataset.publish(data_dir, root / DATA / images.fingerprint)
         extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
-        floor = note_floor(root / FLOORS, dataset, images, extractor)
+        known = note_floor(root / FLOORS, dataset, images, extractor)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
         say(f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
             f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
-            f" measured by {extractor.describe}{accuracy}; real images score fd_rel {floor['quality/fd_rel']:.3f}"
+            f" measured by {extractor.describe}{accuracy}; real images score fd_rel {spread(known['measures']['quality/fd_rel'])}"
             f" ({time.monotonic() - start:.1f} s)")
     if options.features == "inception":
         write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
@@ -68,11 +69,11 @@ def check_built(cell, shape) -> None:
 
 
 def note_floor(place: Path, dataset, images, extractor) -> dict:
-    """What real images score against the held-out ones: the best that can be expected. Measured once per features, and
-    anew where measures have changed their meaning since."""
+    """What real images score against each other: the best that can be expected. Measured once per features, and anew where
+    measures have changed their meaning since."""
     floors, identity = read_json(place) or {}, {"features": extractor.hash, "protocol": PROTOCOL}
     known = floors.get(dataset.name)
-    if not isinstance(known, dict) or not identity.items() <= known.items() or "quality/fd_rel" not in known:
-        floors[dataset.name] = {**Evaluation(images, extractor, "confirm").floor(), **identity}
+    if not isinstance(known, dict) or not identity.items() <= known.items() or "measures" not in known:
+        floors[dataset.name] = {**floor(images, extractor), **identity}
         write_atomic(place, json.dumps(floors, indent=1).encode())
     return floors[dataset.name]

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from study.claims import COVERAGE, FIDELITY
 from study.markup import BREAK, Html, cards, element, joined, table
-from study.measures import BY_KEY, MEASURES, described, interval, number
+from study.measures import BY_KEY, MEASURES, described, interval, number, spread
 from study.report_claims import claims, effects
 from study.trainings import grouped
 
@@ -43,8 +43,9 @@ def page_data(found: dict) -> dict:
     used = {name for cell in found["cells"] for name in cell["values"]}
     known = [measure for measure in MEASURES if measure.key in used]
     others = [described(name) for name in sorted(used - BY_KEY.keys())]
+    floors = {name: floor["measures"] for name, floor in found["floors"].items()}
     return {"measures": [measure._asdict() for measure in known + others], "space": found["space"], "commands": found["commands"],
-            "floors": rounded(found["floors"]), "tuning": rounded(found["tuning"]),
+            "floors": rounded(floors), "tuning": rounded(found["tuning"]),
             "datasets": [row["dataset"] for row in found["datasets"]],
             "cells": [rounded({**cell, "values": {name: brief(value) for name, value in cell["values"].items()},
                                "pictures": None, "error": cell["error"][:300]}) for cell in found["cells"]]}
@@ -115,14 +116,23 @@ def answer(found: dict) -> Html:
 def floors(found: dict) -> Html:
     """What real images score against real ones, where the study has measured it."""
     measures = [FIDELITY, "quality/precision", "quality/recall", COVERAGE, "modes/label_jsd"]
-    rows = [[row["dataset"], *(number(row["floor"].get(measure)) for measure in measures)]
-            for row in found["datasets"] if row["floor"]]
+    known = [row for row in found["datasets"] if row["floor"]]
+    rows = [[row["dataset"], numbers_of(row["floor"]), *(spread(row["floor"]["measures"][measure])
+                                                         if measure in row["floor"]["measures"] else number(None)
+                                                         for measure in measures)] for row in known]
     if not rows:
         return element(
             "p", "What real images score against real ones has not been measured in this study.", class_="small"
         )
-    return table("Real images against real ones: what a perfect model would score",
-                 ["Dataset", *(described(measure).name for measure in measures)], rows)
+    return table("Real images against real ones, what a perfect model would score: mean ± standard deviation over"
+                 " repeated draws of the held-out images", ["Dataset", "Images", *(described(measure).name for measure in measures)],
+                 rows)
+
+
+def numbers_of(floor: dict) -> str:
+    """How many images were held against how many; the Frechet distance and the classes at a model's numbers."""
+    names = f"{described(FIDELITY).name} and {described('modes/label_jsd').name}"
+    return f"{floor['real']:,} against {floor['samples']:,}; {names} against {floor['drawn']:,} with replacement"
 
 
 def board(found: dict, real: dict) -> Html:

@@ -103,18 +103,13 @@ def test_a_plan_on_disk_that_lies_is_said_and_written_anew(ledger, plan, damage,
                                      b'{"digits": {"features": "H", "protocol": 0, "quality/fd_rel": 0.1}}',
                                      b'{"digits": {"features": "H", "quality/fd_rel": 0.1}}'])
 def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
-    class Floor:
-        def __init__(self, *_):
-            pass
-
-        def floor(self):
-            return {"quality/fd_rel": 0.5}
-    monkeypatch.setattr(preparation, "Evaluation", Floor)
+    measured = {"measures": {"quality/fd_rel": [0.5, 0.1]}}
+    monkeypatch.setattr(preparation, "floor", lambda *_: measured)
     place = tmp_path / "floors.json"
     place.write_bytes(content)
     extractor = type("Extractor", (), {"hash": "H"})
-    assert preparation.note_floor(place, digits, None, extractor)["quality/fd_rel"] == 0.5
-    assert json.loads(place.read_text())["digits"] == {"quality/fd_rel": 0.5, "features": "H", "protocol": PROTOCOL}
+    assert preparation.note_floor(place, digits, None, extractor)["measures"] == measured["measures"]
+    assert json.loads(place.read_text())["digits"] == {**measured, "features": "H", "protocol": PROTOCOL}
 
 
 @pytest.mark.parametrize("how", ["garbage", "cut short", "gone"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import sweep
+from synthetic import floor_of, sweep
 
 from study import report
 from study.answers import as_dict
@@ -152,9 +152,12 @@ def test_under_five_seeds_the_points_stand_in_place_of_an_interval(tmp_path):
 def test_what_real_images_score_is_printed_when_the_study_has_measured_it(tmp_path):
     ledger = sweep(tmp_path / "study", draw=False)
     assert "has not been measured" in in_words(shown(ledger))
-    (ledger.root / "floors.json").write_text(json.dumps({"digits": {"quality/fd_rel": 0.0243}}))
+    (ledger.root / "floors.json").write_text(json.dumps({"digits": {"quality/fd_rel": 0.0243}}))   # of a version before
+    assert "has not been measured" in in_words(shown(ledger))
+    (ledger.root / "floors.json").write_text(json.dumps({"digits": floor_of(0.0243, 0.004)}))
     words = in_words(shown(ledger))
-    assert "digits 0.0243" in words and "where real images score 0.0243" in words
+    assert "where real images score 0.0243 ± 0.004 against each other" in words
+    assert "digits 360 against 360; fd_rel and label_jsd against 2,500 with replacement 0.0243 ± 0.004 –" in words
 
 
 def test_an_unfinished_sweep_says_what_is_missing(tmp_path):

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic import sweep
+from synthetic import floor_of, sweep
 
 from study.report import write_report
 
@@ -22,7 +22,7 @@ def report(tmp_path_factory) -> Path:
     (ledger.folder(key) / "tracked.json").write_text(
         json.dumps({"store": ["sqlite:///mlflow.db", "1"], "run_id": "abc123"})
     )
-    (ledger.root / "floors.json").write_text(json.dumps({"digits": {"quality/fd_rel": 0.024}}))
+    (ledger.root / "floors.json").write_text(json.dumps({"digits": floor_of(0.024, 0.004)}))
     with open(ledger.root / "planned.jsonl", "a") as file:
         file.write(
             json.dumps({"cell": "vae-fc-d9-z2-digits", "model": "vae", "dataset": "digits", "planned": 2, "trials": []})

@@ -57,8 +57,8 @@ function datasetMaps(dataset, measure) {
   }
   const floor = measure && (data.floors[dataset] || {})[measure.key];
   return element("section", {class: "dataset", "aria-label": dataset}, element("h3", {}, dataset),
-    element("p", {class: "small"}, floor === undefined || floor === null ? ""
-      : `Real images against real ones: ${number(floor)}.`),
+    element("p", {class: "small"}, !floor ? ""
+      : `Real images against real ones: ${number(floor[0])} ± ${number(floor[1])}.`),
     element("div", {class: "maps"}, ...[...groups.values()].map(group => oneMap(dataset, group, measure, shade))));
 }
 

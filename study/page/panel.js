@@ -128,7 +128,7 @@ function valuesPart(cell) {
     rows.push(element("tr", {}, element("th", {scope: "row", title: measure.reads}, measure.name),
       element("td", {}, number(found.value)),
       element("td", {class: "small"}, measure.group === "Cost" ? "" : rangeText(found)),
-      hasFloor ? element("td", {}, floor[measure.key] === undefined ? "" : number(floor[measure.key])) : null));
+      hasFloor ? element("td", {}, floor[measure.key] === undefined ? "" : number(floor[measure.key][0])) : null));
   }
   const titles = ["", "value", "95 % or points", ...(hasFloor ? ["real"] : [])];
   const head = element("tr", {}, ...titles.map(title => element("th", {scope: "col"}, title)));
