@@ -165,7 +165,7 @@ in `study/rules.py`, words and levels in `study/verdicts.py`.
   margin, so that a rise of half a margin is both.
 - **One level.** Every p is two-sided, that is twice the one-sided one, for either word; parts of a claim must all be shown
   to support it, and one that fails, times their number, refutes it; Holm over the claims. At the boundary each word is said
-  in 2.5 % of studies at most, so that any false word in a report has a chance of 5 %.
+  in about 2.5 % of studies, so that any false word in a report has a chance of 5 %.
 - **A margin of one seed deviation is of finished trainings.** Diverged ones count as the worst value in the effect, and
   would make the deviation so large that no effect exceeds it.
 - **Levels are compared at their ends**, by sign-flips of the largest less the least. Page's test sees ranks only, and

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks import fused, gpu, scale, sweep, table
+from benchmarks import fused, gpu, scale, sweep, table, verdicts
 
 ROW = {"name", "ours", "peer", "ratio"}
 
@@ -19,6 +19,13 @@ def test_packs_are_compared_with_one_at_a_time(monkeypatch, tmp_path):
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert len(rows) == 4 and all(ROW <= row.keys() and row["ratio"] > 0 for row in rows)
     assert rows[0]["ratio"] == 1  # one at a time against itself
+
+
+def test_what_verdicts_say_is_simulated_beside_the_customary_rules():
+    rows = list(verdicts.simulated(20))
+    both = [ours for name, usual, ours in rows if "both at once" in name]
+    assert len(both) == 8 and set(both) == {"0.0"}
+    assert all(0 <= float(share) <= 100 for row in rows for share in row[1:])
 
 
 def test_what_an_accelerator_is_asked_runs_on_a_processor_to_the_same_result(monkeypatch):
