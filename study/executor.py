@@ -39,6 +39,7 @@ from ray._private import ray_constants  # noqa: E402
 from study.errors import UnfitMachine, UserError  # noqa: E402
 from study.ledger import DATA, Ledger, failure, read_json, write_atomic  # noqa: E402
 from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
+from study.scratch import check_scratch  # noqa: E402
 from study.sharing import Stopped, complaint, ledger_here, unwritable  # noqa: E402
 
 RETRIES = 3  # of a trial whose worker or node died
@@ -61,6 +62,7 @@ def start(address: str | None) -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else a token file left by another Ray silently turns it on
         where = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": CODE}  # a submitted job has its own
     else:
+        check_scratch()
         os.environ.update(OWN)
         os.environ.pop("RAY_AUTH_MODE", None)  # Ray then asks for the token
         ray_constants.ENABLE_RAY_CLUSTER = False  # else it puts this machine's address in the place of 127.0.0.1

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from PIL import Image
 
 from study import launch
 from study.command import run_command
+from study.errors import UserError
 from study.ledger import Ledger
-from study.mlflow_store import database_of, uri_of
+from study.mlflow_store import database_of, default_uri, uri_of
+from study.scratch import check_scratch
 
 ROOT = Path(__file__).resolve().parent.parent
 ODD = "a?b#c %20 $x$ {y} é'&;=+\"`!*"  # no colon: it ends a folder in PYTHONPATH
@@ -44,7 +47,7 @@ def pictures(place: Path) -> None:
 @pytest.mark.ray
 def test_a_study_runs_wherever_its_folders_lie(tmp_path):
     """Odd names of the project, the storage, the space file, the images and the data; a storage that is a link, a path of over
-    300 characters, no hard links, no temporary folder, and a terminal that knows ASCII alone."""
+    300 characters, a temporary folder that is not there yet, and a terminal that knows ASCII alone."""
     odd = tmp_path / ODD
     for part in ("study", "models", "search_spaces"):
         shutil.copytree(ROOT / part, odd / "project" / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -53,11 +56,11 @@ def test_a_study_runs_wherever_its_folders_lie(tmp_path):
     (odd / "linked").symlink_to(real)
     (odd / "odd_question.py").write_text(SPACE)
     pictures(odd / "images: $1^{")
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "TERM": "dumb", "TMPDIR": str(odd / "nowhere"),
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "TERM": "dumb", "TMPDIR": tempfile.mkdtemp() + "/no $where",
                    "XDG_CACHE_HOME": str(odd / "cache")}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "no_links.py", sys.executable, odd / "project" / "study" / "launch.py", "--space",
+        [sys.executable, odd / "project" / "study" / "launch.py", "--space",
          odd / "odd_question.py", "--datasets", f"folder:{odd}/images: $1^{{", "--storage", odd / "linked", "--data-dir", odd / "data:"],
         cwd=odd, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,8 +68,9 @@ def test_a_study_runs_wherever_its_folders_lie(tmp_path):
     ledger = Ledger(real / "odd_question")
     assert [ledger.result(key)["status"] for key in ledger.keys()] == ["done", "done"]
     assert (ledger.root / "report" / "report.html").exists(), done.stdout
-    print(done.stdout, done.stderr)
-    assert (real.parent / "mlflow.db").exists() and not list(odd.rglob("mlruns/mlflow.db"))
+    client = MlflowClient(default_uri(odd / "linked"))
+    runs = client.search_runs([client.get_experiment_by_name("odd_question").experiment_id])
+    assert (real.parent / "mlflow.db").exists() and sorted(run.data.tags["stage"] for run in runs) == ["confirm", "search", "summary"]
 
 
 def test_the_address_of_mlflows_store_leads_back_to_its_file(tmp_path):
@@ -98,3 +102,27 @@ def test_a_name_that_is_not_utf8_is_refused_in_one_line(tmp_path, monkeypatch, c
     assert run_command(lambda: 1 / 0) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: the name of ") and r"\udcff" in error and error.count("\n") == 1
+
+
+@pytest.fixture
+def small_disk():
+    """A file system of 256 kB in memory, as root can make one, at a short path."""
+    place = tempfile.mkdtemp(dir="/tmp")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield Path(place)
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_temporary_folder_that_is_full_too_long_or_cannot_be_made_is_refused_by_its_name(small_disk, tmp_path, monkeypatch):
+    for place, reason in ((small_disk, "No space left on device"), (tmp_path / ("n" * 40), "bytes"), (Path("/proc/none"), "No such file")):
+        monkeypatch.setenv("RAY_TMPDIR", str(place))
+        with pytest.raises(UserError, match=f"Ray cannot start in {place} .*{reason}.*RAY_TMPDIR"):
+            check_scratch()
+
+
+def test_a_temporary_folder_that_is_missing_is_made(monkeypatch, small_disk):
+    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    monkeypatch.setenv("RAY_TMPDIR", str(small_disk / "new"))
+    check_scratch()
+    assert (small_disk / "new").is_dir() and not list((small_disk / "new").iterdir())
