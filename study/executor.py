@@ -63,6 +63,8 @@ def start(address: str | None) -> None:
         where = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": CODE}  # a submitted job has its own
     else:
         check_scratch()
+        if os.pathsep in str(ROOT):
+            raise UserError(f"the project lies in {ROOT}, and Python's path cannot hold a folder with {os.pathsep} in its name: rename it")
         os.environ.update(OWN)
         os.environ.pop("RAY_AUTH_MODE", None)  # Ray then asks for the token
         ray_constants.ENABLE_RAY_CLUSTER = False  # else it puts this machine's address in the place of 127.0.0.1

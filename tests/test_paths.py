@@ -126,3 +126,10 @@ def test_a_temporary_folder_that_is_missing_is_made(monkeypatch, small_disk):
     monkeypatch.setenv("RAY_TMPDIR", str(small_disk / "new"))
     check_scratch()
     assert (small_disk / "new").is_dir() and not list((small_disk / "new").iterdir())
+
+
+def test_a_project_whose_name_would_end_in_the_middle_on_pythons_path_is_refused(monkeypatch):
+    from study import executor
+    monkeypatch.setattr(executor, "ROOT", Path("/home/me/a:b"))
+    with pytest.raises(UserError, match="/home/me/a:b.*rename it"):
+        executor.start(None)
