@@ -107,9 +107,10 @@ PREFACE = """# What the measures see
 
 Generators whose defect is known, made of training images, held against the validation split. The first row is the
 floor: other held-out images as if they were samples, the mean over random divisions of all of them (study/floor.py).
-Written by `python benchmarks/measures.py --markdown docs/measures.md`; definitions, units and sources are in the docstrings of `study/metrics/`. Lower is better for fd_rel, kid, swd,
-label_jsd and two-sample jsd; higher for precision, recall, density, coverage and classes; two-sample accuracy is best
-at .5, nn_ratio about 1 and authenticity no lower than that of the first row.
+Written by `python benchmarks/measures.py --markdown docs/measures.md`; definitions, units and sources are in the
+docstrings of `study/metrics/`. Lower is better for fd_rel, kid, swd, label_jsd and two-sample jsd; higher for
+precision, recall, density, coverage and classes; two-sample accuracy is best at .5, nn_ratio about 1 and authenticity
+no lower than that of the first row.
 
 No column catches every defect, so the study never reports one alone: copies pass all but the memory measures, class
 means have full precision and, on digits, a small fd_rel, and noise can fall among the real features of a classifier."""
