@@ -65,6 +65,11 @@ def test_a_greater_kill_costs_nothing_either(tmp_path, kind):
 
 
 @pytest.mark.long
+def test_two_first_launches_at_once_both_end_well(tmp_path):
+    assert crash.two_first_launches(1, tmp_path, seed=1) == (1, NOTHING)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [crash.terminate, crash.interrupt])
 def test_a_study_asked_to_end_says_so_in_one_line_within_ten_seconds(tmp_path, kind):
     study = small(tmp_path)
