@@ -48,7 +48,7 @@ def page_data(found: dict) -> dict:
             "floors": rounded(floors), "tuning": rounded(found["tuning"]),
             "datasets": [row["dataset"] for row in found["datasets"]],
             "cells": [rounded({**cell, "values": {name: brief(value) for name, value in cell["values"].items()},
-                               "pictures": None, "error": cell["error"][:300]}) for cell in found["cells"]]}
+                               "pictures": None, "error": cell["error"][:1000]}) for cell in found["cells"]]}
 
 
 def brief(estimate: dict) -> list:
