@@ -22,7 +22,7 @@ from study.mlflow_store import database_of, default_uri, uri_of
 from study.scratch import check_scratch
 
 ROOT = Path(__file__).resolve().parent.parent
-ODD = "a?b#c %20 $x$ {y} é'&;=+\"`!*"  # no colon: it ends a folder in PYTHONPATH
+ODD = 'a?b#c %20 $x$ {y} é&;=+"`!*'  # no colon: it ends a folder in PYTHONPATH; no ': MLflow writes the current folder into SQL as text
 SPACE = '''"""Is a path only a path?"""
 from models.nets import fc
 from models.vae import VAE
