@@ -5,6 +5,7 @@
 Best means the lowest fd_rel of a confirmed cell, the median over its seeds (study/cell_table.py). It names a model to draw from, not a winner: see the verdicts for that.
 """
 import logging
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from torch import nn
 
 from study.cell_table import cells, champions, confirmed
+from study.errors import UserError
 from study.ledger import Ledger, read_json
 from study.sample import rebuilt
 
@@ -37,8 +39,12 @@ def register(client, ledger: Ledger, space: str) -> None:
         name = f"{space}-{ledger.spec(key)['dataset_slug']}"
         run_id = (read_json(ledger.folder(key) / "tracked.json") or {}).get("run_id")
         if run_id and current(client, name) != key:
-            version = add_version(client, ledger, name, key, run_id)
-            client.set_registered_model_alias(name, ALIAS, version)
+            try:
+                model = rebuilt(ledger, key)
+            except UserError as error:
+                print(f"{name} is not registered: {error}", file=sys.stderr)
+            else:
+                client.set_registered_model_alias(name, ALIAS, add_version(client, model, name, key, run_id))
 
 
 def current(client, name: str):
@@ -49,7 +55,7 @@ def current(client, name: str):
         return None
 
 
-def add_version(client, ledger: Ledger, name: str, key: str, run_id: str) -> str:
+def add_version(client, model, name: str, key: str, run_id: str) -> str:
     try:
         client.create_registered_model(name, description="Draws images from latents: float32 (n, latent_dim) in, "
                                                          "(n, C, H, W) in [0, 1] out.")
@@ -57,7 +63,7 @@ def add_version(client, ledger: Ledger, name: str, key: str, run_id: str) -> str
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     with tempfile.TemporaryDirectory() as folder:
-        save(rebuilt(ledger, key), Path(folder) / "model")
+        save(model, Path(folder) / "model")
         client.log_artifacts(run_id, str(Path(folder) / "model"), "model")
     source = f"{client.get_run(run_id).info.artifact_uri}/model"
     return client.create_model_version(name, source, run_id, tags={"trial_key": key}).version

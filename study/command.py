@@ -31,6 +31,16 @@ def add_study(parser) -> None:
     add("--storage", type=storage, default=STORAGE,
         help="where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: %(default)s)")
     add("--data-dir", help="where datasets are, for the commands that read images (default: $STUDY_DATA, else data/)")
+    add("--trust-study", action="store_true", help="run whatever code the study names, with your rights; without it only this"
+        " project's and the space's is run")
+
+
+def trust(options) -> tuple[str, bool]:
+    """Settle what the study's records may import, as the command line says; what study/importing.py needs to know of it."""
+    from study.importing import allow
+    said = str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space, options.trust_study
+    allow(*said)
+    return said
 
 
 def run_command(main) -> int:

@@ -18,7 +18,7 @@ import torch
 from study import cache, sources
 from study.errors import UserError
 from study.folders import Folder, raw_files
-from study.space import imported
+from study.space import part
 from study.splits import divide
 
 VERSION = 1  # of splitting and decoding: a new number has everything prepared anew
@@ -246,7 +246,7 @@ def dataset_of(spec):
     """The dataset that a trial's spec names; one from outside the project by the import path of its source."""
     if not spec["source"]:
         return named(spec["dataset"])
-    return Dataset(imported(spec["source"], spec["origin"])(), spec["dataset"].endswith("-binarised"))
+    return Dataset(part(spec, "source")(), spec["dataset"].endswith("-binarised"))
 
 
 def data_folder(argument):

@@ -37,6 +37,7 @@ from ray import tune  # noqa: E402
 from ray._private import ray_constants  # noqa: E402
 
 from study.errors import UnfitMachine, UserError  # noqa: E402
+from study.importing import allow  # noqa: E402
 from study.ledger import DATA, Ledger, failure, read_json, write_atomic  # noqa: E402
 from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
 from study.scratch import check_scratch  # noqa: E402
@@ -110,9 +111,14 @@ def listening(node: dict) -> bool:
         return False
 
 
-def on_a_card(function, *arguments):
+def on_a_card(trust: tuple, function, *arguments):
     """What the function returns in a worker that has a whole card, which the worker then leaves."""
-    return ray.get(ray.remote(num_gpus=1, max_calls=1)(function).remote(*arguments))
+    return ray.get(ray.remote(num_gpus=1, max_calls=1)(trusting).remote(trust, function, *arguments))
+
+
+def trusting(trust: tuple, function, *arguments):
+    allow(*trust)
+    return function(*arguments)
 
 
 def train(config: dict) -> None:
@@ -123,6 +129,7 @@ def train(config: dict) -> None:
     import torch
 
     from study.trial import run_trial
+    allow(*config["trust"])
     if os.path.isdir(config["cwd"]):
         os.chdir(config["cwd"])  # relative paths mean here what they mean to the driver
     torch.set_num_threads(max(1, int(config["cpus"])))

@@ -1,6 +1,7 @@
 """What a ledger says, as one plain dict: the answer, verdicts, cells, effects, rates. Pages and files only print it."""
 import ast
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -8,10 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from study import answers, cell_table
 from study.claims import CLAIMS
 from study.errors import UserError
+from study.importing import imported
 from study.ledger import FLOORS, Ledger, read_json
 from study.next_steps import from_the_project
 from study.outcomes import rates
-from study.space import FOLDER, imported
+from study.space import FOLDER
 from study.status import study_counts
 from study.trainings import comparable, curves_of, family_order, grouped, over_packs, planned_lines, read, rows_of, thinned
 
@@ -30,7 +32,7 @@ def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
     if not trials:
         raise UserError(f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
                         " report; launch the study first, or say with --storage where it is")
-    claims = (*CLAIMS, *own_claims(trials)) if claims is None else claims
+    claims = (*CLAIMS, *own_claims(trials, notes)) if claims is None else claims
     speaking = cell_table.speaking(trials, planned)
     curves = {trial["key"]: curves_of(ledger.rows(trial["key"])) for group in speaking.values() for trial in group}
     rows = [row for trial in trials if trial["spec"]["stage"] == "search" or trial["key"] in curves
@@ -93,10 +95,17 @@ def cells(ledger: Ledger, speaking: dict, curves: dict) -> list[dict]:
                         if (curve := thinned(name, column, points))}} for cell in cell_table.table(speaking)]
 
 
-def own_claims(trials: list[dict]) -> list:
-    """The claims that the space itself makes; its file is imported only if it makes any."""
-    modules = {(spec["claims"], spec["origin"]) for spec in (trial["spec"] for trial in trials) if spec.get("claims")}
-    return [claim for module, origin in sorted(modules) for claim in imported(f"{module}:SPACE", origin).claims]
+def own_claims(trials: list[dict], notes: list[str]) -> list:
+    """The claims that the space itself makes; its file is imported only if it makes any, and is trusted. Else it is noted."""
+    modules = {(spec["claims"], spec.get("origin", "")) for spec in (trial["spec"] for trial in trials) if spec.get("claims")}
+    claims = []
+    for module, origin in sorted(modules):
+        try:
+            claims += imported(f"{module}:SPACE", origin).claims
+        except UserError as error:
+            notes.append(f"the study's own claims are left out: {error}")
+            print(notes[-1], file=sys.stderr)
+    return claims
 
 
 def floors(ledger: Ledger) -> dict:

@@ -15,9 +15,9 @@ from importlib import metadata
 from pathlib import Path
 
 from study.errors import UnfitMachine, UserError
-from study.space import import_path, imported
+from study.importing import PROJECT, imported
+from study.space import import_path
 
-PROJECT = ("study", "models", "search_spaces")
 INSTALLED = {"site-packages", "dist-packages"}
 STANDARD = Path(sysconfig.get_paths()["stdlib"])
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

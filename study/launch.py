@@ -15,7 +15,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command
+from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command, trust
 from study.errors import UserError
 from study.ledger import CHECKPOINT_S
 from study.next_steps import command, mlflow_page, of_ledger, study_arguments, watching
@@ -126,6 +126,7 @@ def with_datasets(space, options, data_dir, say):
 
 def main(arguments=None) -> int:
     options = parse(arguments)
+    trust(options)
     from study.data import data_folder
     from study.estimate import rates
     from study.ledger import open_study
@@ -258,7 +259,7 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
             check_nodes(plan.ledger.address, marker)
         resources, slots = executor.shares(
             options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent,
-            lambda: executor.on_a_card(measured, heaviest(plan, data_dir), options.fast_cuda))
+            lambda: executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.fast_cuda))
         display = Display(plan, slots, watching(uri), expected)
         sink.say = display.say
 
@@ -269,7 +270,7 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
             sink.touch(trial.key)
 
         settings = {"ledger": plan.ledger.address, "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
-                    "checkpoint_s": options.checkpoint_seconds, "graphs": options.fast_cuda}
+                    "checkpoint_s": options.checkpoint_seconds, "graphs": options.fast_cuda, "trust": trust(options)}
         with display:
             executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch, display.say)
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, add_study, run_command
+from study.command import DONE, add_study, run_command, trust
 from study.ledger import Ledger, open_study, write_atomic
 
 FOLDER = "report"       # inside the study's folder
@@ -47,6 +47,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     options = parser.parse_args(arguments)
+    trust(options)
     ledger = open_study(options.storage, options.space)
     path = write_report(ledger, data_folder(options.data_dir), options.out).resolve()
     print(f"report: {path.as_uri()}")

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from study.cell_table import cells, champions
-from study.command import DONE, add_study, run_command
+from study.command import DONE, add_study, run_command, trust
 from study.errors import UserError
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
@@ -131,6 +131,7 @@ def parse(arguments=None):
 
 def main(arguments=None) -> int:
     options = parse(arguments)
+    trust(options)
     ledger = open_study(options.storage, options.space)
     key = chosen(ledger, options.trial)
     model = rebuilt(ledger, key)

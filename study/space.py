@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from study.errors import UserError
+from study.importing import allow_modules, imported
 from study.systems import moved_to
 
 PARTS = {"model": ("__name__", "__mro__", "sample"), "net": ("name", "encoder", "decoder"),
-         "dataset": ("name", "slug", "at_hand", "prepare")}   # what a cell's parts must have
+         "dataset": ("name", "slug", "at_hand", "prepare"), "source": ("__mro__", "name", "roots", "read")}  # what each must have
 GIVEN = ("shape", "net", "depth", "latent_dim", "outputs")  # what a model or a net is given by the study itself
 FOLDER = Path(__file__).resolve().parent.parent / "search_spaces"
 
@@ -26,18 +27,9 @@ def import_path(thing) -> str:
     return f"{thing.encoder.__module__}:{thing.name}"
 
 
-def imported(path: str, origin: str = ""):
-    """The class or object behind an import path; `origin` is the folder of a space file from outside the project."""
-    if origin and origin not in sys.path:
-        sys.path.append(origin)
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)
-
-
 def model_of(spec: Mapping, shape: Sequence[int] = ()):
     """A new model as a spec describes it, for images of that shape (C, H, W), or of the spec's own."""
-    model, net = (imported(spec[part], spec.get("origin", "")) for part in ("model", "net"))
-    cell = Cell(model, net, spec["depth"], spec["latent_dim"], spec["dataset"], spec["settings"])
+    cell = Cell(part(spec, "model"), part(spec, "net"), spec["depth"], spec["latent_dim"], spec["dataset"], spec["settings"])
     return cell.build(shape or spec["shape"], spec.get("params", {}))
 
 
@@ -47,9 +39,29 @@ def outside_source(dataset) -> str:
     return "" if kind.__module__.startswith("study.") else import_path(kind)
 
 
+def is_made_like(thing, word: str) -> bool:
+    return all(hasattr(thing, part) for part in PARTS[word])
+
+
+def part(spec: Mapping, word: str):
+    """The model's class, the net or the dataset's source that a trial's spec names; UserError where that is none."""
+    thing = imported(spec[word], spec.get("origin", ""))
+    if not is_made_like(thing, word):
+        raise UserError(f"the study names {spec[word]!r} as a {word}, which it is not")
+    return thing
+
+
+def modules_of(space: "Space") -> set[str]:
+    """Where what a space is made of comes from: its file, and the modules of its models, nets, measures and datasets."""
+    paths = {import_path(thing) for cell in space.cells for thing in (cell.model, cell.net)}
+    paths |= {outside_source(cell.dataset) for cell in space.cells} | set(map(import_path, space.measures.values()))
+    return {space.module, *(path.split(":")[0] for path in paths if path)}
+
+
 def found_again(thing) -> bool:
     try:
-        return imported(import_path(thing)) is thing
+        module, name = import_path(thing).split(":")
+        return getattr(importlib.import_module(module), name) is thing
     except (ImportError, AttributeError, ValueError, TypeError):
         return False
 
@@ -282,7 +294,9 @@ def space_of(module_name: str, path: Path) -> Space:
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
         raise UserError(f"{path} must define SPACE = Space(...)")
-    return checked(replace(space, name=path.stem, module=module_name, question=(module.__doc__ or "").strip()))
+    space = checked(replace(space, name=path.stem, module=module_name, question=(module.__doc__ or "").strip()))
+    allow_modules(modules_of(space))
+    return space
 
 
 def checked(space: Space) -> Space:
@@ -308,8 +322,8 @@ def checked(space: Space) -> Space:
 
 
 def check_cell(cell: Cell, space: Space, where: str) -> None:
-    for word, parts in PARTS.items():
-        if not all(hasattr(getattr(cell, word), part) for part in parts):
+    for word in ("model", "net", "dataset"):
+        if not is_made_like(getattr(cell, word), word):
             raise UserError(f"{where}: {word} must be one of the project's, or made like them, not {getattr(cell, word)!r}")
     if not isinstance(cell.settings, Mapping) or not isinstance(cell.system, str):
         raise UserError(f"{where}: settings must be a dict and system a text, not {cell.settings!r} and {cell.system!r}")

@@ -34,7 +34,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 
 from study import image_cards, saved_view  # noqa: E402
 from study.champions import register  # noqa: E402
-from study.command import add_study, run_command  # noqa: E402
+from study.command import add_study, run_command, trust  # noqa: E402
 from study.errors import UserError, first_line  # noqa: E402
 from study.evaluation import STAGES  # noqa: E402
 from study.identity import words  # noqa: E402
@@ -355,6 +355,7 @@ def main(arguments=None) -> int:
     add_study(parser)
     parser.add_argument("--tracking-uri")
     options = parser.parse_args(arguments)
+    trust(options)
     print(f"{sync(options.storage, options.space, options.tracking_uri)} trials are in MLflow")
     return 0
 

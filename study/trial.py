@@ -26,10 +26,11 @@ from study.data import Dataset, dataset_of
 from study.errors import UnfitMachine, UserError
 from study.evaluation import CHUNK, Evaluation, cost, differentiable, invert
 from study.foreign_code import check_code
+from study.importing import allow, imported
 from study.ledger import (CHECKPOINT_S, DATA, finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic,
                           write_sealed)
 from study.replicas import Replicas
-from study.space import imported, model_of
+from study.space import model_of
 from study.trainings import OBJECTIVE, aggregate, over_seeds
 
 SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, "settings": dict, "epochs": int, "batch_size": int,
@@ -333,7 +334,10 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec", type=Path)
     parser.add_argument("--data-dir")
+    parser.add_argument("--space", default="", help="the space that the trial is of, or its file, where its code is not this project's")
+    parser.add_argument("--trust-study", action="store_true", help="run whatever code the spec names, with your rights")
     options = parser.parse_args(arguments)
+    allow(options.space, options.trust_study)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     result = run_trial(options.spec.parent, data_folder(options.data_dir), device,
                        lambda row: print(f"epoch {row['epoch']}", flush=True))

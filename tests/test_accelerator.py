@@ -103,7 +103,7 @@ def test_the_share_that_was_measured_decides_how_many_trials_a_card_holds():
              runtime_env={"env_vars": {"PYTHONPATH": str(executor.ROOT)}})
     try:
         for busy, trials in ((0.2, 5), (0.14, 7), (0.9, 1)):
-            resources, slots = executor.shares(0.1, "auto", None, lambda busy=busy: executor.on_a_card(share_of, 2**30, 2**36, busy))
+            resources, slots = executor.shares(0.1, "auto", None, lambda busy=busy: executor.on_a_card(("", False), share_of, 2**30, 2**36, busy))
             assert slots == trials and resources["GPU"] * trials <= 1
     finally:
         ray.shutdown()
@@ -140,7 +140,7 @@ def test_a_worker_without_what_was_planned_ends_the_sweep_and_fails_no_trial(led
     folder, told = planned(ledger, data_dir, more={"precision": "tf32"}), []
     monkeypatch.setattr(executor.tune, "report", told.append)
     executor.train({"ledger": ledger.address, "key": folder.name, "marker": sharing.mark(ledger), "cwd": "/nowhere",
-                    "data_dir": data_dir, "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": True})
+                    "data_dir": data_dir, "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": True, "trust": ("", False)})
     assert "TF32" in told[0]["stop"] and "outcome" not in told[0]
 
 

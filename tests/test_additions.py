@@ -127,12 +127,15 @@ def test_a_model_of_another_kind_goes_through_the_whole_study(run, tmp_path, dat
     assert run_of_it.data.params["model"] == "matching" and run_of_it.data.metrics["test/fd_rel"] > 0
 
 
-def test_a_worker_elsewhere_finds_what_was_added_by_the_spec_alone(run, tmp_path, data_dir):
+def test_a_worker_elsewhere_finds_what_was_added_by_the_spec_and_the_space_file_that_it_may_trust(run, tmp_path, data_dir):
     ledger, _ = run("dataset")
     key = ledger.keys()[0]
     (ledger.folder(key) / "result.json").unlink()
-    done = subprocess.run([sys.executable, "study/trial.py", ledger.folder(key) / "spec.json", "--data-dir", data_dir],
-                          capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [sys.executable, "study/trial.py", ledger.folder(key) / "spec.json", "--data-dir", data_dir]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "outside_dataset:Stripes" in refused.stderr
+    done = subprocess.run([*command, "--space", tmp_path / "outside_dataset.py"], capture_output=True, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert json.loads((ledger.folder(key) / "result.json").read_text())["status"] == "done"
 

@@ -203,7 +203,7 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
     monkeypatch.setattr(trial, "run_trial", short)
     monkeypatch.setattr(executor.tune, "report", told.append)
     config = {"ledger": ledger.address, "key": folder.name, "marker": sharing.mark(ledger), "cwd": "/nowhere", "data_dir": "",
-              "cpus": 1, "gpus": 0.25, "checkpoint_s": 1, "graphs": False}
+              "cpus": 1, "gpus": 0.25, "checkpoint_s": 1, "graphs": False, "trust": ("", False)}
     executor.train(config)
     recorded = json.loads(told[0]["outcome"])
     assert recorded["status"] == "failed" and recorded["out_of_memory"] and recorded["gpus"] == 0.25

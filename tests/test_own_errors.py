@@ -57,7 +57,7 @@ def another_worker():
 
 def config(ledger, key, data_dir) -> dict:
     return {"ledger": ledger.address, "key": key, "marker": sharing.mark(ledger), "cwd": "/nowhere", "data_dir": str(data_dir),
-            "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": False}
+            "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": False, "trust": ("", False)}
 
 
 def test_an_operating_systems_error_is_the_trials_own_where_a_models_code_raised_it(ledger, tmp_path, monkeypatch):

@@ -9,7 +9,8 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.data import digits, mnist
 from study.errors import UserError
-from study.space import checked, grid, import_path, imported, load_space, slug, space_names
+from study.importing import imported
+from study.space import checked, grid, import_path, load_space, slug, space_names
 from tiny import tiny_space
 
 
