@@ -16,7 +16,7 @@ from torch import nn
 
 from study.cell_table import cells, champions, confirmed
 from study.errors import UserError
-from study.ledger import Ledger, read_json
+from study.ledger import Ledger
 from study.sample import rebuilt
 
 ALIAS = "champion"
@@ -37,7 +37,7 @@ def register(client, ledger: Ledger, space: str) -> None:
     """Point each dataset's champion at its best trial; nothing is registered twice."""
     for key in (cell["trial"] for cell in confirmed(champions(cells(ledger)))):
         name = f"{space}-{ledger.spec(key)['dataset_slug']}"
-        run_id = (read_json(ledger.folder(key) / "tracked.json") or {}).get("run_id")
+        run_id = (ledger.tracked(key) or {}).get("run_id")
         if run_id and current(client, name) != key:
             try:
                 model = rebuilt(ledger, key)

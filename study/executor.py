@@ -38,7 +38,7 @@ from ray._private import ray_constants  # noqa: E402
 
 from study.errors import UnfitMachine, UserError  # noqa: E402
 from study.importing import allow  # noqa: E402
-from study.ledger import DATA, Ledger, failure, read_json, write_atomic  # noqa: E402
+from study.ledger import DATA, Ledger, failure, read_spec, write_atomic  # noqa: E402
 from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
 from study.scratch import check_scratch  # noqa: E402
 from study.sharing import Stopped, complaint, ledger_here, unwritable  # noqa: E402
@@ -177,7 +177,10 @@ def workplace(address: str, key: str):
 def failed(folder: Path, error: BaseException) -> dict:
     """The result of a trial whose own code raised, with the traceback beside it."""
     write_atomic(folder / "error.txt", printable(traceback.format_exc()).encode())
-    spec = read_json(folder / "spec.json") or {}
+    try:
+        spec = read_spec(folder)
+    except UserError:
+        spec = {}
     place = own_place(error)
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500] + (f" ({place})" if place else "")
     return failure(folder.name, spec, printable(reason))

@@ -10,7 +10,7 @@ from study import answers, cell_table
 from study.claims import CLAIMS
 from study.errors import UserError
 from study.importing import imported
-from study.ledger import FLOORS, Ledger, read_json
+from study.ledger import Ledger
 from study.next_steps import from_the_project
 from study.outcomes import rates
 from study.space import FOLDER
@@ -110,7 +110,7 @@ def own_claims(trials: list[dict], notes: list[str]) -> list:
 
 def floors(ledger: Ledger) -> dict:
     """Dataset -> what real images score; what an earlier version noted is left out until a launch measures it anew."""
-    return {name: floor for name, floor in (read_json(ledger.root / FLOORS) or {}).items() if "measures" in floor}
+    return {name: floor for name, floor in ledger.floors().items() if floor["measures"]}
 
 
 def datasets(trials: list[dict], floors: dict) -> list[dict]:
@@ -129,7 +129,7 @@ def datasets(trials: list[dict], floors: dict) -> list[dict]:
 
 def run_of(ledger: Ledger, key: str) -> dict | None:
     """The trial's MLflow run: id, experiment, store; None where it was not tracked."""
-    tracked = read_json(ledger.folder(key) / "tracked.json") or {}
+    tracked = ledger.tracked(key) or {}
     if "run_id" not in tracked:
         return None
     store, experiment, *_ = tracked.get("store", ["", ""])

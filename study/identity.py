@@ -7,6 +7,7 @@ import re
 import uuid
 from pathlib import Path
 
+from study import records
 from study.ledger import Ledger, write_atomic
 
 IDENTITY = "study.json"  # beside trials/
@@ -41,8 +42,11 @@ def stands(noted: dict, copy: Ledger) -> bool:
         return False
 
 
-def sound(value: dict) -> bool:
-    pairs = value.get("words")
-    return isinstance(pairs, list) and bool(pairs) and all(
+def sound(value: dict) -> dict:
+    pairs = records.checked(value, {}).get("words")
+    whole = isinstance(pairs, list) and bool(pairs) and all(
         isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)
         and re.fullmatch("[0-9a-f]{32}", pair[0]) for pair in pairs)
+    if not whole:
+        raise ValueError("it holds no words")
+    return value

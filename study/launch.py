@@ -191,7 +191,8 @@ def mend(plan, say) -> None:
         if trial.key not in begun or plan.ledger.spec(trial.key) is not None:
             continue
         if result := plan.results.get(trial.key):
-            plan.ledger.put_spec(trial.key, {**plan.spec(trial, result["params"], "not known"), "drawn": result.get("drawn", {})})
+            made = {**plan.spec(trial, result["params"], "not known"), "drawn": result["drawn"]}
+            plan.ledger.put_spec(trial.key, result.get("spec", made))
         elif any((folder / name).exists() for name in ("metrics.jsonl", "last.pt")):
             plan.ledger.start_anew(trial.key, say)
 

@@ -20,6 +20,7 @@ import time
 import uuid
 from pathlib import Path
 
+from study import records
 from study.errors import UserError
 from study.names import is_key, is_own_file
 
@@ -29,12 +30,7 @@ PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far 
 CHECKPOINT_S = 5.0        # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost
 FLOORS = "floors.json"    # beside trials/: dataset -> what real images score against real ones
 DATA = "data"             # beside trials/: images that the driver published, for machines that have no others
-ROW = {"epoch", "time", "values"}
-CELL_LINE = {"cell", "model", "dataset", "planned", "trials"}
-FINISHED = ("done", "diverged", "failed")
-SPEC = frozenset({"stage", "seeds", "params"})  # without these a spec.json is none
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from a file system that knows none
-CHECKSUM = "sha256"                             # in result.json: of everything else in it
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -98,18 +94,28 @@ def _temporary(path: Path, content: bytes) -> Path:
     return temporary
 
 
-def read_json(path: Path, say=print, sound=lambda value: True):
-    """The file's dict; None where there is no file. What is no JSON object, or not a sound one, is set aside and said."""
+def read_json(path: Path, say=print, check=lambda value: records.checked(value, {})):
+    """The file's record as check(value) gives it (see study/records.py); None where there is no file. What is no sound one is
+    set aside and said; where nothing can be renamed it is passed over."""
     try:
-        value = json.loads(read_own(path))
-        if isinstance(value, dict) and sound(value):
-            return value
+        return check(json.loads(read_own(path)))
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError):
-        pass
-    set_aside(path, "not the JSON that was written there", say)
+    except (ValueError, RecursionError) as error:
+        reason = f"not what was written there: {' '.join(str(error).split())}"
+    try:
+        set_aside(path, reason, say)
+    except OSError as error:
+        say(f"{path} is passed over ({reason}); it cannot be set aside: {error.strerror}")
     return None
+
+
+def read_spec(folder: Path) -> dict:
+    """The spec of the trial in a folder; UserError where there is none."""
+    try:
+        return records.spec(json.loads(read_own(folder / "spec.json")), folder.name)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{folder / 'spec.json'} is no spec of this trial: {' '.join(str(error).split())}") from None
 
 
 def read_own(path: Path) -> bytes:
@@ -117,15 +123,6 @@ def read_own(path: Path) -> bytes:
     if not is_own_file(path):
         raise FileNotFoundError(errno.ENOENT, "no file of this study", str(path))
     return path.read_bytes()
-
-
-def checksum(value: dict) -> str:
-    content = {name: item for name, item in value.items() if name != CHECKSUM}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def sound_result(value: dict) -> bool:
-    return value.get("status") in FINISHED and value.get(CHECKSUM) in (None, checksum(value))
 
 
 def set_aside(path: Path, reason: str, say=print) -> Path:
@@ -145,11 +142,16 @@ def finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def as_written(record: dict) -> dict:
+    """A record with its checksum, which is of what a reader will find."""
+    return records.sealed(json.loads(json.dumps(record)))
+
+
 def failure(key: str, spec: dict, reason: str) -> dict:
     """The result of a trial that did not end by itself."""
     return {"key": key, "status": "failed", "objective": None, "error": reason, "params": spec.get("params", {}),
             "drawn": spec.get("drawn", {}), "seeds": spec.get("seeds", []), "replicas": [], "measures": {}, "epochs": 0,
-            "time": time.time()}
+            "time": time.time(), **({"spec": spec} if spec else {})}
 
 
 def open_study(storage: Path | str, space: str) -> "Ledger":
@@ -218,29 +220,37 @@ class Ledger:
         """The files of a trial whose names below its folder match, in their order."""
         return sorted(path for path in self.folder(key).glob(pattern) if is_own_file(path) and not path.parent.is_symlink())
 
-    def spec(self, key: str):
-        return self._read(self.folder(key) / "spec.json", lambda value: SPEC <= value.keys())
+    def spec(self, key: str) -> dict | None:
+        """What a trial is to do. Where its result says that it did something else, the spec was changed since."""
+        made = (self.result(key) or {}).get("spec")
+        return self._read(self.folder(key) / "spec.json", lambda value: records.spec(value, key, made))
 
-    def result(self, key: str):
-        value = self._read(self.folder(key) / "result.json", sound_result)
-        return value and {name: item for name, item in value.items() if name != CHECKSUM}
+    def result(self, key: str) -> dict | None:
+        return self._read(self.folder(key) / "result.json", lambda value: records.result(value, key))
+
+    def tracked(self, key: str, say=print) -> dict | None:
+        """How far a trial has been projected into MLflow."""
+        return read_json(self.folder(key) / "tracked.json", say, records.tracked)
+
+    def floors(self) -> dict:
+        """Dataset -> what real images score."""
+        return read_json(self.root / FLOORS, check=records.floors) or {}
 
     def put_spec(self, key: str, spec: dict) -> dict:
         """Record the spec if there is none yet; the one that stands."""
-        self._put_once(self.folder(key) / "spec.json", spec)
+        self._put_once(self.folder(key) / "spec.json", as_written(spec))
         return self.spec(key)
 
     def put_result(self, key: str, result: dict) -> bool:
-        result = json.loads(json.dumps(finite(result)))  # as a reader will find it, so that the checksum is of that
-        return self._put_once(self.folder(key) / "result.json", {**result, CHECKSUM: checksum(result)})
+        return self._put_once(self.folder(key) / "result.json", as_written(finite(result)))
 
     def put_once(self, name: str, value: dict) -> bool:
         """Record JSON as root/name if nobody has yet."""
         return self._put_once(self.root / name, value)
 
-    def noted(self, name: str, sound):
-        """The JSON of root/name; None where there is none that is sound."""
-        return self._read(self.root / name, sound)
+    def noted(self, name: str, check):
+        """The JSON of root/name as check(value) gives it; None where there is none that is sound."""
+        return self._read(self.root / name, check)
 
     def rows(self, key: str) -> list[dict]:
         """The rows of metrics.jsonl, one per epoch; what a crash left half written at its end is not a row."""
@@ -260,8 +270,8 @@ class Ledger:
 
     def share(self, key: str, share: float) -> float:
         """The share of an accelerator that a trial gets: `share`, or twice the largest that was too small for it."""
-        tried = map(read_json, self.folder(key).glob("result.failed-*.json"))
-        small = [result["gpus"] for result in tried if result and result.get("out_of_memory")]
+        tried = [read_json(path, check=lambda value: records.result(value, key)) for path in self.files(key, "result.failed-*.json")]
+        small = [result.get("gpus", 0) for result in tried if result and result.get("out_of_memory")]
         return max(share, min(1.0, 2 * max(small))) if small and share else share
 
     def lock(self):
@@ -290,8 +300,8 @@ class Ledger:
     def _put_once(self, path: Path, value: dict) -> bool:
         return put_once(path, value)
 
-    def _read(self, path: Path, sound):
-        return read_json(path, sound=sound)
+    def _read(self, path: Path, check):
+        return read_json(path, check=check)
 
     def _rename(self, path: Path, new: Path) -> None:
         os.replace(path, new)
@@ -319,23 +329,24 @@ def read_rows(path: Path) -> list[dict]:
         lines = read_own(path).split(b"\n")
     except FileNotFoundError:
         return []
-    return [row for row in map(_parsed, lines[:-1])  # the last piece is empty, or was cut off by a crash
-            if isinstance(row, dict) and ROW <= row.keys()]
+    return _sound(lines[:-1], records.row)  # the last piece is empty, or was cut off by a crash
 
 
 def read_planned(root: Path) -> list[dict]:
     """The lines of planned.jsonl."""
     path = root / PLANNED
     lines = read_own(path).split(b"\n") if is_own_file(path) else []
-    rows = [row for row in map(_parsed, lines[:-1]) if isinstance(row, dict) and CELL_LINE <= row.keys()]
+    rows = _sound(lines[:-1], records.cell_line)
     if len(rows) < len(lines[:-1]):
         print(f"{path} is damaged: {len(lines[:-1]) - len(rows)} of its lines cannot be read; the next launch writes it anew",
               file=sys.stderr)
     return rows
 
 
-def _parsed(line: bytes):
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+def _sound(lines: list[bytes], check) -> list[dict]:
+    """The lines that are whole records."""
+    rows = []
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            rows.append(check(json.loads(line)))
+    return rows

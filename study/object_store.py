@@ -169,8 +169,8 @@ class ObjectStoreLedger(Ledger):
         write_atomic(path, content if created else self.read(name))
         return created
 
-    def _read(self, path: Path, sound):
-        value = super()._read(path, sound)
+    def _read(self, path: Path, check):
+        value = super()._read(path, check)
         if value is None and self.versions.pop(self.name(path), None):  # it was set aside here: there as well
             self._move(self.name(path), f"{self.name(path)}.bad-{uuid.uuid4().hex[:8]}")
         return value

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from study import features
+from study import features, records
 from study.data import check_batch
 from study.errors import UserError
 from study.estimate import built
@@ -71,9 +71,9 @@ def check_built(cell, shape) -> None:
 def note_floor(place: Path, dataset, images, extractor) -> dict:
     """What real images score against each other: the best that can be expected. Measured once per features, and anew where
     measures have changed their meaning since."""
-    floors, identity = read_json(place) or {}, {"features": extractor.hash, "protocol": PROTOCOL}
+    floors, identity = read_json(place, check=records.floors) or {}, {"features": extractor.hash, "protocol": PROTOCOL}
     known = floors.get(dataset.name)
-    if not isinstance(known, dict) or not identity.items() <= known.items() or "measures" not in known:
+    if known is None or not identity.items() <= known.items() or not known["measures"]:
         floors[dataset.name] = {**floor(images, extractor), **identity}
         write_atomic(place, json.dumps(floors, indent=1).encode())
     return floors[dataset.name]

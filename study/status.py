@@ -12,7 +12,8 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.command import DONE, add_study, run_command
 from study.errors import UserError
-from study.ledger import FINISHED, open_study, read_planned
+from study.ledger import open_study, read_planned
+from study.records import FINISHED
 
 WORDS = ("planned", "running", *FINISHED, "left")
 

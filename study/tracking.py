@@ -32,7 +32,7 @@ from mlflow import MlflowClient  # noqa: E402  (the settings above are read at i
 from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
-from study import image_cards, saved_view  # noqa: E402
+from study import image_cards, records, saved_view  # noqa: E402
 from study.champions import register  # noqa: E402
 from study.command import add_study, run_command, trust  # noqa: E402
 from study.errors import UserError, first_line  # noqa: E402
@@ -61,7 +61,6 @@ named `summary` holds a sheet of samples for every model, net and dataset."""
 SPLITLESS = ("loss/", "time/", "cost/", "rate/", "likelihood/beta_effective")  # not measured on validation or test images
 VIEW = "split/measure"  # how metrics are named: a store where they have other names is brought up to date
 OWNER, NAME = "ledger", "study"  # tags of an experiment: the word of its ledger, and what its study is called in this store
-NOTED = {"store", "run_id", "rows", "images", "ended"}  # in tracked.json: how far a trial has been projected
 RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
@@ -133,7 +132,7 @@ class Tracker:
     def _end_former_runs(self) -> None:
         """Trials that were set aside to start anew get other runs: end those of before, so that nobody waits for them."""
         for place in sorted((self.ledger.root / "set_aside").glob("*/tracked.json")):
-            state = read_json(place, self.say, sound=lambda value: NOTED <= value.keys())
+            state = read_json(place, self.say, records.tracked)
             if state is None or state["store"] != self.store:
                 continue
             if (run := self._run(state["run_id"])) and run.info.lifecycle_stage == "active":
@@ -147,7 +146,7 @@ class Tracker:
         """Bring the run of one trial up to date with its folder."""
         self.ledger.fetch(f"trials/{key}")
         place = self.ledger.folder(key) / "tracked.json"
-        state = read_json(place, sound=lambda value: NOTED <= value.keys()) or {}
+        state = self.ledger.tracked(key) or {}
         if state.get("store") != self.store or "artifacts" not in state:  # of another store, or of an earlier version
             state = {}
         if state.get("ended") and state["ended"] == (self.ledger.result(key) or {}).get("time"):

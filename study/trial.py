@@ -27,17 +27,12 @@ from study.errors import UnfitMachine, UserError
 from study.evaluation import CHUNK, Evaluation, cost, differentiable, invert
 from study.foreign_code import check_code
 from study.importing import allow, imported
-from study.ledger import (CHECKPOINT_S, DATA, finite, put_once, read_json, read_rows, read_sealed, set_aside, write_atomic,
+from study.ledger import (CHECKPOINT_S, DATA, as_written, finite, put_once, read_rows, read_sealed, read_spec, set_aside, write_atomic,
                           write_sealed)
 from study.replicas import Replicas
 from study.space import model_of
 from study.trainings import OBJECTIVE, aggregate, over_seeds
 
-SPEC = {"key": str, "stage": str, "seeds": list, "params": dict, "drawn": dict, "settings": dict, "epochs": int, "batch_size": int,
-        "depth": int, "latent_dim": int, "model": str, "net": str, "dataset": str, "fingerprint": str, "features": str,
-        "features_kind": str, "origin": str, "source": str, "measures": dict, "precision": str, "code": dict}
-UNSAID = {"precision": "float32", "code": {}}  # in specs of earlier versions
-PRECISIONS = ("float32", "tf32")
 LOOKS = 6              # how often a trial is drawn, after the untrained start
 MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
 REPORT_S = 3.0         # seconds between reports to whoever runs the trial: each brings MLflow up to date
@@ -51,25 +46,9 @@ def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: No
     CUDA device as graphs. Only training obeys the spec's precision, measures are always in float32. The result is
     returned, not written: its writer is the driver.
     """
-    spec = read_json(folder / "spec.json")
-    if spec is None:
-        raise UserError(f"{folder / 'spec.json'} is missing or unreadable")
-    spec = {**UNSAID, **spec}
-    check_spec(spec, folder)
+    spec = read_spec(folder)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
     return Run(folder, spec, data_dir, device, checkpoint_s, keep, graphs).go(report)
-
-
-def check_spec(spec: dict, folder: Path) -> None:
-    """UserError for a spec that lacks something or holds what it cannot."""
-    for name, kind in SPEC.items():
-        value = spec.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool) or kind is int and value < 1:
-            raise UserError(f"{folder / 'spec.json'}: {name} cannot be {value!r}")
-    if spec["precision"] not in PRECISIONS:
-        raise UserError(f"{folder / 'spec.json'}: precision cannot be {spec['precision']!r}")
-    if not spec["seeds"] or any(not isinstance(seed, int) for seed in spec["seeds"]):
-        raise UserError(f"{folder / 'spec.json'}: seeds must be whole numbers, at least one")
 
 
 def check_precision(precision: str, device: str) -> None:
@@ -303,7 +282,7 @@ class Run:
         return finite({"key": self.spec["key"], "status": status, "objective": measures.get(OBJECTIVE), "measures": measures,
                        "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
                        "attempts": self.state["attempts"],
-                       "params": self.spec["params"], "drawn": self.spec["drawn"], "time": time.time(),
+                       "params": self.spec["params"], "drawn": self.spec["drawn"], "spec": self.spec, "time": time.time(),
                        "features": self.spec["features"], "precision": self.spec["precision"], **self.circumstances()})
 
     def circumstances(self) -> dict:
@@ -341,7 +320,7 @@ def main(arguments=None) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     result = run_trial(options.spec.parent, data_folder(options.data_dir), device,
                        lambda row: print(f"epoch {row['epoch']}", flush=True))
-    put_once(options.spec.parent / "result.json", result)
+    put_once(options.spec.parent / "result.json", as_written(result))
     print(json.dumps(result["measures"], indent=1))
     return 0
 

@@ -22,7 +22,7 @@ from study.plan import Plan
 from study.space import grid
 from study.tracking import HOW_TO_READ, note_of
 from study.trial import run_trial
-from tiny import tiny_space
+from tiny import rewrite, tiny_space
 
 EPOCHS = 6
 
@@ -41,7 +41,7 @@ def run(tmp_path_factory, data_dir):
         trial = plan.search[plan.space.cells[0].name][0] if stage == "search" else (
             plan._confirm_trial(plan.space.cells[0], (0, 1), {}))
         folder = ledger.folder(f"{trial.key}-{name}")
-        ledger.put_spec(folder.name, {**plan.spec(trial, {}, "default"), "drawn": {}})
+        ledger.put_spec(folder.name, {**plan.spec(trial, {}, "default"), "drawn": {}, "key": folder.name})
         if not (folder / "curves.safetensors").exists():
             run_trial(folder, data_dir, **options)
         return folder
@@ -141,6 +141,7 @@ def test_curves_are_drawn_where_a_cell_is_confirmed_and_cost_the_search_nothing(
     again = Path(f"{spec.parent}-again")
     again.mkdir(exist_ok=True)
     (again / "spec.json").write_bytes(spec.read_bytes())
+    rewrite(again / "spec.json", key=again.name)
     code = (f"import sys; from pathlib import Path; from study.trial import run_trial; run_trial(Path({str(again)!r}),"
             f" {str(data_dir)!r}); assert 'matplotlib' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

@@ -18,7 +18,7 @@ from study.ledger import (Ledger, finite, open_study, put_once, read_json, read_
 from study.plan import Plan, write_planned
 from study.status import study_counts
 from study.trial import append_line
-from tiny import IDENTITY, finish, tiny_space
+from tiny import IDENTITY, finish, result_of, tiny_space
 
 
 def race(path, number, start, wins, before=lambda: None):
@@ -226,6 +226,6 @@ def test_a_space_name_cannot_lead_out_of_the_storage_folder(tmp_path, name):
 
 
 def test_reopening_a_failed_trial_keeps_its_old_result(ledger):
-    ledger.put_result("k", {"status": "failed"})
+    ledger.put_result("k", result_of("k"))
     ledger.reopen("k")
     assert ledger.result("k") is None and list(ledger.folder("k").glob("result.failed-*.json"))

@@ -18,6 +18,7 @@ from study.identity import IDENTITY, words
 from study.ledger import ledger_at, open_study
 from test_outage import free_port
 from test_trial import planned
+from tiny import result_of, spec_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,7 +56,7 @@ def test_of_many_who_put_a_result_one_is_first_and_all_read_the_same(machine, ad
         machine(f"machine{number}")
         ledgers.append(ledger_at(address))
     with ThreadPoolExecutor(6) as pool:
-        first = list(pool.map(lambda number: ledgers[number].put_result("key", {"status": "done", "writer": number}), range(6)))
+        first = list(pool.map(lambda number: ledgers[number].put_result("key", result_of("key", writer=number)), range(6)))
     assert sum(first) == 1
     assert {ledger.result("key")["writer"] for ledger in ledgers} == {first.index(True)}
 
@@ -119,7 +120,7 @@ def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine
 
 def test_nothing_is_fetched_twice_and_what_is_gone_from_the_store_is_gone_here(machine, address, monkeypatch):
     ledger = ledger_at(address)
-    ledger.put_spec("one", {"stage": "search", "seeds": [0], "params": {}})
+    ledger.put_spec("one", spec_of())
     machine("second")
     storage, space = address.rsplit("/", 1)
     reader = open_study(storage, space)
@@ -146,7 +147,7 @@ def test_an_object_that_lies_is_set_aside_in_the_store_as_well(machine, address,
     assert ledger.result("one") is None and "set aside" in capsys.readouterr().out
     names = objects(ledger)
     assert "trials/one/result.json" not in names and any(name.startswith("trials/one/result.json.bad-") for name in names)
-    assert ledger.put_result("one", {"status": "done", "objective": 1.0}) and ledger.result("one")["objective"] == 1.0
+    assert ledger.put_result("one", result_of()) and ledger.result("one")["status"] == "failed"
 
 
 ODD_NAMES = ["../../../escaped", "trials/../../escaped", "trials/../escaped/spec.json", "trials/a/../../../escaped", "trials/Not a key/spec.json",
@@ -156,7 +157,7 @@ ODD_NAMES = ["../../../escaped", "trials/../../escaped", "trials/../escaped/spec
 @pytest.mark.parametrize("where", ["s3", "memory"])
 def test_names_that_lead_out_of_the_study_are_neither_read_nor_written(machine, address, where, tmp_path, capsys):
     ledger = ledger_at(address if where == "s3" else "memory://odd/tiny")
-    ledger.put_spec("one", {"stage": "search", "seeds": [0], "params": {}})
+    ledger.put_spec("one", spec_of())
     for name in ODD_NAMES if where == "s3" else [name for name in ODD_NAMES if ".." not in name]:  # there they lead out at once
         with contextlib.suppress(Exception):  # what the store itself refuses
             ledger.store.pipe_file(f"{ledger.place}/{name}", b"odd")
@@ -185,7 +186,7 @@ def test_a_link_in_a_trial_is_not_followed_into_the_store(machine, address, tmp_
 
 def test_a_failed_trial_is_reopened_for_every_machine(machine, address):
     ledger = ledger_at(address)
-    ledger.put_result("one", {"status": "failed", "out_of_memory": True, "gpus": 0.25})
+    ledger.put_result("one", result_of(out_of_memory=True, gpus=0.25))
     ledger.reopen("one")
     machine("second")
     other = open_study(*address.rsplit("/", 1))

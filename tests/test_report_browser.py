@@ -20,7 +20,7 @@ def report(tmp_path_factory) -> Path:
     ledger = sweep(tmp_path_factory.mktemp("studies") / "made_up", nets=("fc", "conv"), world=world)
     key = next(key for key in ledger.keys() if key.startswith("vae-fc-d1-z2-digits-confirm"))
     (ledger.folder(key) / "tracked.json").write_text(
-        json.dumps({"store": ["sqlite:///mlflow.db", "1"], "run_id": "abc123"})
+        json.dumps({"store": ["sqlite:///mlflow.db", "1", ""], "run_id": "abc123", "rows": 1, "images": [], "ended": None})
     )
     (ledger.root / "floors.json").write_text(json.dumps({"digits": floor_of(0.024, 0.004)}))
     with open(ledger.root / "planned.jsonl", "a") as file:

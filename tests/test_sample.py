@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from tiny import finish
+from tiny import finish, rewrite
 
 from models.nets import fc
 from models.vae import VAE
@@ -69,7 +69,7 @@ def test_the_best_of_several_datasets_is_not_one_trial(plan):
     for trial in (first, second):
         finish(plan, trial)
     path = plan.ledger.folder(second.key) / "spec.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": "mnist"}))
+    rewrite(path, dataset="mnist")
     with pytest.raises(
         UserError, match=f"do not compare.*--trial {first.key} \\(digits\\).*--trial {second.key} \\(mnist\\)"
     ):
@@ -150,7 +150,7 @@ def test_broken_weights_are_named_with_what_makes_them_again(finished, data_dir,
 def test_a_spec_that_knows_its_shape_needs_no_data(finished, tmp_path):
     ledger, key, _ = finished
     path = ledger.folder(key) / "spec.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "shape": [1, 8, 8], "dataset": "mnist"}))
+    rewrite(path, shape=[1, 8, 8], dataset="mnist")
     assert rebuilt(ledger, key).shape == (1, 8, 8)
 
 

@@ -23,7 +23,7 @@ from study.errors import UserError
 from study.ledger import Ledger, read_sealed, write_sealed
 from study.plan import Plan
 from study.space import Budget, grid
-from tiny import tiny_space
+from tiny import rewrite, tiny_space
 
 ROOT = Path(study.__file__).resolve().parent.parent
 
@@ -134,6 +134,7 @@ def interrupted(tmp_path_factory, data_dir):
         whole = planned(study, data_dir, model, epochs=4, dropout=0.1)
         broken = whole.with_name(f"broken-{whole.name}")
         shutil.copytree(whole, broken)
+        rewrite(broken / "spec.json", key=broken.name)
         trial.run_trial(whole, data_dir)
         killed_after(broken, data_dir, 2)
         found[model] = whole, broken
@@ -142,7 +143,10 @@ def interrupted(tmp_path_factory, data_dir):
 
 def copied(folder) -> Path:
     """Another trial of the same study with the same files."""
-    return Path(shutil.copytree(folder, folder.with_name(f"copied-{uuid.uuid4().hex}")))
+    copy = Path(shutil.copytree(folder, folder.with_name(f"copied-{uuid.uuid4().hex}")))
+    rewrite(copy / "spec.json", key=copy.name)
+    rewritten(copy, lambda saved: saved.update(key=copy.name))
+    return copy
 
 
 @pytest.mark.parametrize("model", [VAE, GAN, WGAN])
@@ -218,9 +222,8 @@ def test_a_trial_that_diverges_is_counted_and_stops_training(ledger, data_dir):
 
 def test_other_images_than_those_planned_for_are_refused(ledger, data_dir):
     folder = planned(ledger, data_dir)
-    spec = json.loads((folder / "spec.json").read_text())
-    for name in ("fingerprint", "features"):
-        (folder / "spec.json").write_text(json.dumps({**spec, name: "other"}))
+    for name in ("features", "fingerprint"):
+        rewrite(folder / "spec.json", **{name: "other"})
         with pytest.raises(UserError, match="planned for"):
             trial.run_trial(folder, data_dir)
 
@@ -244,10 +247,10 @@ def test_what_tuning_tries_is_measured_at_fewer_looks_and_last_of_all_by_its_res
     trial.run_trial(folder, data_dir)
     assert {int(path.stem.rsplit("-", 1)[1]) for path in (folder / "images").glob("samples-*")} == set(range(7))
     assert measured_after(folder) == [0, 2, 4]
-    spec = json.loads((folder / "spec.json").read_text())
     confirm = folder.with_name("confirm")
     confirm.mkdir()
-    (confirm / "spec.json").write_text(json.dumps({**spec, "stage": "confirm"}))
+    shutil.copy(folder / "spec.json", confirm)
+    rewrite(confirm / "spec.json", stage="confirm", key="confirm")
     trial.run_trial(confirm, data_dir)
     assert measured_after(confirm) == [0, 1, 2, 3, 4, 5, 6]  # the last too: these looks see other images than the result
 

@@ -2,8 +2,11 @@
 import json
 import sys
 import uuid
+from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from study import importing, report, sample, status, tracking, trial
 from study.champions import register
@@ -15,6 +18,7 @@ from study.space import load_space, part
 from synthetic import sweep
 from test_fuzz import outcome
 
+TRACKED = {"store": ["", "", ""], "run_id": "1", "rows": 1, "images": [], "ended": None}
 SPACE = '''"""A question."""
 import pathlib
 from os import system
@@ -61,7 +65,9 @@ def was_run(file) -> bool:
 def sent(tmp_path, file) -> Ledger:
     """A small finished study whose specs name the file's code."""
     ledger = sweep(tmp_path / "studies" / file.stem, models=("vae",), depths=(1,), draw=False, proposals=1, epochs=1)
-    edit(ledger, model=f"{file.stem}:Shy", claims=file.stem, origin=str(file.parent), dataset_slug="digits", source="")
+    edit(ledger, model=f"{file.stem}:Shy", claims=file.stem, origin=str(file.parent), dataset_slug="digits", source="", shape=[1, 8, 8])
+    for key in ledger.keys():
+        save_file({"0/x": torch.zeros(1)}, ledger.folder(key) / "weights.safetensors")
     return ledger
 
 
@@ -101,7 +107,7 @@ def test_a_sample_of_foreign_code_is_refused_in_one_line(sent, file, tmp_path):
 def test_a_trial_of_foreign_code_is_refused_in_one_line(sent, file, data_dir, monkeypatch):
     whole = {"drawn": {}, "features_kind": "classifier", "measures": {}}
     edit(sent, **whole)
-    monkeypatch.setattr(trial, "loaded", lambda *_: pytest.fail("images first"))
+    monkeypatch.setattr(trial, "loaded", lambda *_: SimpleNamespace(fingerprint="f" * 64))
     edit(sent, code={f"{file.stem}:Shy": "0" * 12})
     code, text = outcome(trial.main, [sent.folder(sent.keys()[0]) / "spec.json", "--data-dir", data_dir])
     assert code == 2 and text.count("\n") == 1 and one_line(text, file) and not was_run(file)
@@ -146,9 +152,8 @@ def test_a_space_file_that_was_named_opens_its_own_modules_and_no_others(file, t
 
 
 def test_a_champion_of_foreign_code_is_said_and_the_others_are_registered(sent, file, capsys):
-    (sent.folder(sent.keys()[0]) / "tracked.json").write_text(json.dumps({"run_id": "1"}))
     for key in sent.keys():
-        (sent.folder(key) / "tracked.json").write_text(json.dumps({"run_id": "1"}))
+        (sent.folder(key) / "tracked.json").write_text(json.dumps(TRACKED))
 
     class Client:
         def get_model_version_by_alias(self, *_):

@@ -1,7 +1,10 @@
 """A tiny study that needs no Ray, and stand-ins for what a worker and the driver do with a trial."""
+import json
+
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
+from study.ledger import as_written
 from study.space import Budget, Space, grid
 
 
@@ -27,6 +30,23 @@ def outcome(trial, objective=1.0, status="done", params=None) -> dict:
     return {"key": trial.key, "status": status, "objective": objective if status == "done" else None, "epochs": 2,
             "params": params, "drawn": params, "seeds": list(trial.seeds), "measures": measures, "time": 1.7e9,
             "replicas": [{"seed": seed, "status": status, "measures": measures} for seed in trial.seeds]}
+
+
+def spec_of(key="one", **changes) -> dict:
+    """The least that is a spec."""
+    return {"key": key, "stage": "search", "seeds": [0], "params": {}, "model": "models.vae:VAE", "net": "models.nets:fc", "depth": 1,
+            "latent_dim": 2, "dataset": "digits", "settings": {}, "epochs": 1, "batch_size": 64, "proposed_by": "default", **changes}
+
+
+def result_of(key="one", **changes) -> dict:
+    """The least that is a result."""
+    return {"key": key, "status": "failed", "objective": None, "measures": {}, "replicas": [], "seeds": [0], "epochs": 0, "params": {},
+            "time": 1.7e9, **changes}
+
+
+def rewrite(path, **changes) -> None:
+    """A spec or a result with other content, as if it had been written so."""
+    path.write_text(json.dumps(as_written({**json.loads(path.read_text()), **changes})))
 
 
 def finish(plan, trial, **what) -> None:
