@@ -1,4 +1,5 @@
 """Real studies, killed for real: nothing is lost, nothing is done twice, and the end is always one line."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -158,6 +159,42 @@ def test_a_cluster_whose_nodes_do_not_see_the_storage_is_refused(tmp_path):
                 check_nodes(str(tmp_path), word)
         finally:
             ray.shutdown()
+
+
+SLOW_START = """
+import os, sys, time
+if "SLOW" in os.environ and os.path.exists(os.environ["SLOW"]) and any("default_worker" in word for word in sys.orig_argv):
+    time.sleep(60)
+"""
+ALIVE = """
+import os, sys
+import psutil
+from study import executor
+executor.start(None)
+open(os.environ["SLOW"], "w").close()
+for child in psutil.Process().children(recursive=True):
+    if child.cmdline()[:1] == ["ray::IDLE"]:
+        child.kill()  # who comes in its place is slow
+before = executor.alive()
+raylet = next(child for child in psutil.Process().children() if child.name() == "raylet")
+raylet.kill()
+raylet.wait()
+open(sys.argv[1], "w").write(f"{before} {executor.alive()}")
+"""
+
+
+@pytest.mark.long
+def test_a_ray_whose_workers_are_slow_to_start_is_alive_until_it_is_killed(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START)
+    said = tmp_path / "said.txt"  # no pipe: the workers, who sleep on, would hold it open
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SLOW": str(tmp_path / "slow")}
+    process = subprocess.Popen([sys.executable, "-c", ALIVE, said], cwd=crash.ROOT, env=environment, start_new_session=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert process.wait(120) == 0 and said.read_text().split() == ["True", "False"]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 RUNAWAY = '''"""One model that takes all the memory there is, beside one that does not."""
