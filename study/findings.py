@@ -46,7 +46,7 @@ def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
 
 def commands(ledger: Ledger, origin: str) -> dict:
     """What to type, in the project's own folder, to go on with the study or to draw from it."""
-    return {script: from_the_project(script, ledger, origin if script == "launch" else "") for script in ("launch", "sample")}
+    return {script: from_the_project(script, ledger, origin) for script in ("launch", "sample")}
 
 
 def concluded(found: dict, claims: Sequence) -> dict:

@@ -97,7 +97,8 @@ def run(tmp_path, data_dir, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("what", ["model", "kind", "net", "dataset", "measure", "space"])
+@pytest.mark.parametrize("what", ["kind", *(pytest.param(what, marks=pytest.mark.long) for what in
+                                            ("model", "net", "dataset", "measure", "space"))])
 def test_an_addition_in_one_file_is_trained_and_measured(run, what):
     ledger, results = run(what)
     assert len(results) == 4 and {result["status"] for result in results} == {"done"}
@@ -127,6 +128,7 @@ def test_a_model_of_another_kind_goes_through_the_whole_study(run, tmp_path, dat
     assert run_of_it.data.params["model"] == "matching" and run_of_it.data.metrics["test/fd_rel"] > 0
 
 
+@pytest.mark.long
 def test_a_worker_elsewhere_finds_what_was_added_by_the_spec_and_the_space_file_that_it_may_trust(run, tmp_path, data_dir):
     ledger, _ = run("dataset")
     key = ledger.keys()[0]

@@ -230,6 +230,7 @@ def test_what_a_killed_process_left_is_removed_after_a_day(data_dir):
     assert [left.exists() for left in (old, young, foreign)] == [False, True, True]
 
 
+@pytest.mark.long
 def test_several_processes_may_prepare_the_same_at_once(data_dir, tmp_path):
     mine = folder(tmp_path / "mine")
     write_images(tmp_path / "mine", value=7)

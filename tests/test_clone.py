@@ -30,9 +30,10 @@ def run(place: Path, script: str, *arguments) -> subprocess.CompletedProcess:
                           capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("script", ["launch", "status", "report", "sample", "proposals", "tracking"])
-def test_a_command_of_a_copied_project_runs_the_copys_code(copied, script):
-    assert f"code of {copied / 'study' / 'command.py'}" in run(copied, script, "--help").stderr
+@pytest.mark.parametrize("script", ["launch", "status", "report", "sample", "proposals", "tracking", "trial", "mlflow_store"])
+def test_a_command_of_a_copied_project_starts_as_a_script_and_runs_the_copys_code(copied, script):
+    done = run(copied, script, "--help")
+    assert done.returncode == 0 and "usage:" in done.stdout and f"code of {copied / 'study' / 'command.py'}" in done.stderr
 
 
 def test_no_module_of_the_study_hides_one_of_pythons_own():

@@ -135,6 +135,7 @@ def test_the_losses_of_every_batch_are_kept_for_both_networks(run, model):
         assert values.shape == (1, steps // 5 if (model, name) == (WGAN, "generator/loss") else steps)
 
 
+@pytest.mark.long
 def test_curves_are_drawn_where_a_cell_is_confirmed_and_cost_the_search_nothing(run, data_dir):
     assert drawn(run(WGAN, 4, stage="confirm"))["curves"] == [EPOCHS]
     spec = run(VAE, 4) / "spec.json"

@@ -97,10 +97,3 @@ def test_looking_is_quick(command, seconds):
         after = os.times()
         times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(times) < 2 * seconds
-
-
-@pytest.mark.parametrize("script", ["launch", "status", "report", "sample", "proposals", "tracking", "trial"])
-def test_every_command_starts_as_a_script(script):
-    """Whatever library is imported first, and from whichever folder."""
-    done = subprocess.run([sys.executable, ROOT / "study" / f"{script}.py", "--help"], capture_output=True, text=True)
-    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr

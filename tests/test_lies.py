@@ -65,7 +65,8 @@ def test_an_unfinished_trial_whose_spec_lies_starts_anew(ledger, plan, damage):
     assert len(said) == 1 and "starts anew" in said[0]
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 500 + b"\n", None])
+@pytest.mark.parametrize("content", [pytest.param(b"", marks=pytest.mark.long), pytest.param(b"\x00\xff" * 500 + b"\n", marks=pytest.mark.long),
+                                     None])
 def test_curves_that_lie_are_trained_again_with_the_same_numbers(tmp_path, data_dir, content, capsys):
     whole, broken = (planned(Ledger(tmp_path / name), data_dir, epochs=3) for name in ("whole", "broken"))
     trial.run_trial(whole, data_dir)
@@ -112,7 +113,7 @@ def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
     assert json.loads(place.read_text())["digits"] == {**measured, "features": "H", "protocol": PROTOCOL}
 
 
-@pytest.mark.parametrize("how", ["garbage", "cut short", "gone"])
+@pytest.mark.parametrize("how", ["garbage", *(pytest.param(how, marks=pytest.mark.long) for how in ("cut short", "gone"))])
 def test_an_mlflow_store_that_lies_is_set_aside_and_made_again_from_the_ledger(ledger, plan, tmp_path, how, whole_store, capsys):
     uri, place = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow.db"
     for name in ("mlflow.db", "other.db"):

@@ -76,6 +76,7 @@ def test_all_machines_know_a_ledger_by_one_word_and_its_copy_by_another(machine,
     assert original == one and new[0] != one[0] and words(ledger_at(f"{address}-copied")) == [new, original]
 
 
+@pytest.mark.long
 def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine, address, tmp_path, data_dir):
     from study.ledger import Ledger
     from study.trial import Run, run_trial
@@ -213,6 +214,7 @@ def driver(server, address, tmp_path):
     process.wait()
 
 
+@pytest.mark.long
 def test_one_driver_at_a_time_and_a_dead_one_is_followed(machine, address, driver, monkeypatch, capfd):
     monkeypatch.setattr(lease, "LEASE_S", 5.0)
     ledger = ledger_at(address)
@@ -238,6 +240,7 @@ def test_a_lease_that_cannot_be_read_is_waited_for_like_any_other(machine, addre
         assert held.number == 8
 
 
+@pytest.mark.long
 def test_a_driver_that_was_silent_for_too_long_and_comes_back_ends(machine, address, driver, monkeypatch):
     monkeypatch.setattr(lease, "LEASE_S", 5.0)
     driver.send_signal(signal.SIGSTOP)

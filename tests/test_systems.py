@@ -332,7 +332,7 @@ def count(cell):
     return sum(parameters(cell).values())
 
 
-@pytest.mark.parametrize("net", [fc, conv], ids=lambda net: net.name)
+@pytest.mark.parametrize("net", [fc, pytest.param(conv, marks=pytest.mark.long)], ids=lambda net: net.name)
 def test_families_are_matched_in_parameters_within_2_percent(net):
     cells = match_parameters(grid([VAE, GAN, WGAN], [net], [1, 3], [8, 128], [mnist]))
     for depth in (1, 3):

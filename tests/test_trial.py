@@ -59,7 +59,7 @@ def killed_after(folder, data_dir, epochs, device="cpu"):
         run.go(lambda row: None)
 
 
-@pytest.mark.parametrize("model", [VAE, GAN, WGAN])
+@pytest.mark.parametrize("model", [*(pytest.param(model, marks=pytest.mark.long) for model in (VAE, GAN)), WGAN])
 def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interrupted(tmp_path, data_dir, model):
     whole, broken = (planned(Ledger(tmp_path / name), data_dir, model, dropout=0.1) for name in ("whole", "broken"))
     expected = trial.run_trial(whole, data_dir)
@@ -77,7 +77,7 @@ def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interru
     assert rows[0] == rows[1] and [epoch for epoch, _ in rows[0]] == list(range(7))
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage" * 100, None])
+@pytest.mark.parametrize("content", [*(pytest.param(content, marks=pytest.mark.long) for content in (b"", b"garbage" * 100)), None])
 def test_a_checkpoint_that_lies_is_set_aside_and_the_trial_starts_again(ledger, data_dir, capsys, content):
     folder = planned(ledger, data_dir, epochs=2)
     killed_after(folder, data_dir, 1)
@@ -271,6 +271,7 @@ def without(words, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_one_trial_runs_where_there_is_no_ray_mlflow_or_optuna(ledger, data_dir, tmp_path):
     folder = planned(ledger, data_dir, epochs=1)
     packages = without(("ray", "mlflow", "optuna", "latent_sweep", "distutils-precedence"), tmp_path / "packages")
