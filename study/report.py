@@ -3,6 +3,7 @@
     python study/report.py --space latent_sweep [--storage mlruns/studies] [--out FOLDER] [--open]
 """
 import argparse
+import errno
 import sys
 import webbrowser
 from pathlib import Path
@@ -11,6 +12,7 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from study.command import DONE, add_study, run_command, trust
+from study.errors import UserError
 from study.ledger import Ledger, open_study, write_atomic
 
 FOLDER = "report"       # inside the study's folder
@@ -49,7 +51,12 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     trust(options)
     ledger = open_study(options.storage, options.space)
-    path = write_report(ledger, data_folder(options.data_dir), options.out).resolve()
+    try:
+        path = write_report(ledger, data_folder(options.data_dir), options.out).resolve()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UserError(f"{error.filename} cannot be written ({error.strerror}); --out FOLDER has the report elsewhere") from None
     print(f"report: {path.as_uri()}")
     if options.open:
         webbrowser.open(path.as_uri())

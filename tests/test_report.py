@@ -378,6 +378,12 @@ def test_the_command_writes_where_it_is_told_and_says_where(tmp_path, capsys):
     assert f"report: file://{tmp_path}/out/report.html" in capsys.readouterr().out
 
 
+def test_a_report_that_may_not_be_written_there_is_one_line_that_says_how_to_have_it(tmp_path):
+    sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,))
+    with pytest.raises(UserError, match="/sys/report.* --out"):
+        report.main(["--space", "study", "--storage", str(tmp_path), "--data-dir", "/nowhere", "--out", "/sys/report"])
+
+
 @pytest.mark.long
 def test_five_hundred_trials_make_a_page_under_15_mb(tmp_path):
     ledger = sweep(
