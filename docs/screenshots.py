@@ -1,14 +1,21 @@
-"""Take the pictures of MLflow's pages that README and docs show: `make ui` in one terminal, this in another.
+"""Take the pictures that README and docs show, of MLflow's pages, the report and the best cells' samples: `make ui` in one
+terminal, this in another.
 
     python docs/screenshots.py --space latent_sweep [--url http://127.0.0.1:5000] [--out docs]
 """
 import argparse
 import json
+import shutil
 import sys
 import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from study.cell_table import cells, nearest_of  # noqa: E402
+from study.command import STORAGE  # noqa: E402
+from study.ledger import Ledger, open_study  # noqa: E402
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
@@ -53,14 +60,23 @@ def take(browser, address: str, file: Path, width: int = 1400, height: int = 900
     return errors
 
 
+def copy_samples(ledger: Ledger, out: Path) -> None:
+    """The last samples of every model's best cell."""
+    for cell in nearest_of(cells(ledger)):
+        shutil.copyfile(ledger.files(cell["trial"], "images/samples-*.png")[-1], out / f"samples-{cell['model']}.png")
+
+
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="latent_sweep")
     parser.add_argument("--url", default="http://127.0.0.1:5000")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args(arguments)
+    ledger = open_study(STORAGE, options.space)
+    copy_samples(ledger, options.out)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        take(browser, (ledger.root / "report" / "report.html").as_uri(), options.out / "report.png", 1200, 1500)
         for name, address in pages(options.url, options.space).items():
             tall = 1260 if name == "mlflow-samples" else 900  # the samples card stands in the second row
             errors = take(browser, address, options.out / f"{name}.png", height=tall)
