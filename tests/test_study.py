@@ -16,7 +16,7 @@ pytestmark = pytest.mark.ray
 
 def launch(storage, data_dir, *arguments, space="smoke", code=0) -> str:
     done = subprocess.run([sys.executable, "study/launch.py", "--space", space, "--storage", storage, "--data-dir", data_dir,
-                           *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+                           *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
