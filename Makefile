@@ -14,7 +14,8 @@ test: .venv/test-ready
 
 # Real clusters, crashes, servers and browsers; those that need root, SLURM, PostgreSQL or Chromium say so.
 test-long: .venv/test-ready
-	$(BIN)/python -m pytest -m long $(ARGS)
+	$(BIN)/python -m pytest -m "long and not ray" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "long and ray" $(ARGS)
 
 # One worker, no job runner (it would start seven processes), loopback only; STORE=FILE for another than this project's. The
 # store is made as a launch makes it, and not by the server: two that make it at once would spoil it.

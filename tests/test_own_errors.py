@@ -76,6 +76,7 @@ def test_an_operating_systems_error_is_the_trials_own_where_a_models_code_raised
 
 
 @pytest.mark.long
+@pytest.mark.ray
 def test_an_error_of_a_models_code_is_its_trials_own_and_names_the_line(tmp_path, data_dir, monkeypatch):
     file, told = tmp_path / "raising.py", {}
     file.write_text(SPACE.format(models="Missing, Full, Quits, Unbuilt, VAE", more=""))

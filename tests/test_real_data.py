@@ -30,6 +30,7 @@ def results(storage, space):
 
 
 @pytest.mark.long
+@pytest.mark.ray
 @pytest.mark.parametrize("dataset", ["imagenette-64", "cifar10-folder"])
 def test_a_space_file_from_outside_runs_on_real_photographs(real_data, tmp_path, dataset):
     name = f"folder:{real_data / dataset}" if "folder" in dataset else dataset
@@ -42,6 +43,7 @@ def test_a_space_file_from_outside_runs_on_real_photographs(real_data, tmp_path,
 
 
 @pytest.mark.long
+@pytest.mark.ray
 def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
     """One row of the grid: the same command without the narrowing takes as many minutes as this takes seconds."""
     file = tmp_path / "mnist_row.py"
@@ -56,6 +58,7 @@ def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.ray
 def test_a_folder_takes_the_place_of_a_space_s_own_datasets(real_data, tmp_path):
     folder = f"folder:{real_data / 'cifar10-folder'}"
     launch(tmp_path / "studies", real_data, "--datasets", folder, "--models", "VAE", "--epochs", 1, "--seeds", 1)
