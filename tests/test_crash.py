@@ -92,7 +92,10 @@ def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path, signal_n
         process = study.start()
         time.sleep(delay)
         process.send_signal(getattr(signal, signal_name))
-        assert process.wait(10) == 130, (delay, study.log())
+        code = process.wait(10)
+        if delay <= 1.0 and code == -getattr(signal, signal_name) and not study.log():
+            continue  # on a busy machine Python itself was still starting: nothing had begun that could say anything
+        assert code == 130, (delay, study.log())
         assert "interrupted" in study.log().splitlines()[-1] and ended_quietly(study), (delay, study.log())
 
 
