@@ -9,8 +9,7 @@ from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.data import cifar10, digits, mnist
-from study.space import Budget, Cell, Space
-from study.systems import moved_to, shortened
+from study.space import Budget, Cell, Space, moved_to, shortened
 
 # The report normalised its images and then took cross-entropy of negative targets, which has no lower bound: its loss
 # fell below 0. Here every model is given images in [0, 1].

@@ -11,8 +11,7 @@ from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.data import cifar10, digits, mnist
-from study.space import Budget, Cell, Space
-from study.systems import moved_to, shortened
+from study.space import Budget, Cell, Space, moved_to, shortened
 
 # Silent on the network: fully connected, hidden layers on each side as its word "depth" has it, each of 400 units and
 # ReLU as in the common PyTorch example; for the GANs as deep as its autoencoders in their own latent sweep, with

@@ -7,8 +7,7 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from study.data import digits, mnist
-from study.space import Budget, Cell, Space
-from study.systems import moved_to, shortened
+from study.space import Budget, Cell, Space, moved_to, shortened
 
 DEEP_VAE = {
     "width": 512, "dropout": 0.1,      # printed as a probability of 0.9 to keep a unit

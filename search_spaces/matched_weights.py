@@ -11,8 +11,7 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from study.data import digits, imagenette, mnist
-from study.space import Budget, Cell, Space
-from study.systems import match_parameters, moved_to, shortened
+from study.space import Budget, Cell, Space, match_parameters, moved_to, shortened
 
 LEAKY = {"activation": "LeakyReLU", "slope": 0.2}   # silent on the slope: DCGAN's
 # "Mean squared error plus KL": summed over the image (at variance 0.5). Averaged over its pixels, the KL divergence

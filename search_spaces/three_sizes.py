@@ -11,8 +11,7 @@ from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.data import cifar10, digits, mnist
-from study.space import Budget, Cell, Space
-from study.systems import moved_to, shortened
+from study.space import Budget, Cell, Space, moved_to, shortened
 
 # Silent on all that follows: the settings of the public PyTorch-GAN collection, whose layers these are.
 ADAM = {"lr": 2e-4, "betas": [0.5, 0.999]}

@@ -7,7 +7,7 @@ import torch
 from study.estimate import guess
 from study.plan import Plan
 from study.replicas import Replicas
-from study.space import model_of
+from study.space.from_spec import model_of
 
 STEPS = 20             # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything

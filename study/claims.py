@@ -9,10 +9,29 @@ import math
 
 from study.comparisons import Champion, Corners, Levels, Only, Pair
 from study.measures import COVERAGE, FIDELITY
-from study.outcomes import (collapsed, cost_in_doublings, epochs_to_arrive, half_and_end, in_doublings, instability,
-                            spread_over_proposals, trend_over_training)
-from study.rules import (doubles, equivalent, exceeds_half, falls, highest, is_below, is_flat, lowest, mostly_happens,
-                         rises, stays_below)
+from study.outcomes import (
+    collapsed,
+    cost_in_doublings,
+    epochs_to_arrive,
+    half_and_end,
+    in_doublings,
+    instability,
+    spread_over_proposals,
+    trend_over_training,
+)
+from study.rules import (
+    doubles,
+    equivalent,
+    exceeds_half,
+    falls,
+    highest,
+    is_below,
+    is_flat,
+    lowest,
+    mostly_happens,
+    rises,
+    stays_below,
+)
 from study.verdicts import Claim, Part
 
 MNIST = ("mnist", "digits")

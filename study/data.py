@@ -18,7 +18,7 @@ import torch
 from study import cache, sources
 from study.errors import UserError
 from study.folders import Folder, raw_files
-from study.space import part
+from study.space.from_spec import part
 from study.splits import divide
 
 VERSION = 1  # of splitting and decoding: a new number has everything prepared anew

@@ -1,4 +1,5 @@
 """The one exception that is the user's to mend: commands print it as a single line and exit with its code."""
+import difflib
 
 
 class UserError(Exception):
@@ -14,3 +15,9 @@ class UnfitMachine(UserError):
 def first_line(error: BaseException) -> str:
     """What an error says, as far as one line of ours has room for it; its kind where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def nearest(name: str, known) -> str:
+    """` (did you mean 'x'?)`, or nothing where no name is near."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{match[0]}'?)" if match else ""

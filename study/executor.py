@@ -37,11 +37,11 @@ from ray import tune  # noqa: E402
 from ray._private import ray_constants  # noqa: E402
 
 from study.errors import UnfitMachine, UserError  # noqa: E402
-from study.importing import allow  # noqa: E402
 from study.ledger import DATA, Ledger, failure, read_spec, write_atomic  # noqa: E402
 from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
 from study.scratch import check_scratch  # noqa: E402
 from study.sharing import Stopped, complaint, ledger_here, unwritable  # noqa: E402
+from study.space.importing import allow  # noqa: E402
 
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 10.0  # within which the port of a node that is alive takes a connection

@@ -9,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from study import answers, cell_table
 from study.claims import CLAIMS
 from study.errors import UserError
-from study.importing import imported
 from study.ledger import Ledger
 from study.next_steps import from_the_project
 from study.outcomes import rates
-from study.space import FOLDER
+from study.space.importing import imported
+from study.space.loading import FOLDER
 from study.status import study_counts
 from study.trainings import comparable, curves_of, family_order, grouped, over_packs, planned_lines, read, rows_of, thinned
 

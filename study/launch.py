@@ -75,7 +75,7 @@ share.__name__ = "number"
 
 def chosen_space(options):
     """The space with what the command line changes in it."""
-    from study.space import load_space
+    from study.space.loading import load_space
     space = load_space(options.space)
     space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
     space = space.only(systems=chosen(options.systems, {cell.system for cell in space.cells} - {""}, "system", space))
@@ -88,7 +88,7 @@ def chosen_space(options):
 
 def chosen(names, known, kind: str, space):
     """The known names that were asked for in whatever case, None where none were."""
-    from study.space import nearest
+    from study.errors import nearest
     spelled = {name.lower(): name for name in sorted(known)}
     for name in names or []:
         if name.lower() not in spelled:

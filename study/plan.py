@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from study.foreign_code import codes
 from study.ledger import PLANNED, Ledger, write_atomic
 from study.records import FINISHED
-from study.space import Budget, Cell, Space, import_path
+from study.space.cells import Budget, Cell, import_path
+from study.space.foreign_code import codes
+from study.space.space import Space
 
 PROTOCOL = 2  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
 

@@ -10,10 +10,10 @@ from study.data import check_batch
 from study.errors import UserError
 from study.estimate import built
 from study.floor import floor
-from study.measures import spread
 from study.ledger import DATA, FLOORS, Ledger, read_json, write_atomic
+from study.measures import spread
 from study.plan import PROTOCOL
-from study.space import Space
+from study.space.space import Space
 
 
 def datasets(space: Space) -> list:

@@ -13,8 +13,8 @@ from rich.table import Table
 from study.estimate import group
 from study.plan import Plan, Trial, counts, seeds_left
 from study.records import FINISHED
-from study.space import Space
-from study.systems import parameters
+from study.space.space import Space
+from study.space.systems import parameters
 
 LINE_S = 30.0  # between lines where there is no terminal
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from study.outcomes import rate
 from study.inference import blocked_sign_flip, equivalence
+from study.outcomes import rate
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from safetensors.torch import load as load_tensors
 
 from study.cell_table import cells, champions
 from study.command import DONE, add_study, run_command, trust
-from study.errors import UserError
+from study.errors import UserError, nearest
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
-from study.foreign_code import check_code
 from study.ledger import Ledger, open_study, read_own, write_atomic
 from study.next_steps import command, of_ledger
-from study.space import model_of, nearest
+from study.space.foreign_code import check_code
+from study.space.from_spec import model_of
 
 AT_ONCE = 256    # images decoded at a time
 STEP = 1.0       # along a dimension, for how much the image depends on it

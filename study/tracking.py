@@ -40,7 +40,7 @@ from study.evaluation import STAGES  # noqa: E402
 from study.identity import words  # noqa: E402
 from study.ledger import Ledger, open_study, read_json, write_atomic  # noqa: E402
 from study.mlflow_store import OURS, database_of, default_uri, make_ready  # noqa: E402
-from study.space import load_space, space_names  # noqa: E402
+from study.space.loading import load_space, space_names  # noqa: E402
 from study.summary import summary_files  # noqa: E402
 from study.trainings import aggregate, over_seeds  # noqa: E402
 

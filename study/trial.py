@@ -25,12 +25,23 @@ from study.checkpoint import check_progress
 from study.data import Dataset, dataset_of
 from study.errors import UnfitMachine, UserError
 from study.evaluation import CHUNK, Evaluation, cost, differentiable, invert
-from study.foreign_code import check_code
-from study.importing import allow, imported
-from study.ledger import (CHECKPOINT_S, DATA, as_written, finite, put_once, read_rows, read_sealed, read_spec, set_aside, write_atomic,
-                          write_sealed)
+from study.ledger import (
+    CHECKPOINT_S,
+    DATA,
+    as_written,
+    finite,
+    put_once,
+    read_rows,
+    read_sealed,
+    read_spec,
+    set_aside,
+    write_atomic,
+    write_sealed,
+)
 from study.replicas import Replicas
-from study.space import model_of
+from study.space.foreign_code import check_code
+from study.space.from_spec import model_of
+from study.space.importing import allow, imported
 from study.trainings import OBJECTIVE, aggregate, over_seeds
 
 LOOKS = 6              # how often a trial is drawn, after the untrained start

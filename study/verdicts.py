@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from study.comparisons import Table, base, described, matches, tabulate
+from study.inference import holm, median_interval, seeds_needed
 from study.outcomes import FACTORS, as_measured, rate
 from study.rules import Evidence, centre
-from study.inference import holm, median_interval, seeds_needed
 
 ALPHA = 0.05
 SEED_DEVIATION = None   # as a margin: one standard deviation over the seeds of the cells compared

@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from test_trial import killed_after, planned
 
 from models.gan import GAN
 from models.nets import conv, fc
@@ -11,7 +12,6 @@ from models.wgan import WGAN
 from study.card import MOST, heaviest, share_of
 from study.errors import UnfitMachine, UserError
 from study.replicas import Replicas, precision
-from test_trial import killed_after, planned
 
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: benchmarks/gpu.sh")
 MODELS = [(VAE, fc), (VAE, conv), (GAN, fc), (GAN, conv), (WGAN, fc), (WGAN, conv)]
@@ -110,10 +110,11 @@ def test_the_share_that_was_measured_decides_how_many_trials_a_card_holds():
 
 
 def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger):
+    from tiny import IDENTITY, tiny_space
+
     from study.data import digits
     from study.plan import Plan
     from study.space import grid
-    from tiny import IDENTITY, tiny_space
     space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16, 512]))
     cell = heaviest(Plan(space, ledger, IDENTITY), data_dir)
     assert (cell["depth"], cell["settings"]["width"]) == (3, 512) and cell["seeds"] == space.pack

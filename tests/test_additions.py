@@ -14,7 +14,7 @@ from study.ledger import Ledger
 from study.plan import Plan
 from study.preparation import identities, prepare
 from study.report import write_report
-from study.space import load_space
+from study.space.loading import load_space
 from study.tracking import sync
 
 HEAD = '''"""A question from outside."""

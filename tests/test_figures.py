@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tiny import rewrite, tiny_space
 
 from models.gan import GAN
 from models.nets import fc
@@ -22,7 +23,6 @@ from study.plan import Plan
 from study.space import grid
 from study.tracking import HOW_TO_READ, note_of
 from study.trial import run_trial
-from tiny import rewrite, tiny_space
 
 EPOCHS = 6
 

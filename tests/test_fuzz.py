@@ -19,7 +19,8 @@ from models.vae import VAE
 from study import launch, sample, status, tracking, trial
 from study.command import run_command
 from study.data import digits
-from study.space import Budget, Space, grid, space_of
+from study.space import Budget, Space, grid
+from study.space.loading import space_of
 
 QUIET = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
@@ -133,8 +134,8 @@ def test_a_space_that_makes_no_sense_is_one_line(tmp_path_factory, make):
     def load(name):
         return SimpleNamespace(SPACE=make(), __doc__="Why?") if name == "fuzzed" else importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("study.space.importlib", SimpleNamespace(import_module=load))
-        patch.setattr("study.space.load_space", lambda name: space_of(name, Path("fuzzed.py")))
+        patch.setattr("study.space.loading.importlib", SimpleNamespace(import_module=load))
+        patch.setattr("study.space.loading.load_space", lambda name: space_of(name, Path("fuzzed.py")))
         check(*outcome(launch.main, ["--space", "fuzzed", "--dry-run", "--storage", place, "--data-dir", place]))
 
 

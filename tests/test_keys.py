@@ -5,7 +5,7 @@ import pytest
 
 from study.ledger import Ledger
 from study.plan import Plan
-from study.space import load_space, space_names
+from study.space.loading import load_space, space_names
 
 KEYS = {  # space -> how many keys, the first of them, and a digest of all
     "bottleneck_20": (30, "a-vae-20-epochs-d1-z20-mnist-search-000-dec4b694d9", "8c8a76a151ce1e96"),

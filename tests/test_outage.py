@@ -14,12 +14,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from test_tracking import everything, train
+from tiny import outcome
 
 from study.ledger import Ledger
 from study.sink import Sink
 from study.tracking import Tracker, sync
-from test_tracking import everything, train
-from tiny import outcome
 
 LONGEST_S = 0.05  # that the Tune loop may be held up by MLflow
 SERVER = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -197,12 +197,13 @@ def test_names_cannot_leave_the_filter_string_or_the_folder(ledger):
     """What goes into an MLflow filter is a trial's key: letters, digits, dots and dashes, whatever the names were."""
     import re
 
+    from tiny import IDENTITY, tiny_space
+
     from models.nets import fc
     from models.vae import VAE
     from study.data import folder
     from study.plan import Plan
     from study.space import Cell
-    from tiny import IDENTITY, tiny_space
     for name in ("a' OR '1'='1", "../../etc", "ｆｏｏ／ｂａｒ", "", "'", "名前", "x\ny", "-- DROP"):
         odd = folder(f"/tmp/{name}")
         for system in ("", name):

@@ -8,7 +8,7 @@ from study import executor, launch, sharing, trial
 from study.ledger import Ledger
 from study.plan import Plan
 from study.preparation import identities, prepare
-from study.space import load_space
+from study.space.loading import load_space
 
 SPACE = '''"""Models that raise what a storage could raise as well, and one that is sound."""
 import errno

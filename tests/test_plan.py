@@ -1,11 +1,12 @@
 """The plan: every trial that a space needs, minus what the ledger holds."""
 from dataclasses import replace
 
+from tiny import IDENTITY, finish, tiny_space
+
 from study.data import digits
 from study.plan import Plan, contiguous, counts, write_planned
 from study.space import Budget, grid
 from study.status import study_counts
-from tiny import IDENTITY, finish, tiny_space
 
 
 def planned(ledger, **changes):

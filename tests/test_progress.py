@@ -1,4 +1,6 @@
 """The time that is left, as a launch says it."""
+from tiny import IDENTITY, finish, tiny_space
+
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
@@ -6,7 +8,6 @@ from study.estimate import group
 from study.plan import Plan
 from study.progress import Display
 from study.space import grid
-from tiny import IDENTITY, finish, tiny_space
 
 
 def test_what_has_not_run_yet_is_expected_to_be_off_by_the_factor_of_what_has(ledger, monkeypatch):

@@ -3,6 +3,7 @@ import math
 
 import optuna
 import pytest
+from tiny import IDENTITY, outcome, tiny_space
 
 from models.nets import fc
 from models.vae import VAE
@@ -10,7 +11,6 @@ from study.data import digits
 from study.plan import Plan
 from study.proposals import MEMORY, RANDOM_FIRST, LedgerSearch
 from study.space import grid
-from tiny import IDENTITY, outcome, tiny_space
 
 
 def searcher(plan, commits=None):
@@ -120,6 +120,7 @@ def test_what_a_rebuild_looks_at_is_bounded(ledger):
 
 def test_optuna_is_imported_nowhere_else():
     import pathlib
+
     import study
     files = pathlib.Path(study.__file__).parent.rglob("*.py")
     assert [path.name for path in files if "import optuna" in path.read_text()] == ["proposals.py"]

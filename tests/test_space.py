@@ -2,6 +2,7 @@
 from dataclasses import replace
 
 import pytest
+from tiny import tiny_space
 
 from models.gan import GAN
 from models.nets import conv, fc
@@ -9,9 +10,10 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.data import digits, mnist
 from study.errors import UserError
-from study.importing import imported
-from study.space import checked, grid, import_path, load_space, slug, space_names
-from tiny import tiny_space
+from study.space import grid
+from study.space.cells import import_path, slug
+from study.space.importing import imported
+from study.space.loading import checked, load_space, space_names
 
 
 def test_a_grid_holds_every_combination_of_its_factors():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from test_claims import MEANS, measures
 from torch import nn
 
 from models.gan import GAN
@@ -20,11 +21,11 @@ from study.ledger import Ledger
 from study.plan import Plan
 from study.progress import console, systems_table
 from study.replicas import Replicas
-from study.space import grid, load_space
-from study.systems import NARROWEST, TOLERANCE, match_parameters, moved_to, parameters
+from study.space import grid, match_parameters, moved_to
+from study.space.loading import load_space
+from study.space.systems import NARROWEST, TOLERANCE, parameters
 from study.trial import moments, run_trial
 from study.verdicts import judge
-from test_claims import MEANS, measures
 
 NAMES = ("bottleneck_20", "three_sizes", "dropout_or_dcgan", "matched_weights", "depth_and_latent")
 SPACES = {name: load_space(name) for name in NAMES}

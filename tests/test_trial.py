@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny import rewrite, tiny_space
 
 import study
 from models.gan import GAN
@@ -23,7 +24,6 @@ from study.errors import UserError
 from study.ledger import Ledger, read_sealed, write_sealed
 from study.plan import Plan
 from study.space import Budget, grid
-from tiny import rewrite, tiny_space
 
 ROOT = Path(study.__file__).resolve().parent.parent
 

@@ -8,13 +8,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from study import importing, report, sample, status, tracking, trial
+from study import report, sample, status, tracking, trial
+from study.space import importing
 from study.champions import register
 from study.errors import UserError
 from study.findings import findings
-from study.importing import Untrusted, allow, imported
+from study.space.importing import allow, imported, Untrusted
 from study.ledger import Ledger
-from study.space import load_space, part
+from study.space.from_spec import part
+from study.space.loading import load_space
 from synthetic import sweep
 from test_fuzz import outcome
 

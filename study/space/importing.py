@@ -26,7 +26,7 @@ class Trust:
         if self.everything or module.split(".")[0] in PROJECT or module in self.modules:
             return True
         if self.space:  # loaded when it is first asked for: few commands need it
-            from study.space import load_space, space_names
+            from study.space.loading import load_space, space_names
             named, self.space = self.space, ""
             if named.endswith(".py") or named in space_names():  # else it is the name of a study whose file is elsewhere
                 load_space(named)

@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 
 from study.errors import UnfitMachine, UserError
-from study.importing import PROJECT, imported
-from study.space import import_path
+from study.space.cells import import_path
+from study.space.importing import PROJECT, imported
 
 INSTALLED = {"site-packages", "dist-packages"}
 STANDARD = Path(sysconfig.get_paths()["stdlib"])

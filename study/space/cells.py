@@ -1,0 +1,73 @@
+"""One choice of every factor that is compared, and what its trainings may spend."""
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+def import_path(thing) -> str:
+    """`module:name` of a model or a net, by which another process finds it again."""
+    if hasattr(thing, "__qualname__"):
+        return f"{thing.__module__}:{thing.__qualname__}"
+    return f"{thing.encoder.__module__}:{thing.name}"
+
+
+def outside_source(dataset) -> str:
+    """The import path of where a dataset comes from if that is not the project, else ''."""
+    kind = type(getattr(dataset, "source", dataset))
+    return "" if kind.__module__.startswith("study.") else import_path(kind)
+
+
+def slug(text) -> str:
+    """Letters, digits, dots and dashes only: safe in a file name, in a filter string and on a command line."""
+    return re.sub(r"[^a-z0-9.]+", "-", str(text).lower()).strip("-.")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every trial of a cell may spend: passes over the training images, and the images of one step."""
+    epochs: int
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One choice of every factor compared. `settings` are further keyword arguments of the model, the same for all of
+    the cell's trials; `system` names a preset, such as a row of a published table."""
+    model: type
+    net: object
+    depth: int
+    latent_dim: int
+    dataset: object
+    settings: Mapping = field(default_factory=dict)
+    system: str = ""
+
+    @property
+    def family(self) -> str:
+        """The model's name in lower case: vae, gan, wgan."""
+        return self.model.__name__.lower()
+
+    @property
+    def name(self) -> str:
+        parts = [self.system or f"{self.family}-{self.net.name}", f"d{self.depth}", f"z{self.latent_dim}"]
+        if not self.system:  # whose settings are told by its name
+            parts += [f"{key}-{value}" for key, value in self.settings.items() if isinstance(value, str | int | float)]
+        return "-".join(filter(None, map(slug, [*parts, self.dataset.slug])))  # a system may be named in another script
+
+    def build(self, shape: Sequence[int], params: Mapping = {}):
+        """The cell's model for images of that shape (C, H, W): new, its weights drawn from torch's global random state."""
+        return self.model(tuple(shape), self.net, self.depth, self.latent_dim, **self.settings, **params)
+
+    def definition(self) -> dict:
+        """Everything about the cell that defines a result, as JSON-able values."""
+        return {"model": import_path(self.model), "net": import_path(self.net), "depth": self.depth,
+                "latent_dim": self.latent_dim, "dataset": self.dataset.name, "source": outside_source(self.dataset),
+                "settings": dict(self.settings), "system": self.system}
+
+
+def grid(model: Sequence, net: Sequence, depth: Sequence[int], latent_dim: Sequence[int], dataset: Sequence,
+         **settings: Sequence) -> list[Cell]:
+    """Every combination of the factors given, each a list. Further keywords vary keyword arguments of the model."""
+    core = [model, net, depth, latent_dim, dataset]
+    return [Cell(*values[:5], settings=dict(zip(settings, values[5:])))
+            for values in itertools.product(*core, *settings.values())]

@@ -1,0 +1,21 @@
+"""The one way from a spec back to the things that it names."""
+from collections.abc import Mapping, Sequence
+
+from study.errors import UserError
+from study.space.cells import Cell
+from study.space.contracts import is_made_like
+from study.space.importing import imported
+
+
+def model_of(spec: Mapping, shape: Sequence[int] = ()):
+    """A new model as a spec describes it, for images of that shape (C, H, W), or of the spec's own."""
+    cell = Cell(part(spec, "model"), part(spec, "net"), spec["depth"], spec["latent_dim"], spec["dataset"], spec["settings"])
+    return cell.build(shape or spec["shape"], spec.get("params", {}))
+
+
+def part(spec: Mapping, word: str):
+    """The model's class, the net or the dataset's source that a trial's spec names; UserError where that is none."""
+    thing = imported(spec[word], spec.get("origin", ""))
+    if not is_made_like(thing, word):
+        raise UserError(f"the study names {spec[word]!r} as a {word}, which it is not")
+    return thing

@@ -1,0 +1,118 @@
+"""Spaces by name or from a file, checked before anything is planned."""
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from study.errors import UserError, nearest
+from study.space.cells import Cell, import_path, outside_source
+from study.space.contracts import is_made_like
+from study.space.hyperparameters import check_names, storable
+from study.space.importing import allow_modules
+from study.space.space import Space
+
+FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
+
+
+def modules_of(space: "Space") -> set[str]:
+    """Where what a space is made of comes from: its file, and the modules of its models, nets, measures and datasets."""
+    paths = {import_path(thing) for cell in space.cells for thing in (cell.model, cell.net)}
+    paths |= {outside_source(cell.dataset) for cell in space.cells} | set(map(import_path, space.measures.values()))
+    return {space.module, *(path.split(":")[0] for path in paths if path)}
+
+
+def found_again(thing) -> bool:
+    try:
+        module, name = import_path(thing).split(":")
+        return getattr(importlib.import_module(module), name) is thing
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return False
+
+
+def space_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def load_space(name: str) -> Space:
+    """The SPACE of search_spaces/<name>.py, or of a file of your own given by its path, checked."""
+    if name.endswith(".py"):
+        return load_file(Path(name).resolve())
+    if name not in space_names():
+        raise UserError(f"no space named '{name}' in {FOLDER}{nearest(name, space_names())};"
+                        f" there are: {', '.join(space_names())}")
+    return space_of(f"search_spaces.{name}", FOLDER / f"{name}.py")
+
+
+def load_file(path: Path) -> Space:
+    """A space from outside the project; what it defines is imported by the file's name, here and in the workers."""
+    if not path.is_file():
+        raise UserError(f"there is no space file {path}")
+    sys.path.append(str(path.parent))
+    space = space_of(path.stem, path)
+    if Path(sys.modules[path.stem].__file__).resolve() != path:
+        raise UserError(f"{path.name} has the name of a module that is installed; give the space file another name")
+    return replace(space, origin=str(path.parent))
+
+
+def space_of(module_name: str, path: Path) -> Space:
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    space = getattr(module, "SPACE", None)
+    if not isinstance(space, Space):
+        raise UserError(f"{path} must define SPACE = Space(...)")
+    space = checked(replace(space, name=path.stem, module=module_name, question=(module.__doc__ or "").strip()))
+    allow_modules(modules_of(space))
+    return space
+
+
+def checked(space: Space) -> Space:
+    """The space itself, or a UserError that says what in it cannot be run."""
+    where = f"search_spaces/{space.name}.py"
+    if not isinstance(space.cells, list | tuple) or not callable(space.propose) or not callable(space.budget):
+        raise UserError(f"{where}: SPACE needs a list of cells (see grid()), and functions as propose and budget")
+    if not space.cells:
+        raise UserError(f"{where}: SPACE has no cells; give every factor of grid() at least one value")
+    names = set()
+    for cell in space.cells:
+        if not isinstance(cell, Cell):
+            raise UserError(f"{where}: cells must be Cell objects (see grid()), not {type(cell).__name__}")
+        check_cell(cell, space, where)
+        if cell.name in names:
+            raise UserError(f"{where}: cell {cell.name} is listed twice")
+        names.add(cell.name)
+    if odd := next((name for name, measure in space.measures.items() if not found_again(measure)), None):
+        raise UserError(f"{where}: measure '{odd}' must be a function at the top of a module, so that workers can import it")
+    for word in ("proposals", "seeds", "pack"):
+        whole(getattr(space, word), word, where)
+    return space
+
+
+def check_cell(cell: Cell, space: Space, where: str) -> None:
+    for word in ("model", "net", "dataset"):
+        if not is_made_like(getattr(cell, word), word):
+            raise UserError(f"{where}: {word} must be one of the project's, or made like them, not {getattr(cell, word)!r}")
+    if not isinstance(cell.settings, Mapping) or not isinstance(cell.system, str):
+        raise UserError(f"{where}: settings must be a dict and system a text, not {cell.settings!r} and {cell.system!r}")
+    for thing in (cell.model, cell.net):
+        if not found_again(thing):
+            raise UserError(f"{where}: {thing!r} must stand at the top of its module under its own name, so that workers"
+                            " can import it")
+    for word in ("depth", "latent_dim"):
+        whole(getattr(cell, word), word, where)
+    check_names(cell.settings, cell, where)
+    if odd := next((name for name, value in cell.settings.items() if not storable(value)), None):
+        raise UserError(f"{where}: {cell.settings[odd]!r} for '{odd}' is neither a finite number nor a text nor a list of them")
+    try:
+        budget = space.budget(cell)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{where}: budget() raised {type(error).__name__}: {error}") from error
+    for word in ("epochs", "batch_size"):
+        whole(getattr(budget, word, None), word, where)
+
+
+def whole(value, word: str, where: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{where}: {word} must be a whole number from 1, not {value!r}")

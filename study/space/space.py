@@ -1,0 +1,65 @@
+"""A question that a study answers: its cells, what is tuned in them, and the budgets."""
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from study.errors import UserError
+from study.space.cells import Budget, Cell
+from study.space.hyperparameters import DefaultTrial, check_params, defaults_of
+from study.space.systems import moved_to
+
+
+@dataclass(frozen=True)
+class Space:
+    """A question: which cells are compared, what is tuned inside each, and at which equal budgets.
+
+    propose(trial, cell) -> dict of the model's keyword arguments, drawn with the `suggest_*` of an optuna.Trial;
+    budget(cell) -> Budget; proposals: trainings per cell in search; seeds: fresh trainings per cell in confirm;
+    pack: how many seeds at most train side by side in one trial;
+    measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
+    claims: further ones for the report, see study/claims.py. name, question, module and origin come from its file.
+    """
+    cells: Sequence[Cell]
+    propose: Callable
+    budget: Callable[[Cell], Budget]
+    proposals: int = 4
+    seeds: int = 8
+    pack: int = 8
+    measures: Mapping[str, Callable] = field(default_factory=dict)
+    claims: Sequence = ()
+    name: str = ""
+    question: str = ""
+    module: str = ""
+    origin: str = ""
+
+    def only(self, datasets=None, models=None, systems=None) -> "Space":
+        """The same question about the datasets, models (lower case) and systems named, all of them where None."""
+        cells = [cell for cell in self.cells if (datasets is None or cell.dataset in datasets)
+                 and (models is None or cell.family in models) and (systems is None or cell.system in systems)]
+        return replace(self, cells=cells)
+
+    def with_dataset(self, dataset) -> "Space":
+        """The cells of `dataset`; for one that the space does not name, every combination it compares elsewhere."""
+        if any(cell.dataset == dataset for cell in self.cells):
+            return self.only([dataset])
+        return replace(self, cells=moved_to(self.cells, dataset))
+
+    def ranges(self, cell: Cell) -> dict:
+        """What `propose` draws for a cell: name -> the JSON-able range of that suggestion."""
+        return self._asked(cell).ranges
+
+    def default_proposal(self, cell: Cell) -> tuple[dict, dict]:
+        """Proposal 0, the published defaults as they stand in the model's signature: (params, values drawn)."""
+        trial = self._asked(cell)
+        return trial.returned, trial.drawn
+
+    def _asked(self, cell: Cell) -> "DefaultTrial":
+        trial = DefaultTrial({**defaults_of(cell), **cell.settings})
+        where = f"space '{self.name}', cell {cell.name}"
+        try:
+            trial.returned = self.propose(trial, cell)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        except (Exception, SystemExit) as error:
+            raise UserError(f"{where}: propose() raised {type(error).__name__}: {error}") from error
+        check_params(trial.returned, cell, where)
+        return trial
