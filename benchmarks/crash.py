@@ -29,7 +29,8 @@ from ray.cluster_utils import Cluster  # noqa: E402
 PER_STUDY = 3  # crashes of one study before it may end; Ray gives a trial up that its workers die under a fourth time
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from study.ledger import Ledger, read_sealed, write_sealed
+from study.ledger.files import read_sealed, write_sealed
+from study.ledger.folder import Ledger
 from study.tracking import Tracker, default_uri
 
 SPACE = '''"""A study made to be killed: checkpoints at every epoch, so that every kill hits something."""

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.space import Budget, Space, grid
 

@@ -29,7 +29,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.table import keep, parser_of, row
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 
 EPOCHS, CUSTOMARY_TRIALS = 10, 16
 TURN_S = 2.0  # long against a trial, short against the drift of a machine and the time between a trial's reports

@@ -14,8 +14,9 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from study.cell_table import cells, nearest_of  # noqa: E402
-from study.command import STORAGE  # noqa: E402
-from study.ledger import Ledger, open_study  # noqa: E402
+from study.ledger.opening import STORAGE  # noqa: E402
+from study.ledger.folder import Ledger
+from study.ledger.opening import open_study  # noqa: E402
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]

@@ -6,7 +6,7 @@ of a measure is the median over all its seeds, of which a diverged one counts as
 import json
 import statistics
 
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.measures import COVERAGE, FIDELITY, interval, number
 from study.trainings import comparable, family_order, grouped, planned_lines, read, rows_of, shown
 

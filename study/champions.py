@@ -16,7 +16,7 @@ from torch import nn
 
 from study.cell_table import cells, champions, confirmed
 from study.errors import UserError
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.sample import rebuilt
 
 ALIAS = "champion"

@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 from study.errors import UserError
+from study.ledger.opening import STORAGE
 
 DONE, BROKEN, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
-STORAGE = Path("mlruns/studies")
 GRACE_S = 8.0  # from the first signal until the process ends, whatever it is waiting for: the ledger needs no farewell
 
 

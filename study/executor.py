@@ -37,10 +37,12 @@ from ray import tune  # noqa: E402
 from ray._private import ray_constants  # noqa: E402
 
 from study.errors import UnfitMachine, UserError  # noqa: E402
-from study.ledger import DATA, Ledger, failure, read_spec, write_atomic  # noqa: E402
+from study.ledger.files import read_spec, write_atomic
+from study.ledger.folder import DATA, Ledger
+from study.ledger.records import failure  # noqa: E402
+from study.ledger.storage_check import Stopped, complaint, ledger_here, unwritable  # noqa: E402
 from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
 from study.scratch import check_scratch  # noqa: E402
-from study.sharing import Stopped, complaint, ledger_here, unwritable  # noqa: E402
 from study.space.importing import allow  # noqa: E402
 
 RETRIES = 3  # of a trial whose worker or node died

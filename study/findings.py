@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from study import answers, cell_table
 from study.claims import CLAIMS
 from study.errors import UserError
-from study.ledger import Ledger
+from study.ledger.counts import study_counts
+from study.ledger.folder import Ledger
 from study.next_steps import from_the_project
 from study.outcomes import rates
 from study.space.importing import imported
 from study.space.loading import FOLDER
-from study.status import study_counts
 from study.trainings import comparable, curves_of, family_order, grouped, over_packs, planned_lines, read, rows_of, thinned
 
 CURVE_POINTS, FEW_CELLS = 40, 400

@@ -17,8 +17,9 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command, trust
 from study.errors import UserError
-from study.ledger import CHECKPOINT_S
-from study.next_steps import command, mlflow_page, of_ledger, study_arguments, watching
+from study.ledger.folder import CHECKPOINT_S
+from study.ledger.opening import study_arguments
+from study.next_steps import command, mlflow_page, of_ledger, watching
 from study.terminal import outlive_the_terminal
 
 CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
@@ -129,7 +130,7 @@ def main(arguments=None) -> int:
     trust(options)
     from study.data import data_folder
     from study.estimate import rates
-    from study.ledger import open_study
+    from study.ledger.opening import open_study
     from study.plan import Plan, write_planned
     from study.preparation import identities, prepare
     from study.progress import console, plan_table, systems_table
@@ -251,8 +252,8 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
 
     from study import executor
     from study.card import heaviest, measured
+    from study.ledger.storage_check import check_nodes, mark
     from study.progress import Display
-    from study.sharing import check_nodes, mark
     marker = mark(plan.ledger)
     try:
         executor.start(options.address)

@@ -19,9 +19,10 @@ from urllib.request import url2pathname
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, STORAGE, run_command
+from study.command import DONE, run_command
 from study.errors import UserError
-from study.ledger import set_aside
+from study.ledger.files import set_aside
+from study.ledger.opening import STORAGE
 
 REST_S = 5.0  # a store that is not whole and does not change for so long is not being made by a server just now
 PARTS = ("-wal", "-shm", "-journal", "")  # of a SQLite database; without the others the last can do no harm

@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from study.command import STORAGE
+from study.ledger.opening import storage_of, study_arguments
 from study.mlflow_store import database_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,19 +30,9 @@ def seen_from_here(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def study_arguments(space: str, storage: Path | str, start: Path = Path()) -> list[str]:
-    """What tells a command, called in folder `start`, which study is meant; the default storage needs no word."""
-    default = isinstance(storage, Path) and storage.resolve() == (start / STORAGE).resolve()
-    return ["--space", space, *([] if default else ["--storage", str(storage)])]
-
-
 def of_ledger(script: str, ledger, *more) -> str:
     """The same for a ledger that is at hand."""
     return command(script, *study_arguments(ledger.root.name, storage_of(ledger)), *more)
-
-
-def storage_of(ledger) -> Path | str:
-    return ledger.root.parent if ledger.address == str(ledger.root) else ledger.address.rsplit("/", 1)[0]
 
 
 def from_the_project(script: str, ledger, origin: str, *more) -> str:

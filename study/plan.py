@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from study.ledger import PLANNED, Ledger, write_atomic
-from study.records import FINISHED
+from study.ledger.files import write_atomic
+from study.ledger.folder import PLANNED, Ledger
+from study.ledger.records import FINISHED
 from study.space.cells import Budget, Cell, import_path
 from study.space.foreign_code import codes
 from study.space.space import Space

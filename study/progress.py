@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from study.estimate import group
+from study.ledger.records import FINISHED
 from study.plan import Plan, Trial, counts, seeds_left
-from study.records import FINISHED
 from study.space.space import Space
 from study.space.systems import parameters
 

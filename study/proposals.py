@@ -26,10 +26,12 @@ from ray.tune.search import Searcher
 
 from study.command import DONE, add_study, run_command
 from study.errors import UserError
-from study.ledger import Ledger, failure, open_study
+from study.ledger.folder import Ledger, finished
+from study.ledger.opening import open_study
+from study.ledger.records import failure
+from study.ledger.storage_check import unwritable
 from study.plan import Plan, Trial
-from study.sharing import unwritable
-from study.trainings import finished, label
+from study.space.cells import label
 
 RANDOM_FIRST = 8    # finished proposals of a group before the adviser models anything: those until then are random
 RAY_IS_GONE = "Ray has died on this machine; the same command goes on from here"

@@ -13,7 +13,9 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.command import DONE, add_study, run_command, trust
 from study.errors import UserError
-from study.ledger import Ledger, open_study, write_atomic
+from study.ledger.files import write_atomic
+from study.ledger.folder import Ledger
+from study.ledger.opening import open_study
 
 FOLDER = "report"       # inside the study's folder
 LARGEST = 14_000_000    # bytes of the page, which mail and browsers still take

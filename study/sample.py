@@ -23,7 +23,9 @@ from study.command import DONE, add_study, run_command, trust
 from study.errors import UserError, nearest
 from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
-from study.ledger import Ledger, open_study, read_own, write_atomic
+from study.ledger.files import read_own, write_atomic
+from study.ledger.folder import Ledger
+from study.ledger.opening import open_study
 from study.next_steps import command, of_ledger
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of

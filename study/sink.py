@@ -6,7 +6,7 @@ import threading
 import time
 
 from study.errors import first_line
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.tracking import Tracker
 
 SUMMARY = "summary"      # stands among the trial keys for the summary run

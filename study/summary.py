@@ -5,7 +5,7 @@ import re
 from collections import Counter, defaultdict
 
 from study.cell_table import as_row, as_text, cells
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 
 
 def summary_files(ledger: Ledger) -> dict[str, bytes]:

@@ -7,8 +7,9 @@ import re
 import statistics
 from collections import defaultdict
 
-from study.ledger import Ledger, read_planned
+from study.ledger.folder import Ledger, finished, read_planned
 from study.measures import COSTS, FIDELITY, HIGHER, described, ranked
+from study.space.cells import label
 
 RENAMED = {"beta_effective": "likelihood/beta_effective"}  # in results of an earlier version
 OBJECTIVE = FIDELITY  # what every sweep minimises: Frechet distance over the spread of the real features
@@ -47,19 +48,6 @@ def over_seeds(replicas: list[dict]) -> dict[str, float]:
     columns = {name: [row.get(name) for row, status in zip(rows, statuses) if name in row or status == "diverged"]
                for name in dict.fromkeys(name for row in rows for name in row)}
     return {**aggregate(columns), "rate/diverged": statuses.count("diverged") / len(replicas)}
-
-
-def finished(ledger: Ledger) -> list[tuple[str, dict, dict]]:
-    """(key, spec, result) of every finished trial."""
-    rows = []
-    for key in ledger.keys():
-        if (result := ledger.result(key)) and (spec := ledger.spec(key)):
-            rows.append((key, spec, result))
-    return rows
-
-
-def label(path: str) -> str:
-    return path.split(":")[1].lower()
 
 
 def read(ledger: Ledger) -> list[dict]:

@@ -25,9 +25,7 @@ from study.checkpoint import check_progress
 from study.data import Dataset, dataset_of
 from study.errors import UnfitMachine, UserError
 from study.evaluation import CHUNK, Evaluation, cost, differentiable, invert
-from study.ledger import (
-    CHECKPOINT_S,
-    DATA,
+from study.ledger.files import (
     as_written,
     finite,
     put_once,
@@ -38,6 +36,7 @@ from study.ledger import (
     write_atomic,
     write_sealed,
 )
+from study.ledger.folder import CHECKPOINT_S, DATA
 from study.replicas import Replicas
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of

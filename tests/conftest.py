@@ -9,7 +9,7 @@ os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  
 import pytest
 import torch
 
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from tiny import IDENTITY, tiny_space
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 
 MODELS = {"vae": "models.vae:VAE", "gan": "models.gan:GAN", "wgan": "models.wgan:WGAN"}
 LOSSES = {"vae": ["vae/loss", "vae/recon"], "gan": ["critic/loss", "generator/loss"],

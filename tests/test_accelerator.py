@@ -137,10 +137,11 @@ def test_a_launch_that_asks_for_tf32_without_a_card_is_refused_before_anything_i
 
 
 def test_a_worker_without_what_was_planned_ends_the_sweep_and_fails_no_trial(ledger, data_dir, monkeypatch):
-    from study import executor, sharing
+    from study import executor
+    from study.ledger import storage_check
     folder, told = planned(ledger, data_dir, more={"precision": "tf32"}), []
     monkeypatch.setattr(executor.tune, "report", told.append)
-    executor.train({"ledger": ledger.address, "key": folder.name, "marker": sharing.mark(ledger), "cwd": "/nowhere",
+    executor.train({"ledger": ledger.address, "key": folder.name, "marker": storage_check.mark(ledger), "cwd": "/nowhere",
                     "data_dir": data_dir, "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": True, "trust": ("", False)})
     assert "TF32" in told[0]["stop"] and "outcome" not in told[0]
 

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from study import sample, trial
 from study.cell_table import cells, champions
 from study.findings import findings
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.preparation import identities, prepare
 from study.report import write_report

@@ -13,7 +13,7 @@ from models.nets import conv, fc
 from models.vae import VAE
 from study.champions import save
 from study.evaluation import plain
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.proposals import export
 from study.tracking import Tracker, default_uri

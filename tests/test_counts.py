@@ -14,7 +14,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study import features
 from study.data import digits
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.proposals import LedgerSearch
 from study.replicas import Replicas

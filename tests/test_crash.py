@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import crash
 from benchmarks.crash import Count, Study, checkpoints, count
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 
 pytestmark = pytest.mark.ray
 NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
@@ -155,7 +155,7 @@ def test_a_cluster_whose_nodes_do_not_see_the_storage_is_refused(tmp_path):
     """Nodes on one machine do see it, so the word that the driver left is changed under them."""
     import ray
 
-    from study.sharing import MARKER, Stopped, check_nodes, mark
+    from study.ledger.storage_check import check_nodes, mark, MARKER, Stopped
     with crash.nodes(3) as cluster:
         ray.init(cluster.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(crash.ROOT)}})
         try:

@@ -17,7 +17,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study import features, figures
 from study.data import digits
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.measures import BY_KEY
 from study.plan import Plan
 from study.space import grid

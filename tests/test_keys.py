@@ -3,7 +3,7 @@ import hashlib
 
 import pytest
 
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.space.loading import load_space, space_names
 

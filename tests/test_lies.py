@@ -8,7 +8,7 @@ import torch
 
 from study import launch, preparation, trial
 from study.data import digits
-from study.ledger import Ledger, read_planned
+from study.ledger.folder import Ledger, read_planned
 from study.plan import PROTOCOL, Plan, write_planned
 from study.tracking import Tracker, default_uri, make_ready, sync
 from test_tracking import everything, train
@@ -196,14 +196,15 @@ def test_a_trial_that_ran_out_of_memory_gets_twice_the_share_at_the_next_launch(
 
 
 def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
-    from study import executor, sharing
+    from study import executor
+    from study.ledger import storage_check
     folder, told = planned(ledger, data_dir), []
 
     def short(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
     monkeypatch.setattr(trial, "run_trial", short)
     monkeypatch.setattr(executor.tune, "report", told.append)
-    config = {"ledger": ledger.address, "key": folder.name, "marker": sharing.mark(ledger), "cwd": "/nowhere", "data_dir": "",
+    config = {"ledger": ledger.address, "key": folder.name, "marker": storage_check.mark(ledger), "cwd": "/nowhere", "data_dir": "",
               "cpus": 1, "gpus": 0.25, "checkpoint_s": 1, "graphs": False, "trust": ("", False)}
     executor.train(config)
     recorded = json.loads(told[0]["outcome"])
@@ -212,9 +213,10 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
 
 
 def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(ledger, plan, tmp_path, monkeypatch):
-    from study import executor, sharing
+    from study import executor
+    from study.ledger import storage_check
     from study.proposals import LedgerSearch
-    told, word = [], sharing.mark(ledger)
+    told, word = [], storage_check.mark(ledger)
     monkeypatch.setattr(executor.tune, "report", told.append)
     executor.train({"ledger": str(tmp_path / "elsewhere"), "marker": word})
     executor.train({"ledger": ledger.address, "marker": "other"})

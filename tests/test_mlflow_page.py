@@ -23,7 +23,7 @@ pytestmark = pytest.mark.long
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory, data_dir):
     """Two trials, trained for real and projected into a store: (folder of the store, tracker)."""
-    from study.ledger import Ledger
+    from study.ledger.folder import Ledger
     folder = tmp_path_factory.mktemp("mlruns")
     images = digits.load(data_dir)
     identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint),

@@ -14,7 +14,7 @@ import pytest
 
 from study import mlflow_store
 from study.errors import UserError
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.mlflow_store import default_uri, fault_of, make_ready, revisions
 from study.tracking import Tracker, sync
 from test_outage import free_port, server

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from study.next_steps import ROOT, command, make_ui, mlflow_page, study_arguments
+from study.ledger.opening import study_arguments
+from study.next_steps import command, make_ui, mlflow_page, ROOT
 
 SPACE = '''"""Does it end with commands that work?"""
 from models.nets import fc

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from s3 import s3_server
-from study import lease, object_store
+from study.ledger import lease
+from study.ledger import object_store
 from study.errors import UserError
-from study.identity import IDENTITY, words
-from study.ledger import ledger_at, open_study
+from study.ledger.identity import IDENTITY, words
+from study.ledger.opening import ledger_at, open_study
 from test_outage import free_port
 from test_trial import planned
 from tiny import result_of, spec_of
@@ -78,7 +79,7 @@ def test_all_machines_know_a_ledger_by_one_word_and_its_copy_by_another(machine,
 
 @pytest.mark.long
 def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine, address, tmp_path, data_dir):
-    from study.ledger import Ledger
+    from study.ledger.folder import Ledger
     from study.trial import Run, run_trial
     whole = planned(Ledger(tmp_path / "whole"), data_dir, epochs=4)
     expected = run_trial(whole, data_dir)

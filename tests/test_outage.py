@@ -17,7 +17,7 @@ import pytest
 from test_tracking import everything, train
 from tiny import outcome
 
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.sink import Sink
 from study.tracking import Tracker, sync
 

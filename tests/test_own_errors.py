@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from study import executor, launch, sharing, trial
-from study.ledger import Ledger
+from study import executor, launch, trial
+from study.ledger import storage_check
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.preparation import identities, prepare
 from study.space.loading import load_space
@@ -52,11 +53,11 @@ RAISED = {"Missing": "FileNotFoundError: [Errno 2] No such file or directory: '/
 @pytest.fixture(autouse=True)
 def another_worker():
     """A process opens one study once."""
-    sharing.ledger_here.cache_clear(), executor.furnished.cache_clear()
+    storage_check.ledger_here.cache_clear(), executor.furnished.cache_clear()
 
 
 def config(ledger, key, data_dir) -> dict:
-    return {"ledger": ledger.address, "key": key, "marker": sharing.mark(ledger), "cwd": "/nowhere", "data_dir": str(data_dir),
+    return {"ledger": ledger.address, "key": key, "marker": storage_check.mark(ledger), "cwd": "/nowhere", "data_dir": str(data_dir),
             "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": False, "trust": ("", False)}
 
 

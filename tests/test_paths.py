@@ -17,7 +17,7 @@ from PIL import Image
 from study import launch
 from study.command import run_command
 from study.errors import UserError
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.mlflow_store import database_of, default_uri, uri_of
 from study.scratch import check_scratch
 

@@ -6,7 +6,7 @@ from tiny import IDENTITY, finish, tiny_space
 from study.data import digits
 from study.plan import Plan, contiguous, counts, write_planned
 from study.space import Budget, grid
-from study.status import study_counts
+from study.ledger.counts import study_counts
 
 
 def planned(ledger, **changes):

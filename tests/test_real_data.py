@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.trainings import OBJECTIVE
 from test_study import launch
 

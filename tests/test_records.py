@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study import launch, records
+from study import launch
+from study.ledger import records
 from study.findings import findings
-from study.ledger import Ledger, as_written, read_planned, read_rows
+from study.ledger.files import as_written, read_rows
+from study.ledger.folder import Ledger, read_planned
 from study.plan import Plan
-from study.status import study_counts
-from study.trainings import finished
+from study.ledger.counts import study_counts
+from study.ledger.folder import finished
 from synthetic import sweep
 from test_fuzz import QUIET, VALUES
 from tiny import IDENTITY, finish, outcome, result_of, rewrite, spec_of
@@ -136,5 +138,5 @@ def test_an_unsound_file_in_a_study_that_can_only_be_read_is_passed_over(tmp_pat
 
     def read_only(*_):
         raise PermissionError(13, "Permission denied")
-    monkeypatch.setattr("study.ledger.os.replace", read_only)
+    monkeypatch.setattr("study.ledger.folder.os.replace", read_only)
     assert ledger.result("one") is None and path.exists() and "passed over" in capsys.readouterr().out

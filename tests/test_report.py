@@ -16,7 +16,7 @@ from study.answers import as_dict
 from study.claims import CLAIMS
 from study.errors import UserError
 from study.findings import findings
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.report import write_report
 from study.report_page import page
 from study.report_pictures import embedded, real_images

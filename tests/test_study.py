@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.tracking import default_uri
 
 ROOT = Path(__file__).resolve().parent.parent

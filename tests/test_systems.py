@@ -17,7 +17,7 @@ from study.claims import CLAIMS
 from study.command import run_command
 from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist, named
 from study.errors import UserError
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.progress import console, systems_table
 from study.replicas import Replicas

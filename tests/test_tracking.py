@@ -14,7 +14,8 @@ from PIL import Image
 
 from study.errors import UserError
 from study.figures import png, tile
-from study.ledger import Ledger, write_atomic
+from study.ledger.files import write_atomic
+from study.ledger.folder import Ledger
 from study.sink import Sink
 from study.tracking import Tracker, default_uri, sync
 from study.trial import append_line

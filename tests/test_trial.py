@@ -21,7 +21,8 @@ from models.wgan import WGAN
 from study import features, trial
 from study.data import digits
 from study.errors import UserError
-from study.ledger import Ledger, read_sealed, write_sealed
+from study.ledger.files import read_sealed, write_sealed
+from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.space import Budget, grid
 

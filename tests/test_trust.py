@@ -14,7 +14,7 @@ from study.champions import register
 from study.errors import UserError
 from study.findings import findings
 from study.space.importing import allow, imported, Untrusted
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.space.from_spec import part
 from study.space.loading import load_space
 from synthetic import sweep
@@ -130,7 +130,7 @@ def test_what_is_not_the_projects_is_not_imported(path):
     assert "\n" not in str(caught.value) and "nothing_there" not in sys.modules
 
 
-@pytest.mark.parametrize("path", ["study.ledger:set_aside", "study.ledger:os", "study.launch:main", "study:nothing", "study.nothing:x",
+@pytest.mark.parametrize("path", ["study.ledger.files:set_aside", "study.ledger.folder:os", "study.launch:main", "study:nothing", "study.nothing:x",
                                   "models.vae", "models.nets:fc"])
 def test_the_projects_own_code_is_no_model_unless_it_is_one(path):
     with pytest.raises(UserError) as caught:

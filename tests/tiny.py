@@ -4,7 +4,7 @@ import json
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.ledger import as_written
+from study.ledger.files import as_written
 from study.space import Budget, Space, grid
 
 

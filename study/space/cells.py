@@ -71,3 +71,7 @@ def grid(model: Sequence, net: Sequence, depth: Sequence[int], latent_dim: Seque
     core = [model, net, depth, latent_dim, dataset]
     return [Cell(*values[:5], settings=dict(zip(settings, values[5:])))
             for values in itertools.product(*core, *settings.values())]
+
+
+def label(path: str) -> str:
+    return path.split(":")[1].lower()

@@ -19,9 +19,10 @@ from pathlib import Path
 import fsspec
 
 from study.errors import UserError
-from study.lease import Lease
-from study.ledger import Ledger, write_atomic
-from study.names import is_name, is_own_file
+from study.ledger.files import write_atomic
+from study.ledger.folder import Ledger
+from study.ledger.lease import Lease
+from study.ledger.names import is_name, is_own_file
 
 PATIENCE_S = 120.0           # how long what must be stored is tried again while the store is away
 AT_ONCE = 64                 # objects in flight

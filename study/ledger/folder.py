@@ -8,21 +8,17 @@
                                       result.json    the trial is finished when this exists; the first writer wins
 """
 import contextlib
-import errno
 import fcntl
-import hashlib
-import json
-import math
 import os
-import re
 import sys
 import time
 import uuid
 from pathlib import Path
 
-from study import records
 from study.errors import UserError
-from study.names import is_key, is_own_file
+from study.ledger import records
+from study.ledger.files import _sound, as_written, finite, put_once, read_json, read_own, read_rows
+from study.ledger.names import is_key, is_own_file
 
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
 LOOK_S = 5.0                         # for how long at most somebody who only asks whether a study is driven may be in the way
@@ -30,149 +26,6 @@ PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far 
 CHECKPOINT_S = 5.0        # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost
 FLOORS = "floors.json"    # beside trials/: dataset -> what real images score against real ones
 DATA = "data"             # beside trials/: images that the driver published, for machines that have no others
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from a file system that knows none
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, durably: a reader sees the old file or the new one, never a part."""
-    os.replace(_temporary(path, content), path)
-
-
-def write_sealed(path: Path, content: bytes) -> None:
-    """`write_atomic` with a checksum in front, for files whose damage would otherwise pass for a result."""
-    write_atomic(path, hashlib.sha256(content).digest() + content)
-
-
-def read_sealed(path: Path) -> bytes:
-    """What write_sealed wrote; ValueError if that is not what the file holds any more."""
-    raw = path.read_bytes()
-    if hashlib.sha256(raw[32:]).digest() != raw[:32]:
-        raise ValueError("its checksum is wrong")
-    return raw[32:]
-
-
-def put_once(path: Path, value) -> bool:
-    """Write JSON to `path` durably if nobody has yet; False when another writer was first."""
-    temporary = _temporary(path, json.dumps(value, indent=1, allow_nan=False).encode())
-    try:
-        os.link(temporary, path)
-        return True
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        return _moved_once(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _moved_once(temporary: Path, path: Path) -> bool:
-    """Where there are no hard links (FAT, some FUSE) writers take turns; a turn ends with its process, however that ends."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        if path.exists():
-            return False
-        os.rename(temporary, path)
-        return True
-    finally:
-        os.close(folder)
-
-
-def _temporary(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        temporary.unlink(missing_ok=True)  # a full disk is not made fuller
-        raise OSError(error.errno, error.strerror, str(path)) from error  # which disk it is, Python does not tell
-    return temporary
-
-
-def read_json(path: Path, say=print, check=lambda value: records.checked(value, {})):
-    """The file's record as check(value) gives it (see study/records.py); None where there is no file. What is no sound one is
-    set aside and said; where nothing can be renamed it is passed over."""
-    try:
-        return check(json.loads(read_own(path)))
-    except FileNotFoundError:
-        return None
-    except (ValueError, RecursionError) as error:
-        reason = f"not what was written there: {' '.join(str(error).split())}"
-    try:
-        set_aside(path, reason, say)
-    except OSError as error:
-        say(f"{path} is passed over ({reason}); it cannot be set aside: {error.strerror}")
-    return None
-
-
-def read_spec(folder: Path) -> dict:
-    """The spec of the trial in a folder; UserError where there is none."""
-    try:
-        return records.spec(json.loads(read_own(folder / "spec.json")), folder.name)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{folder / 'spec.json'} is no spec of this trial: {' '.join(str(error).split())}") from None
-
-
-def read_own(path: Path) -> bytes:
-    """What a file holds; FileNotFoundError where there is none, or what is there does not lie there itself."""
-    if not is_own_file(path):
-        raise FileNotFoundError(errno.ENOENT, "no file of this study", str(path))
-    return path.read_bytes()
-
-
-def set_aside(path: Path, reason: str, say=print) -> Path:
-    """Rename a file that cannot be trusted, and say so; what it held is done again."""
-    aside = path.with_name(f"{path.name}.bad-{uuid.uuid4().hex[:8]}")
-    os.replace(path, aside)
-    say(f"set aside {aside} ({reason}); its work is done again")
-    return aside
-
-
-def finite(value):
-    """`value` as JSON allows it: numbers that are not finite become null."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def as_written(record: dict) -> dict:
-    """A record with its checksum, which is of what a reader will find."""
-    return records.sealed(json.loads(json.dumps(record)))
-
-
-def failure(key: str, spec: dict, reason: str) -> dict:
-    """The result of a trial that did not end by itself."""
-    return {"key": key, "status": "failed", "objective": None, "error": reason, "params": spec.get("params", {}),
-            "drawn": spec.get("drawn", {}), "seeds": spec.get("seeds", []), "replicas": [], "measures": {}, "epochs": 0,
-            "time": time.time(), **({"spec": spec} if spec else {})}
-
-
-def open_study(storage: Path | str, space: str) -> "Ledger":
-    """The ledger of one study in a storage folder or an object store, named as --space names it: a space of one's own by
-    its file, which is not read and may be gone. A name that could lead out of the storage is refused."""
-    space = Path(space).stem if space.endswith(".py") else space
-    if not re.fullmatch(r"[A-Za-z0-9_]+", space):
-        raise UserError(f"a space's name is made of letters, digits and underscores, not {space!r}")
-    if isinstance(storage, Path):
-        return Ledger(storage.resolve() / space)
-    ledger = ledger_at(f"{storage}/{space}")
-    ledger.refresh()
-    return ledger
-
-
-def ledger_at(address: str, worker: bool = False) -> "Ledger":
-    """The ledger whose `address` this is, as a worker or the driver opens it."""
-    if "://" not in address:
-        return Ledger(address)
-    from study.object_store import ObjectStoreLedger
-    return ObjectStoreLedger(address, worker)
 
 
 class Ledger:
@@ -323,15 +176,6 @@ def _locked(file, kind: int) -> bool:
         return False
 
 
-def read_rows(path: Path) -> list[dict]:
-    """The rows of a metrics.jsonl; lines that are not whole rows are passed over."""
-    try:
-        lines = read_own(path).split(b"\n")
-    except FileNotFoundError:
-        return []
-    return _sound(lines[:-1], records.row)  # the last piece is empty, or was cut off by a crash
-
-
 def read_planned(root: Path) -> list[dict]:
     """The lines of planned.jsonl."""
     path = root / PLANNED
@@ -343,10 +187,10 @@ def read_planned(root: Path) -> list[dict]:
     return rows
 
 
-def _sound(lines: list[bytes], check) -> list[dict]:
-    """The lines that are whole records."""
+def finished(ledger: Ledger) -> list[tuple[str, dict, dict]]:
+    """(key, spec, result) of every finished trial."""
     rows = []
-    for line in lines:
-        with contextlib.suppress(ValueError, RecursionError):
-            rows.append(check(json.loads(line)))
+    for key in ledger.keys():
+        if (result := ledger.result(key)) and (spec := ledger.spec(key)):
+            rows.append((key, spec, result))
     return rows

@@ -7,8 +7,9 @@ import re
 import uuid
 from pathlib import Path
 
-from study import records
-from study.ledger import Ledger, write_atomic
+from study.ledger import records
+from study.ledger.files import write_atomic
+from study.ledger.folder import Ledger
 
 IDENTITY = "study.json"  # beside trials/
 

@@ -8,11 +8,11 @@ import uuid
 from functools import lru_cache
 
 from study.errors import UserError
-from study.ledger import Ledger, ledger_at, write_atomic
+from study.ledger.files import write_atomic
+from study.ledger.folder import Ledger
+from study.ledger.opening import ledger_at
 
 MARKER = ".marker"
-
-
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENONET)  # nothing that another try of the same trial could mend
 
 

@@ -7,8 +7,9 @@ import copy
 import hashlib
 import json
 import sys
+import time
 
-from study.names import is_key
+from study.ledger.names import is_key
 
 FINISHED = ("done", "diverged", "failed")
 STAGES = ("search", "confirm")
@@ -169,3 +170,10 @@ def unsealed(value) -> dict:
 def checksum(record: dict) -> str:
     content = {name: item for name, item in record.items() if name != CHECKSUM}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def failure(key: str, spec: dict, reason: str) -> dict:
+    """The result of a trial that did not end by itself."""
+    return {"key": key, "status": "failed", "objective": None, "error": reason, "params": spec.get("params", {}),
+            "drawn": spec.get("drawn", {}), "seeds": spec.get("seeds", []), "replicas": [], "measures": {}, "epochs": 0,
+            "time": time.time(), **({"spec": spec} if spec else {})}

@@ -1,0 +1,148 @@
+"""Files that are written whole or not at all, written once, and read with a check of what they hold."""
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+import uuid
+from pathlib import Path
+
+from study.errors import UserError
+from study.ledger import records
+from study.ledger.names import is_own_file
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from a file system that knows none
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, durably: a reader sees the old file or the new one, never a part."""
+    os.replace(_temporary(path, content), path)
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """`write_atomic` with a checksum in front, for files whose damage would otherwise pass for a result."""
+    write_atomic(path, hashlib.sha256(content).digest() + content)
+
+
+def read_sealed(path: Path) -> bytes:
+    """What write_sealed wrote; ValueError if that is not what the file holds any more."""
+    raw = path.read_bytes()
+    if hashlib.sha256(raw[32:]).digest() != raw[:32]:
+        raise ValueError("its checksum is wrong")
+    return raw[32:]
+
+
+def put_once(path: Path, value) -> bool:
+    """Write JSON to `path` durably if nobody has yet; False when another writer was first."""
+    temporary = _temporary(path, json.dumps(value, indent=1, allow_nan=False).encode())
+    try:
+        os.link(temporary, path)
+        return True
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return _moved_once(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _moved_once(temporary: Path, path: Path) -> bool:
+    """Where there are no hard links (FAT, some FUSE) writers take turns; a turn ends with its process, however that ends."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if path.exists():
+            return False
+        os.rename(temporary, path)
+        return True
+    finally:
+        os.close(folder)
+
+
+def _temporary(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        temporary.unlink(missing_ok=True)  # a full disk is not made fuller
+        raise OSError(error.errno, error.strerror, str(path)) from error  # which disk it is, Python does not tell
+    return temporary
+
+
+def read_json(path: Path, say=print, check=lambda value: records.checked(value, {})):
+    """The file's record as check(value) gives it (see study/records.py); None where there is no file. What is no sound one is
+    set aside and said; where nothing can be renamed it is passed over."""
+    try:
+        return check(json.loads(read_own(path)))
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        reason = f"not what was written there: {' '.join(str(error).split())}"
+    try:
+        set_aside(path, reason, say)
+    except OSError as error:
+        say(f"{path} is passed over ({reason}); it cannot be set aside: {error.strerror}")
+    return None
+
+
+def read_spec(folder: Path) -> dict:
+    """The spec of the trial in a folder; UserError where there is none."""
+    try:
+        return records.spec(json.loads(read_own(folder / "spec.json")), folder.name)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{folder / 'spec.json'} is no spec of this trial: {' '.join(str(error).split())}") from None
+
+
+def read_own(path: Path) -> bytes:
+    """What a file holds; FileNotFoundError where there is none, or what is there does not lie there itself."""
+    if not is_own_file(path):
+        raise FileNotFoundError(errno.ENOENT, "no file of this study", str(path))
+    return path.read_bytes()
+
+
+def set_aside(path: Path, reason: str, say=print) -> Path:
+    """Rename a file that cannot be trusted, and say so; what it held is done again."""
+    aside = path.with_name(f"{path.name}.bad-{uuid.uuid4().hex[:8]}")
+    os.replace(path, aside)
+    say(f"set aside {aside} ({reason}); its work is done again")
+    return aside
+
+
+def finite(value):
+    """`value` as JSON allows it: numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_written(record: dict) -> dict:
+    """A record with its checksum, which is of what a reader will find."""
+    return records.sealed(json.loads(json.dumps(record)))
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows of a metrics.jsonl; lines that are not whole rows are passed over."""
+    try:
+        lines = read_own(path).split(b"\n")
+    except FileNotFoundError:
+        return []
+    return _sound(lines[:-1], records.row)  # the last piece is empty, or was cut off by a crash
+
+
+def _sound(lines: list[bytes], check) -> list[dict]:
+    """The lines that are whole records."""
+    rows = []
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            rows.append(check(json.loads(line)))
+    return rows

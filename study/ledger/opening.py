@@ -1,0 +1,38 @@
+"""Which study is meant: from what a command line says to the ledger, and back."""
+import re
+from pathlib import Path
+
+from study.errors import UserError
+from study.ledger.folder import Ledger
+
+STORAGE = Path("mlruns/studies")  # unless --storage says otherwise
+
+
+def open_study(storage: Path | str, space: str) -> "Ledger":
+    """The ledger of one study in a storage folder or an object store, named as --space names it: a space of one's own by
+    its file, which is not read and may be gone. A name that could lead out of the storage is refused."""
+    space = Path(space).stem if space.endswith(".py") else space
+    if not re.fullmatch(r"[A-Za-z0-9_]+", space):
+        raise UserError(f"a space's name is made of letters, digits and underscores, not {space!r}")
+    if isinstance(storage, Path):
+        return Ledger(storage.resolve() / space)
+    ledger = ledger_at(f"{storage}/{space}")
+    ledger.refresh()
+    return ledger
+
+
+def ledger_at(address: str, worker: bool = False) -> "Ledger":
+    """The ledger whose `address` this is, as a worker or the driver opens it."""
+    if "://" not in address:
+        return Ledger(address)
+    from study.ledger.object_store import ObjectStoreLedger
+    return ObjectStoreLedger(address, worker)
+
+def study_arguments(space: str, storage: Path | str, start: Path = Path()) -> list[str]:
+    """What tells a command, called in folder `start`, which study is meant; the default storage needs no word."""
+    default = isinstance(storage, Path) and storage.resolve() == (start / STORAGE).resolve()
+    return ["--space", space, *([] if default else ["--storage", str(storage)])]
+
+
+def storage_of(ledger) -> Path | str:
+    return ledger.root.parent if ledger.address == str(ledger.root) else ledger.address.rsplit("/", 1)[0]
