@@ -13,7 +13,8 @@ import torch
 
 from study import features
 from study.command import run_command
-from study.data import data_folder, digits, mnist
+from study.data import digits, mnist
+from study.data.datasets import data_folder
 from study.evaluation import Evaluation
 from study.floor import floor
 

@@ -26,7 +26,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.evaluation import Flops
 from study.replicas import Replicas
-from study.vision import torchvision
+from study.data.vision import torchvision
 
 STEPS, CONV_STEPS, ROUNDS, BATCH = 80, 6, 9, 128
 SHAPE, COLOUR = (1, 28, 28), (3, 32, 32)

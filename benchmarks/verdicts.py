@@ -17,7 +17,8 @@ from scipy import stats
 from study import features
 from study.command import run_command
 from study.comparisons import Table
-from study.data import data_folder, digits
+from study.data import digits
+from study.data.datasets import data_folder
 from study.evaluation import Evaluation
 from study.floor import dealt, floor
 from study.inference import blocked_sign_flip

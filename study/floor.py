@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from study.data import Split
+from study.data.datasets import Split
 from study.evaluation import STAGES, Evaluation
 
 FEW, REPEATS = 2_000, (10, 3)  # up to so many held-out images ten draws, else three: more differ less and take minutes

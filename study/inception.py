@@ -34,7 +34,7 @@ def inception(weights, sha256=INCEPTION_SHA256):
     try:
         from torch_fidelity import FeatureExtractorInceptionV3
 
-        from study.vision import torchvision  # noqa: F401  (first: torch-fidelity imports it, and may need it mended)
+        from study.data.vision import torchvision  # noqa: F401  (first: torch-fidelity imports it, and may need it mended)
     except ImportError as error:
         raise UserError(f"Inception features need torch-fidelity ({error}): "
                         "pip install torch-fidelity==0.4.0") from error

@@ -100,7 +100,7 @@ def chosen(names, known, kind: str, space):
 
 def with_datasets(space, options, data_dir, say):
     """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
-    from study.data import named
+    from study.data.datasets import named
     if options.datasets:
         own = {cell.dataset.name: cell.dataset for cell in space.cells}
         wanted = list({name: own.get(name) or named(name) for name in options.datasets}.values())
@@ -128,7 +128,7 @@ def with_datasets(space, options, data_dir, say):
 def main(arguments=None) -> int:
     options = parse(arguments)
     trust(options)
-    from study.data import data_folder
+    from study.data.datasets import data_folder
     from study.estimate import rates
     from study.ledger.opening import open_study
     from study.plan import Plan, write_planned

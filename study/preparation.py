@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from study import features
-from study.data import check_batch
+from study.data.datasets import check_batch
 from study.errors import UserError
 from study.estimate import built
 from study.floor import floor

@@ -45,7 +45,7 @@ def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Pat
 
 
 def main(arguments=None) -> int:
-    from study.data import data_folder
+    from study.data.datasets import data_folder
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_study(parser)
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")

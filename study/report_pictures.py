@@ -74,7 +74,7 @@ def real_images(dataset: dict, cells: list[dict], root: Path, data_dir) -> tuple
 
 def from_data(dataset: dict, data_dir):
     """Tiled training images, if those that the trials were trained on are in data_dir already prepared."""
-    from study.data import named  # imports torch: seconds that a report on the ledger alone does not need
+    from study.data.datasets import named  # imports torch: seconds that a report on the ledger alone does not need
     from study.errors import UserError
     from study.figures import COLUMNS, ROWS, tile
     try:

@@ -22,7 +22,7 @@ from safetensors.torch import save as save_tensors
 
 from study import features, figures
 from study.checkpoint import check_progress
-from study.data import Dataset, dataset_of
+from study.data.datasets import Dataset, dataset_of
 from study.errors import UnfitMachine, UserError
 from study.evaluation import CHUNK, Evaluation, cost, differentiable, invert
 from study.ledger.files import (
@@ -319,7 +319,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def main(arguments=None) -> int:
-    from study.data import data_folder
+    from study.data.datasets import data_folder
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec", type=Path)
     parser.add_argument("--data-dir")

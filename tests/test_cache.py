@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import cache
-from study.data import digits, folder
+from study.data import digits, folder, prepared
 from study.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +38,7 @@ def data_dir(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def prepared(data_dir):
+def prepared_digits(data_dir):
     digits.prepare(data_dir)
     return data_dir / ".prepared" / "digits"
 
@@ -142,30 +141,30 @@ def file_instead(folder):
 
 @pytest.mark.parametrize("damage", [truncate, append, overwrite_in_place, garbage_of_the_same_size, lose_an_array,
                                     swap_arrays, garbage_meta, strange_meta, lose_meta, file_instead])
-def test_damaged_images_are_set_aside_said_and_prepared_again(data_dir, prepared, damage):
+def test_damaged_images_are_set_aside_said_and_prepared_again(data_dir, prepared_digits, damage):
     sound = digits.load(data_dir)
     total, fingerprint = int(sound.train.images.long().sum()), sound.fingerprint
-    damage(prepared)
-    assert digits.fingerprint(data_dir) is None and prepared.exists()
+    damage(prepared_digits)
+    assert digits.fingerprint(data_dir) is None and prepared_digits.exists()
     said = []
     images = digits.prepare(data_dir, say=said.append)
     assert images.fingerprint == fingerprint and int(images.train.images.long().sum()) == total
     assert "damaged" in said[0] and len(said) == 2
-    aside = [entry.name for entry in prepared.parent.iterdir() if entry != prepared]
+    aside = [entry.name for entry in prepared_digits.parent.iterdir() if entry != prepared_digits]
     assert len(aside) == 1 and aside[0].startswith("digits.damaged-") and aside[0] in said[0]
     digits.prepare(data_dir, say=said.append)
     assert len(said) == 2
 
 
-def test_a_copy_of_prepared_images_is_used_and_checked_only_once(data_dir, prepared, monkeypatch):
-    shutil.copytree(prepared, data_dir / "copy", copy_function=shutil.copy)
-    shutil.rmtree(prepared)
-    shutil.move(data_dir / "copy", prepared)
+def test_a_copy_of_prepared_images_is_used_and_checked_only_once(data_dir, prepared_digits, monkeypatch):
+    shutil.copytree(prepared_digits, data_dir / "copy", copy_function=shutil.copy)
+    shutil.rmtree(prepared_digits)
+    shutil.move(data_dir / "copy", prepared_digits)
     said = []
     digits.prepare(data_dir, say=said.append)
     assert not said
-    monkeypatch.setattr("study.cache.hashlib.sha256", None)  # from here on, nothing can be checksummed
-    assert cache.read(prepared, json.loads((prepared / "meta.json").read_text())["signature"])
+    monkeypatch.setattr("study.data.prepared.hashlib.sha256", None)  # from here on, nothing can be checksummed
+    assert prepared.read(prepared_digits, json.loads((prepared_digits / "meta.json").read_text())["signature"])
 
 
 def test_a_read_only_data_folder_is_left_alone_and_the_users_cache_is_used(data_dir, tmp_path):
@@ -180,7 +179,7 @@ def test_a_read_only_data_folder_is_left_alone_and_the_users_cache_is_used(data_
 
 
 def test_two_read_only_data_folders_do_not_share_a_cache(data_dir, tmp_path):
-    assert cache.places(data_dir, "mnist")[1] != cache.places(tmp_path / "other", "mnist")[1]
+    assert prepared.places(data_dir, "mnist")[1] != prepared.places(tmp_path / "other", "mnist")[1]
 
 
 def test_no_place_to_write_is_one_clear_line(data_dir, monkeypatch):
@@ -194,9 +193,9 @@ def test_no_place_to_write_is_one_clear_line(data_dir, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_prepared_images_that_cannot_be_read_are_one_clear_line(data_dir, prepared):
-    (prepared / "meta.json").unlink()
-    (prepared / "meta.json").symlink_to("meta.json")  # reading it fails even for root
+def test_prepared_images_that_cannot_be_read_are_one_clear_line(data_dir, prepared_digits):
+    (prepared_digits / "meta.json").unlink()
+    (prepared_digits / "meta.json").symlink_to("meta.json")  # reading it fails even for root
     with pytest.raises(UserError, match="cannot read the prepared images in .*digits"):
         digits.prepare(data_dir)
 
@@ -256,9 +255,9 @@ def test_several_processes_may_prepare_the_same_at_once(data_dir, tmp_path):
 
 
 def test_arrays_larger_than_a_block_are_written_whole(data_dir, monkeypatch):
-    monkeypatch.setattr(cache, "ROWS", 7)
+    monkeypatch.setattr(prepared, "ROWS", 7)
     array = np.arange(200).reshape(50, 4)
-    with cache.workspace([data_dir / "x"]) as workspace:
+    with prepared.workspace([data_dir / "x"]) as workspace:
         rows = np.random.RandomState(0).permutation(50)
         workspace.publish({"a": (array, rows)}, "signature", {})
-    assert np.array_equal(cache.read(data_dir / "x", "signature").arrays["a"], array[rows])
+    assert np.array_equal(prepared.read(data_dir / "x", "signature").arrays["a"], array[rows])

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy
 import torch
+from tiny import finish, outcome, tiny_space
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.nets import fc
@@ -20,7 +21,6 @@ from study.proposals import LedgerSearch
 from study.replicas import Replicas
 from study.tracking import Tracker, default_uri
 from study.trial import append_line, run_trial
-from tiny import finish, outcome, tiny_space
 
 WAITS = ("aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero")
 

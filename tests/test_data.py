@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from study.data import (Dataset, check_batch, cifar10, data_folder, digits, fashion_mnist, folder, imagenette, mnist,
-                        named)
+from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist, named
+from study.data.datasets import Dataset, check_batch, data_folder
 from study.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -367,7 +367,7 @@ def test_a_set_that_is_smaller_than_the_published_one_is_prepared_and_said_to_be
 @pytest.mark.parametrize("dataset, name", [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST"), (cifar10, "CIFAR10"),
                                            (named("imagenette-64"), "Imagenette")])
 def test_a_download_goes_through_torchvision_and_its_failure_is_one_line(data_dir, monkeypatch, dataset, name):
-    from study.vision import torchvision
+    from study.data.vision import torchvision
     asked = []
 
     def download(*arguments, **options):

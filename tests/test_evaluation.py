@@ -12,7 +12,8 @@ from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study import evaluation, features
-from study.data import Images, Split, digits, named
+from study.data import digits, named
+from study.data.datasets import Images, Split
 from study.errors import UserError
 from study.evaluation import Evaluation, cost, invert, plain
 from study.floor import dealt, floor, like

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from study import features
-from study.data import Images, Split, digits, mnist, named
+from study.data import digits, mnist, named
+from study.data.datasets import Images, Split
 from study.errors import UserError
 from study.inception import INCEPTION_SHA256, Inception, inception
 
@@ -147,8 +148,9 @@ def test_an_unknown_kind_of_features_is_the_users_to_mend():
 @pytest.fixture(scope="module")
 def inception_file(tmp_path_factory):
     """Weights of the right shapes, drawn at random, and the SHA-256 of their file."""
-    from study.vision import torchvision  # noqa: F401
     from torch_fidelity import FeatureExtractorInceptionV3
+
+    from study.data.vision import torchvision  # noqa: F401
     with mock.patch.object(FeatureExtractorInceptionV3, "load_state_dict"), mock.patch("torch.load"):
         network = FeatureExtractorInceptionV3("random", ["2048"], "no file")
     file = tmp_path_factory.mktemp("inception") / "weights.pth"

@@ -14,8 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from study import decoding
-from study.data import folder, named
+from study.data import decoding, folder, named
 from study.errors import UserError
 
 SPLITS = ("train", "validation", "test")

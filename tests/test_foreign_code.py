@@ -10,8 +10,8 @@ import pytest
 from study import features, launch, trial
 from study.data import digits
 from study.errors import UnfitMachine, UserError
-from study.space.foreign_code import check_code, digest
 from study.plan import Plan
+from study.space.foreign_code import check_code, digest
 from study.space.loading import load_space
 
 HELPER = '''

@@ -5,15 +5,15 @@ import sqlite3
 
 import pytest
 import torch
+from test_tracking import everything, train
+from test_trial import killed_after, planned
+from tiny import IDENTITY, finish, outcome
 
 from study import launch, preparation, trial
 from study.data import digits
 from study.ledger.folder import Ledger, read_planned
 from study.plan import PROTOCOL, Plan, write_planned
 from study.tracking import Tracker, default_uri, make_ready, sync
-from test_tracking import everything, train
-from test_trial import killed_after, planned
-from tiny import IDENTITY, finish, outcome
 
 DAMAGE = {"empty": lambda content: b"", "cut short": lambda content: content[:len(content) // 2],
           "garbage": lambda content: b"\x00\xff" * 500, "another kind": lambda content: b"[1, 2]"}

@@ -12,7 +12,7 @@ from torch import nn
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
 from study.metrics import coverage, critics, distances, likelihood, memorisation
-from study.vision import torchvision  # noqa: F401  (before the libraries that import it, which it mends)
+from study.data.vision import torchvision  # noqa: F401  (before the libraries that import it, which it mends)
 
 
 def features(seed, n=400, d=32, rank=None, dtype=torch.float64):

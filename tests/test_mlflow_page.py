@@ -9,13 +9,13 @@ import urllib.error
 import urllib.request
 
 import pytest
+from tiny import tiny_space
 
 from study import features, saved_view, trial
 from study.data import digits
 from study.next_steps import mlflow_page
 from study.plan import Plan
 from study.tracking import Tracker, default_uri
-from tiny import tiny_space
 
 pytestmark = pytest.mark.long
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from tiny import IDENTITY, finish, tiny_space
 
 from study.data import digits
+from study.ledger.counts import study_counts
 from study.plan import Plan, contiguous, counts, write_planned
 from study.space import Budget, grid
-from study.ledger.counts import study_counts
 
 
 def planned(ledger, **changes):

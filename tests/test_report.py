@@ -16,12 +16,12 @@ from study.answers import as_dict
 from study.claims import CLAIMS
 from study.errors import UserError
 from study.findings import findings
+from study.inference import median_interval, tuning_curve
 from study.ledger.folder import Ledger
 from study.report import write_report
 from study.report_page import page
 from study.report_pictures import embedded, real_images
 from study.report_tables import escaped, write_tables
-from study.inference import median_interval, tuning_curve
 from study.summary import summary_files
 from study.verdicts import judge
 

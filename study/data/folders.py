@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from study import decoding
+from study.data import decoding
 from study.errors import UserError
-from study.sources import Raw, decode_parts
+from study.data.sources import decode_parts, Raw
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
-from study import cache, sources
+from study.data import prepared
+from study.data import sources
 from study.errors import UserError
-from study.folders import Folder, raw_files
+from study.data.folders import Folder, raw_files
 from study.space.from_spec import part
-from study.splits import divide
+from study.data.splits import divide
 
 VERSION = 1  # of splitting and decoding: a new number has everything prepared anew
 SPLITS = ("train", "validation", "test")
@@ -119,13 +120,13 @@ class Dataset:
     def publish(self, data_dir, place):
         """Copy the prepared images to the folder `place`, if they are not there: for machines without the raw files."""
         if not place.exists():
-            cache.copy(self._find(Path(data_dir), lambda folder, damage: None).folder, place)
+            prepared.copy(self._find(Path(data_dir), lambda folder, damage: None).folder, place)
 
     def published(self, place):
         """The images that were published to `place`; UserError where they are damaged."""
         try:
-            return self._images(cache.read(place))
-        except cache.Damaged as damage:
+            return self._images(prepared.read(place))
+        except prepared.Damaged as damage:
             raise UserError(f"the published images in {place} are damaged ({damage}): delete that folder and launch again") from damage
 
     def load(self, data_dir):
@@ -148,11 +149,11 @@ class Dataset:
 
     def _find(self, data_dir, on_damage):
         signature = self._signature(data_dir)
-        for folder in cache.places(data_dir, self._plain_slug):
+        for folder in prepared.places(data_dir, self._plain_slug):
             try:
-                if stored := cache.read(folder, signature):
+                if stored := prepared.read(folder, signature):
                     return stored
-            except cache.Damaged as damage:
+            except prepared.Damaged as damage:
                 on_damage(folder, damage)
         return None
 
@@ -163,7 +164,7 @@ class Dataset:
 
     def _decode(self, data_dir, skip_corrupt, say):
         signature = self._signature(data_dir)  # taken before: should files change meanwhile, it will no longer fit
-        with cache.workspace(cache.places(data_dir, self._plain_slug)) as workspace:
+        with prepared.workspace(prepared.places(data_dir, self._plain_slug)) as workspace:
             raw = self.source.read(data_dir, workspace.scratch, skip_corrupt, say)
             counts = [len(part.images) for part in (raw.train, raw.test) if part]
             if 0 in counts or sum(counts) < len(SPLITS) or counts[0] < 2:  # no split may be empty
@@ -195,7 +196,7 @@ class Dataset:
 
 
 def _set_aside(folder, damage, say):
-    aside = cache.set_aside(folder)
+    aside = prepared.set_aside(folder)
     say(f"the prepared images in {folder} are damaged ({damage}): "
         f"{f'moved to {aside.name}' if aside else 'left there'}, preparing them again")
 

@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from study import decoding
+from study.data import decoding
 from study.errors import UserError
 
 
@@ -69,7 +69,7 @@ class IDX:
                 for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
     def read(self, data_dir, scratch, skip_corrupt, say):
-        from study.vision import torchvision  # a second to import, needed once
+        from study.data.vision import torchvision  # a second to import, needed once
 
         mnist = torchvision.datasets.mnist
         readers = [mnist.read_image_file, mnist.read_label_file] * 2
@@ -80,7 +80,7 @@ class IDX:
         return Raw(train, test, tuple(name.split(" - ")[0] for name in classes))
 
     def download(self, data_dir):
-        from study.vision import torchvision
+        from study.data.vision import torchvision
 
         getattr(torchvision.datasets, self.torchvision_name)(data_dir, download=True)
 
@@ -128,7 +128,7 @@ class CIFAR10:
         return Raw(Part(images, labels), test, self.classes)
 
     def download(self, data_dir):
-        from study.vision import torchvision
+        from study.data.vision import torchvision
 
         torchvision.datasets.CIFAR10(data_dir, download=True)
 
@@ -177,7 +177,7 @@ class Imagenette:
         return [data_dir / "imagenette2-160" / part for part in ("train", "val")]
 
     def read(self, data_dir, scratch, skip_corrupt, say):
-        from study.vision import torchvision
+        from study.data.vision import torchvision
 
         try:  # `loader=str`: an item is (path, label), decoded by several threads below
             train, test = (torchvision.datasets.Imagenette(data_dir, part, "160px", loader=str)
@@ -191,7 +191,7 @@ class Imagenette:
         return Raw(*parts, tuple(names[0] for names in train.classes))
 
     def download(self, data_dir):
-        from study.vision import torchvision
+        from study.data.vision import torchvision
 
         torchvision.datasets.Imagenette(data_dir, "train", "160px", download=True)
 
