@@ -24,11 +24,12 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import features
+from study.metrics import features
 from study.data import digits
-from study.evaluation import Evaluation, Flops
+from study.metrics.cost import Flops
+from study.metrics.evaluation import Evaluation
 from study.replicas import Replicas
-from study.trainings import OBJECTIVE
+from study.metrics.catalogue import OBJECTIVE
 from study.trial import drawn
 
 ROUNDS, STEPS, MANY, EPOCHS = 5, 40, 32, 20

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from study import features
+from study.metrics import features
 from study.command import run_command
 from study.data import digits, mnist
 from study.data.datasets import data_folder
-from study.evaluation import Evaluation
-from study.floor import floor
+from study.metrics.evaluation import Evaluation
+from study.metrics.real_baseline import floor
 
 COLUMNS = {  # key -> heading
     "quality/fd_rel": "fd_rel", "quality/kid": "kid", "quality/precision": "precision", "quality/recall": "recall",

@@ -24,7 +24,7 @@ from models.linear import linear
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study.evaluation import Flops
+from study.metrics.cost import Flops
 from study.replicas import Replicas
 from study.data.vision import torchvision
 

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from scipy import stats
 
-from study import features
+from study.metrics import features
 from study.command import run_command
 from study.comparisons import Table
 from study.data import digits
 from study.data.datasets import data_folder
-from study.evaluation import Evaluation
-from study.floor import dealt, floor
+from study.metrics.evaluation import Evaluation
+from study.metrics.real_baseline import dealt, floor
 from study.inference import blocked_sign_flip
-from study.measures import number, spread
+from study.metrics.catalogue import number, spread
 from study.rules import change, equivalent, rises, upwards
 from study.verdicts import ALPHA, Finding, Part, advice, apart, seed_deviations
 

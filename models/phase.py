@@ -30,3 +30,7 @@ def rmsprop(lr) -> Callable:
     def build(parameters):
         return torch.optim.RMSprop(parameters, lr=lr, foreach=True, capturable=parameters[0].is_cuda)
     return build
+
+
+def learned_by(phase, parameters) -> list:
+    return [value for name, value in parameters.items() if name.split(".")[0] in phase.learns]

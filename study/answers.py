@@ -8,7 +8,7 @@ import numpy as np
 from study.claims import ALL, COVERAGE, FIDELITY
 from study.comparisons import Levels, Pair, matches, tabulate
 from study.inference import median_interval, superiority, tuning_curve, variance_shares
-from study.measures import described, number, spread
+from study.metrics.catalogue import described, number, spread
 from study.outcomes import FACTORS, as_measured
 from study.rules import change
 from study.trainings import family_order, grouped

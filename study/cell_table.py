@@ -7,7 +7,7 @@ import json
 import statistics
 
 from study.ledger.folder import Ledger
-from study.measures import COVERAGE, FIDELITY, interval, number
+from study.metrics.catalogue import COVERAGE, FIDELITY, interval, number
 from study.trainings import comparable, family_order, grouped, planned_lines, read, rows_of, shown
 
 

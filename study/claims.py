@@ -8,7 +8,7 @@ Levels are those a space has, of which the least and the largest are compared; c
 import math
 
 from study.comparisons import Champion, Corners, Levels, Only, Pair
-from study.measures import COVERAGE, FIDELITY
+from study.metrics.catalogue import COVERAGE, FIDELITY
 from study.outcomes import (
     collapsed,
     cost_in_doublings,

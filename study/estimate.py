@@ -5,7 +5,7 @@ from collections import defaultdict
 import torch
 
 from study.errors import UserError
-from study.features import one_thread
+from study.metrics.features import one_thread
 from study.plan import Plan, seeds_left
 
 CALL_S = 8e-4     # of one optimisation step, whatever its size

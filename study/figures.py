@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from study.drawn_pictures import opened
-from study.measures import literal
+from study.metrics.catalogue import literal
 
 COLUMNS, ROWS = 8, 4   # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
 TILE = 32              # pixels at least on a tile's side; smaller images are enlarged by whole factors

@@ -15,7 +15,7 @@ from collections import defaultdict
 import numpy as np
 
 from study.inference import wilson
-from study.measures import COSTS, HIGHER, described, of_every_model, ranked
+from study.metrics.catalogue import COSTS, HIGHER, described, of_every_model, ranked
 
 FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")   # further settings are averaged over
 COLLAPSED = 4       # so few classes of ten, or fewer, is a collapse (report B: "3 or 4")

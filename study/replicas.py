@@ -9,6 +9,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state
 from torch.utils._pytree import tree_map
 
+from models.phase import learned_by
 from study.graphs import Captured
 
 NOISE_FLOATS = 2 ** 20  # drawn at a time per replica; whatever K is, so that the pack does not change the noise
@@ -248,10 +249,6 @@ def check_memory(phase, learned, memory, turns):
         expected = optimiser.state_dict()["state"]
     if outline(memory) != outline(expected) or any(own["step"] != turns for own in memory.values() if "step" in own):
         raise ValueError(f"the memory of the optimiser of {phase.name} is not that of {turns} steps")
-
-
-def learned_by(phase, parameters) -> list:
-    return [value for name, value in parameters.items() if name.split(".")[0] in phase.learns]
 
 
 def divided(phase, model) -> tuple[list, list]:

@@ -4,7 +4,7 @@ import re
 from study.answers import WORDS
 from study.claims import COVERAGE, FIDELITY
 from study.markup import BREAK, Html, cards, element, joined
-from study.measures import described, interval, number
+from study.metrics.catalogue import described, interval, number
 from study.trainings import grouped
 
 SIGNS = {"supported": "✓", "refuted": "✗", "undecided": "?", "unanswerable": "–"}

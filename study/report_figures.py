@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from study.claims import COVERAGE, FIDELITY
-from study.measures import described, interval, literal, number
+from study.metrics.catalogue import described, interval, literal, number
 from study.report_pictures import tiles_of
 from study.trainings import grouped
 

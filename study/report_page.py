@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from study.claims import COVERAGE, FIDELITY
 from study.markup import BREAK, Html, cards, element, joined, table
-from study.measures import BY_KEY, MEASURES, described, interval, number, spread
+from study.metrics.catalogue import BY_KEY, MEASURES, described, interval, number, spread
 from study.report_claims import claims, effects
 from study.trainings import grouped
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from study.cell_table import as_row
 from study.claims import COVERAGE, FIDELITY
 from study.ledger.files import write_atomic
-from study.measures import described, interval, number
+from study.metrics.catalogue import described, interval, number
 from study.summary import table
 
 

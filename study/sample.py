@@ -21,11 +21,11 @@ from safetensors.torch import load as load_tensors
 from study.cell_table import cells, champions
 from study.command import DONE, add_study, run_command, trust
 from study.errors import UserError, nearest
-from study.evaluation import plain
 from study.figures import COLUMNS, REACH, latent_path, png, tile
 from study.ledger.files import read_own, write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
+from study.metrics.evaluation import plain
 from study.next_steps import command, of_ledger
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of

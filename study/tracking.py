@@ -36,16 +36,16 @@ from study import image_cards, saved_view
 from study.champions import register  # noqa: E402
 from study.command import add_study, run_command, trust  # noqa: E402
 from study.errors import UserError, first_line  # noqa: E402
-from study.evaluation import STAGES  # noqa: E402
 from study.ledger import records  # noqa: E402
 from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.identity import words  # noqa: E402
 from study.ledger.opening import open_study  # noqa: E402
+from study.metrics.catalogue import aggregate, over_seeds  # noqa: E402
+from study.metrics.evaluation import STAGES  # noqa: E402
 from study.mlflow_store import OURS, database_of, default_uri, make_ready  # noqa: E402
 from study.space.loading import load_space, space_names  # noqa: E402
 from study.summary import summary_files  # noqa: E402
-from study.trainings import aggregate, over_seeds  # noqa: E402
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 

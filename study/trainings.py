@@ -2,52 +2,12 @@
 
 import itertools
 import json
-import math
 import re
-import statistics
 from collections import defaultdict
 
 from study.ledger.folder import Ledger, finished, read_planned
-from study.measures import COSTS, FIDELITY, HIGHER, described, ranked
+from study.metrics.catalogue import measures_of, middle, status_of, there
 from study.space.cells import label
-
-RENAMED = {"beta_effective": "likelihood/beta_effective"}  # in results of an earlier version
-OBJECTIVE = FIDELITY  # what every sweep minimises: Frechet distance over the spread of the real features
-
-
-def aggregate(values: dict[str, list]) -> dict[str, float]:
-    """Per-seed values, None where a seed has none, as their middle(), with the standard deviation of those there are as
-    `<name>_sd`."""
-    table = {}
-    for name, column in values.items():
-        if (value := middle(name, column)) is not None:
-            table[name] = value
-        if len(known := there(column)) > 1 and not name.startswith(COSTS):
-            table[f"{name}_sd"] = statistics.stdev(known)
-    return table
-
-
-def middle(name: str, column: list) -> float | None:
-    """The median over seeds. Those that have no value count as the worst where a measure has a better end: where that makes
-    the median one of them, or half of one, there is none, as only the table of cells knows how bad the worst is."""
-    known = there(column)
-    lost = [-math.inf if described(name).better == HIGHER else math.inf] * (len(column) - len(known))
-    value = statistics.median(known + lost if ranked(name) else known) if known else math.inf
-    return value if math.isfinite(value) else None
-
-
-def there(column: list) -> list[float]:
-    return [value for value in column if value is not None and math.isfinite(value)]
-
-
-def over_seeds(replicas: list[dict]) -> dict[str, float]:
-    """The measures of a trial, from those of its seeds, and the rate of the diverged among these."""
-    if not replicas:
-        return {}
-    statuses, rows = [status_of(replica) for replica in replicas], [measures_of(replica) for replica in replicas]
-    columns = {name: [row.get(name) for row, status in zip(rows, statuses) if name in row or status == "diverged"]
-               for name in dict.fromkeys(name for row in rows for name in row)}
-    return {**aggregate(columns), "rate/diverged": statuses.count("diverged") / len(replicas)}
 
 
 def read(ledger: Ledger) -> list[dict]:
@@ -133,16 +93,6 @@ def rows_of(trial: dict, curves: dict) -> list[dict]:
     return [{**about, "seed": replica["seed"], "status": status_of(replica), **measures_of(replica),
              **{f"curve/{name}": [each[index] if each else None for each in column] for name, column in curves.items()}}
             for index, replica in enumerate(replicas)]
-
-
-def status_of(replica: dict) -> str:
-    """A training that ended with images that cannot be measured has diverged, whatever its losses say."""
-    unmeasured = replica["status"] == "done" and replica["measures"].get(OBJECTIVE) is None
-    return "diverged" if unmeasured else replica["status"]
-
-
-def measures_of(replica: dict) -> dict[str, float]:
-    return {RENAMED.get(name, name): value for name, value in replica["measures"].items()}
 
 
 def curves_of(rows: list[dict]) -> dict[str, list]:

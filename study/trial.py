@@ -20,11 +20,10 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 import torch
 from safetensors.torch import save as save_tensors
 
-from study import features, figures
+from study import figures
 from study.checkpoint import check_progress
 from study.data.datasets import Dataset, dataset_of
 from study.errors import UnfitMachine, UserError
-from study.evaluation import CHUNK, Evaluation, cost, differentiable, invert
 from study.ledger.files import (
     as_written,
     finite,
@@ -37,11 +36,14 @@ from study.ledger.files import (
     write_sealed,
 )
 from study.ledger.folder import CHECKPOINT_S, DATA
+from study.metrics import features
+from study.metrics.catalogue import OBJECTIVE, aggregate, over_seeds
+from study.metrics.cost import cost
+from study.metrics.evaluation import CHUNK, Evaluation, differentiable, invert
 from study.replicas import Replicas
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
 from study.space.importing import allow, imported
-from study.trainings import OBJECTIVE, aggregate, over_seeds
 
 LOOKS = 6              # how often a trial is drawn, after the untrained start
 MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked

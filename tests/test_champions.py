@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from models.nets import conv, fc
 from models.vae import VAE
 from study.champions import save
-from study.evaluation import plain
+from study.metrics.evaluation import plain
 from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.proposals import export

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import features
+from study.metrics import features
 from study.data import digits
 from study.ledger.folder import Ledger
 from study.plan import Plan

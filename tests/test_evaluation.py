@@ -11,12 +11,14 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import evaluation, features
+from study.metrics import features
+from study.metrics import evaluation
 from study.data import digits, named
 from study.data.datasets import Images, Split
 from study.errors import UserError
-from study.evaluation import Evaluation, cost, invert, plain
-from study.floor import dealt, floor, like
+from study.metrics.cost import cost
+from study.metrics.evaluation import Evaluation, invert, plain
+from study.metrics.real_baseline import dealt, floor, like
 from study.metrics import distances, likelihood
 from study.replicas import Replicas
 

@@ -8,11 +8,11 @@ from unittest import mock
 import pytest
 import torch
 
-from study import features
+from study.metrics import features
 from study.data import digits, mnist, named
 from study.data.datasets import Images, Split
 from study.errors import UserError
-from study.inception import INCEPTION_SHA256, Inception, inception
+from study.metrics.inception import Inception, inception, INCEPTION_SHA256
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,11 @@ from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import features, figures
+from study import figures
+from study.metrics import features
 from study.data import digits
 from study.ledger.folder import Ledger
-from study.measures import BY_KEY
+from study.metrics.catalogue import BY_KEY
 from study.plan import Plan
 from study.space import grid
 from study.tracking import HOW_TO_READ, note_of

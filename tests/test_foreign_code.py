@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from study import features, launch, trial
+from study import launch, trial
+from study.metrics import features
 from study.data import digits
 from study.errors import UnfitMachine, UserError
 from study.plan import Plan

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.measures import generators
-from study import features
+from study.metrics import features
 from study.data import digits
-from study.evaluation import Evaluation
-from study.floor import floor
+from study.metrics.evaluation import Evaluation
+from study.metrics.real_baseline import floor
 from study.metrics import Unmeasurable, coverage, critics, distances, memorisation
 
 

@@ -11,7 +11,8 @@ import urllib.request
 import pytest
 from tiny import tiny_space
 
-from study import features, saved_view, trial
+from study import saved_view, trial
+from study.metrics import features
 from study.data import digits
 from study.next_steps import mlflow_page
 from study.plan import Plan

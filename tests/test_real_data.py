@@ -4,7 +4,7 @@ import json
 import pytest
 
 from study.ledger.folder import Ledger
-from study.trainings import OBJECTIVE
+from study.metrics.catalogue import OBJECTIVE
 from test_study import launch
 
 OUTSIDE = '''"""Does one convolutional VAE learn {dataset}?"""

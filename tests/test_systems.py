@@ -12,7 +12,8 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import features, launch
+from study import launch
+from study.metrics import features
 from study.claims import CLAIMS
 from study.command import run_command
 from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist, named

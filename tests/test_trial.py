@@ -18,7 +18,8 @@ from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import features, trial
+from study import trial
+from study.metrics import features
 from study.data import digits
 from study.errors import UserError
 from study.ledger.files import read_sealed, write_sealed

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import torch
 
-from study.data import prepared
-from study.data import sources
-from study.errors import UserError
+from study.data import prepared, sources
 from study.data.folders import Folder, raw_files
-from study.space.from_spec import part
 from study.data.splits import divide
+from study.errors import UserError
+from study.space.from_spec import part
 
 VERSION = 1  # of splitting and decoding: a new number has everything prepared anew
 SPLITS = ("train", "validation", "test")

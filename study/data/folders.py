@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from study.data import decoding
+from study.data.sources import Raw, decode_parts
 from study.errors import UserError
-from study.data.sources import decode_parts, Raw
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 

@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from study.errors import UserError
-from study.inception import INCEPTION_SHA256, inception
 from study.ledger.files import set_aside
+from study.metrics.inception import INCEPTION_SHA256, inception
 
 DESIGN = 1  # a new number for any change below that the other constants do not show: everything is trained anew
 WIDTHS, FEATURES = (32, 64), 64  # channels of the first and of the later convolutions; size of the layer that is kept

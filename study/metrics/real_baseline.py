@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 
 from study.data.datasets import Split
-from study.evaluation import STAGES, Evaluation
+from study.metrics.evaluation import STAGES, Evaluation
 
 FEW, REPEATS = 2_000, (10, 3)  # up to so many held-out images ten draws, else three: more differ less and take minutes
 

@@ -1,4 +1,6 @@
 """Every measure once: its name, its group, which way is better, what a diverged training has, how it is read."""
+import math
+import statistics
 from typing import NamedTuple
 
 LOWER, HIGHER, NEITHER = "lower", "higher", ""
@@ -109,3 +111,52 @@ def spread(pair) -> str:
 def literal(text: str) -> str:
     """A name as a figure is to show it: what stands between two dollar signs would be mathematics to matplotlib."""
     return text.replace("$", r"\$")
+
+
+RENAMED = {"beta_effective": "likelihood/beta_effective"}  # in results of an earlier version
+OBJECTIVE = FIDELITY  # what every sweep minimises: Frechet distance over the spread of the real features
+
+
+def aggregate(values: dict[str, list]) -> dict[str, float]:
+    """Per-seed values, None where a seed has none, as their middle(), with the standard deviation of those there are as
+    `<name>_sd`."""
+    table = {}
+    for name, column in values.items():
+        if (value := middle(name, column)) is not None:
+            table[name] = value
+        if len(known := there(column)) > 1 and not name.startswith(COSTS):
+            table[f"{name}_sd"] = statistics.stdev(known)
+    return table
+
+
+def middle(name: str, column: list) -> float | None:
+    """The median over seeds. Those that have no value count as the worst where a measure has a better end: where that makes
+    the median one of them, or half of one, there is none, as only the table of cells knows how bad the worst is."""
+    known = there(column)
+    lost = [-math.inf if described(name).better == HIGHER else math.inf] * (len(column) - len(known))
+    value = statistics.median(known + lost if ranked(name) else known) if known else math.inf
+    return value if math.isfinite(value) else None
+
+
+def there(column: list) -> list[float]:
+    return [value for value in column if value is not None and math.isfinite(value)]
+
+
+def over_seeds(replicas: list[dict]) -> dict[str, float]:
+    """The measures of a trial, from those of its seeds, and the rate of the diverged among these."""
+    if not replicas:
+        return {}
+    statuses, rows = [status_of(replica) for replica in replicas], [measures_of(replica) for replica in replicas]
+    columns = {name: [row.get(name) for row, status in zip(rows, statuses) if name in row or status == "diverged"]
+               for name in dict.fromkeys(name for row in rows for name in row)}
+    return {**aggregate(columns), "rate/diverged": statuses.count("diverged") / len(replicas)}
+
+
+def status_of(replica: dict) -> str:
+    """A training that ended with images that cannot be measured has diverged, whatever its losses say."""
+    unmeasured = replica["status"] == "done" and replica["measures"].get(OBJECTIVE) is None
+    return "diverged" if unmeasured else replica["status"]
+
+
+def measures_of(replica: dict) -> dict[str, float]:
+    return {RENAMED.get(name, name): value for name, value in replica["measures"].items()}

@@ -1,0 +1,51 @@
+"""What a training costs, counted: parameters, floating point operations, memory."""
+import resource
+import sys
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from models.phase import learned_by
+from study.metrics.evaluation import _fresh
+
+
+def cost(build, shape, device="cpu"):
+    """Parameters, FLOPs of one training step per image (two per multiply-add), and the peak memory so far in MB.
+
+    FLOPs are of matrix products and convolutions, forwards and backwards, of every phase at its rate. Peak memory is of
+    the accelerator's tensors, or on a processor of this whole process.
+    """
+    peak = _peak_memory(torch.device(device))  # first: counting makes another model
+    model = _fresh(build).train()
+    return {"cost/parameters": sum(p.numel() for p in model.parameters()),
+            "cost/flops_per_image": sum(_flops(model, phase, shape) / phase.every for phase in model.phases),
+            "cost/peak_memory_mb": peak / 2**20}
+
+
+def _flops(model, phase, shape, batch=2):
+    x, epoch = torch.zeros(batch, *shape), torch.zeros(())  # numbers, since torch takes longer for shapes without
+    noise = {name: torch.zeros(batch, *size) for name, size in phase.noise.items()}
+    learned = learned_by(phase, dict(model.named_parameters()))
+    with torch.random.fork_rng(devices=[]), Flops() as counted:
+        torch.autograd.grad(getattr(model, phase.loss)(x, noise, epoch)["loss"], learned)
+    return counted.total / batch
+
+
+class Flops(TorchDispatchMode):
+    """Counts as torch's FlopCounterMode does, but follows no modules, which a gradient penalty would not allow."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        if count := flop_registry.get(function._overloadpacket):
+            self.total += count(*arguments, **(keywords or {}), out_val=result)
+        return result
+
+
+def _peak_memory(device):
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
