@@ -16,7 +16,7 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study.replicas import Replicas
+from study.training.replicas import Replicas
 
 SEEDS, ROUNDS, BATCH, STEPS = (1, 2, 4, 8, 16, 32), 5, 128, 8
 MODELS = {  # name -> (model, net, depth, latent size, image shape, grey levels, options)

@@ -28,9 +28,9 @@ from study.metrics import features
 from study.data import digits
 from study.metrics.cost import Flops
 from study.metrics.evaluation import Evaluation
-from study.replicas import Replicas
+from study.training.replicas import Replicas
 from study.metrics.catalogue import OBJECTIVE
-from study.trial import drawn
+from study.training.run import drawn
 
 ROUNDS, STEPS, MANY, EPOCHS = 5, 40, 32, 20
 SEEDS, PRECISION_EPOCHS, NEIGHBOURS = 8, 20, (2, 4, 8)

@@ -25,7 +25,7 @@ from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.metrics.cost import Flops
-from study.replicas import Replicas
+from study.training.replicas import Replicas
 from study.data.vision import torchvision
 
 STEPS, CONV_STEPS, ROUNDS, BATCH = 80, 6, 9, 128

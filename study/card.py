@@ -6,8 +6,8 @@ import torch
 
 from study.estimate import guess
 from study.plan import Plan
-from study.replicas import Replicas
 from study.space.from_spec import model_of
+from study.training.replicas import Replicas
 
 STEPS = 20             # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything

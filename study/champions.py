@@ -17,7 +17,7 @@ from torch import nn
 from study.cell_table import cells, champions, confirmed
 from study.errors import UserError
 from study.ledger.folder import Ledger
-from study.sample import rebuilt
+from study.training.weights import rebuilt
 
 ALIAS = "champion"
 

@@ -130,7 +130,7 @@ def train(config: dict) -> None:
         return tune.report({"objective": None, "stop": wrong})
     import torch
 
-    from study.trial import run_trial
+    from study.training.run import run_trial
     allow(*config["trust"])
     if os.path.isdir(config["cwd"]):
         os.chdir(config["cwd"])  # relative paths mean here what they mean to the driver

@@ -11,7 +11,7 @@ from study.claims import CLAIMS
 from study.errors import UserError
 from study.ledger.counts import study_counts
 from study.ledger.folder import Ledger
-from study.next_steps import from_the_project
+from study.ledger.next_steps import from_the_project
 from study.outcomes import rates
 from study.space.importing import imported
 from study.space.loading import FOLDER

@@ -8,7 +8,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from study.drawn_pictures import opened, size
+from study.training.image_files import opened, size
 
 FIRST = "_pictures"  # the section of a trial's cards: before all others
 THUMBNAIL = 400      # pixels at most on a side: a grid of tiles of 32 keeps every pixel

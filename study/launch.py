@@ -17,10 +17,11 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command, trust
 from study.errors import UserError
-from study.ledger.folder import CHECKPOINT_S
-from study.ledger.opening import study_arguments
-from study.next_steps import command, mlflow_page, of_ledger, watching
+from study.ledger.next_steps import study_arguments
+from study.ledger.next_steps import command, of_ledger
+from study.next_steps import mlflow_page, watching
 from study.terminal import outlive_the_terminal
+from study.training.checkpoint import CHECKPOINT_S
 
 CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
 CATCH_UP_S = 600.0  # how long one that is done does
@@ -153,7 +154,7 @@ def main(arguments=None) -> int:
             f" {estimate(plan, rates(plan, data_dir))}. Nothing was started (--dry-run).")
         return DONE
     if options.fast_cuda and not options.address:
-        from study.trial import check_precision
+        from study.training.numerics import check_precision
         check_precision("tf32", "cuda")
     with ledger.lock():
         prepare(space, options, data_dir, ledger, say)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from study.drawn_pictures import opened
+from study.training.image_files import opened
 
 LARGE, WIDTH = 16_000, 640  # beyond so many bytes a picture is a photograph: lossy, and at most so many pixels wide
 OVERHEAD = 60               # characters around a picture
@@ -76,7 +76,7 @@ def from_data(dataset: dict, data_dir):
     """Tiled training images, if those that the trials were trained on are in data_dir already prepared."""
     from study.data.datasets import named  # imports torch: seconds that a report on the ledger alone does not need
     from study.errors import UserError
-    from study.figures import COLUMNS, ROWS, tile
+    from study.training.image_grids import COLUMNS, ROWS, tile
     try:
         source = named(dataset["dataset"])
         if source.fingerprint(data_dir) != dataset["fingerprint"]:

@@ -10,7 +10,7 @@ from study.ledger.folder import Ledger
 
 def summary_files(ledger: Ledger) -> dict[str, bytes]:
     """Name -> content of what the summary run shows: cells.csv, as a report has it, and a sheet per model, net and dataset."""
-    from study.figures import sheet
+    from study.training.image_grids import sheet
     table_of_cells = cells(ledger)
     files, groups = {"cells.csv": table(list(map(as_row, table_of_cells)))}, defaultdict(dict)
     for cell in table_of_cells:

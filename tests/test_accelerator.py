@@ -11,7 +11,8 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.card import MOST, heaviest, share_of
 from study.errors import UnfitMachine, UserError
-from study.replicas import Replicas, precision
+from study.training.numerics import precision
+from study.training.replicas import Replicas
 
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: benchmarks/gpu.sh")
 MODELS = [(VAE, fc), (VAE, conv), (GAN, fc), (GAN, conv), (WGAN, fc), (WGAN, conv)]
@@ -70,7 +71,7 @@ def test_a_pack_with_graphs_goes_on_from_its_state():
 @needs_card
 @pytest.mark.parametrize("fast", [False, True])
 def test_a_trial_on_a_card_goes_on_from_its_checkpoint(ledger, data_dir, fast):
-    from study.trial import run_trial
+    from study.training.run import run_trial
     folder = planned(ledger, data_dir, more={"precision": "tf32"} if fast else None)
     killed_after(folder, data_dir, 3, device="cuda")
     result = run_trial(folder, data_dir, "cuda", graphs=fast)
@@ -121,7 +122,7 @@ def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger)
 
 
 def test_a_trial_planned_in_tf32_is_not_trained_without_it(ledger, data_dir):
-    from study.trial import run_trial
+    from study.training.run import run_trial
     folder = planned(ledger, data_dir, more={"precision": "tf32"})
     with pytest.raises(UnfitMachine, match="launch without --fast-cuda"):
         run_trial(folder, data_dir, "cpu", graphs=True)

@@ -7,7 +7,8 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
-from study import sample, trial
+from study import sample
+from study.training import run
 from study.cell_table import cells, champions
 from study.findings import findings
 from study.ledger.folder import Ledger
@@ -90,7 +91,7 @@ def run(tmp_path, data_dir, monkeypatch):
         while plan.left():
             first = plan.left()[0]
             ledger.put_spec(first.key, {**plan.spec(first, {}, "default"), "drawn": {}})
-            result = trial.run_trial(ledger.folder(first.key), data_dir)
+            result = run.run_trial(ledger.folder(first.key), data_dir)
             ledger.put_result(first.key, result)
             plan.record(first, result)
         return ledger, [ledger.result(key) for key in ledger.keys()]

@@ -18,9 +18,9 @@ from study.data import digits
 from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.proposals import LedgerSearch
-from study.replicas import Replicas
+from study.training.replicas import Replicas
 from study.tracking import Tracker, default_uri
-from study.trial import append_line, run_trial
+from study.training.run import append_line, run_trial
 
 WAITS = ("aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero")
 

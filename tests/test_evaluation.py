@@ -17,10 +17,11 @@ from study.data import digits, named
 from study.data.datasets import Images, Split
 from study.errors import UserError
 from study.metrics.cost import cost
-from study.metrics.evaluation import Evaluation, invert, plain
+from study.metrics.evaluation import Evaluation, plain
+from study.training.image_grids import invert
 from study.metrics.real_baseline import dealt, floor, like
 from study.metrics import distances, likelihood
-from study.replicas import Replicas
+from study.training.replicas import Replicas
 
 QUALITY = {f"quality/{name}" for name in
            ("fd", "fd_rel", "kid", "precision", "recall", "density", "coverage", "swd", "swd_pixel")}

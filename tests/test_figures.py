@@ -15,7 +15,7 @@ from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import figures
+from study.training import image_grids
 from study.metrics import features
 from study.data import digits
 from study.ledger.folder import Ledger
@@ -23,7 +23,7 @@ from study.metrics.catalogue import BY_KEY
 from study.plan import Plan
 from study.space import grid
 from study.tracking import HOW_TO_READ, note_of
-from study.trial import run_trial
+from study.training.run import run_trial
 
 EPOCHS = 6
 
@@ -79,9 +79,9 @@ def test_a_gan_shows_its_samples_beside_real_images_and_the_nearest_training_ima
 
 
 def test_two_latents_are_shown_as_a_plane_of_equal_shares_of_the_prior(run):
-    assert tiles(run(GAN, 2), "plane").shape[:2] == (figures.PLANE, figures.PLANE)
-    plane = figures.latent_plane(torch.zeros(1))
-    assert torch.special.ndtr(plane[:figures.PLANE, 0]).diff().allclose(torch.tensor(1 / figures.PLANE), atol=1e-5)
+    assert tiles(run(GAN, 2), "plane").shape[:2] == (image_grids.PLANE, image_grids.PLANE)
+    plane = image_grids.latent_plane(torch.zeros(1))
+    assert torch.special.ndtr(plane[:image_grids.PLANE, 0]).diff().allclose(torch.tensor(1 / image_grids.PLANE), atol=1e-5)
     assert (plane[0, 1] > plane[-1, 1]).item() and plane.mean(0).abs().max() < 1e-5
 
 
@@ -122,7 +122,7 @@ class OneUnitThatMatters:
 
 
 def test_a_traversal_begins_with_the_unit_that_carries_most():
-    rows = figures.traversal(OneUnitThatMatters(), torch.rand(16, 1, 8, 8))[16::33, 16::33].astype(int)
+    rows = image_grids.traversal(OneUnitThatMatters(), torch.rand(16, 1, 8, 8))[16::33, 16::33].astype(int)
     assert (np.diff(rows[0]) > 0).all() and (np.diff(rows[1:]) == 0).all() and len(rows) == 3
 
 
@@ -151,9 +151,9 @@ def test_curves_are_drawn_where_a_cell_is_confirmed_and_cost_the_search_nothing(
 
 def test_a_curve_picture_shows_each_loss_and_survives_numbers_that_are_none():
     losses = {"critic/loss": torch.randn(2, 5000), "generator/loss": torch.full((2, 1000), torch.nan)}
-    assert figures.curves(losses, GAN.loss_scales).startswith(b"\x89PNG")
-    assert figures.thinned(losses["critic/loss"]).shape == (2, 1000)
-    assert torch.equal(figures.thinned(losses["critic/loss"])[:, 0], losses["critic/loss"][:, :5].mean(1))
+    assert image_grids.curves(losses, GAN.loss_scales).startswith(b"\x89PNG")
+    assert image_grids.thinned(losses["critic/loss"]).shape == (2, 1000)
+    assert torch.equal(image_grids.thinned(losses["critic/loss"])[:, 0], losses["critic/loss"][:, :5].mean(1))
 
 
 class Killed(Exception):
@@ -163,6 +163,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("checkpoint_s", [0.0, 1e9], ids=["after a checkpoint", "before the first"])
 def test_a_crash_leaves_no_gap_and_no_repetition_in_the_curves(run, monkeypatch, checkpoint_s):
     from study import trial
+    from study.training import run
     told = []
 
     def die(row):
@@ -170,7 +171,7 @@ def test_a_crash_leaves_no_gap_and_no_repetition_in_the_curves(run, monkeypatch,
         if len(told) == 4:
             raise Killed
 
-    monkeypatch.setattr(trial, "REPORT_S", 0.0)
+    monkeypatch.setattr(run, "REPORT_S", 0.0)
     name = f"killed-{checkpoint_s:.0f}"
     with pytest.raises(Killed):
         run(GAN, 4, name=name, report=die, checkpoint_s=checkpoint_s)

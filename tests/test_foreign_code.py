@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from study import launch, trial
+from study.training import run
 from study.metrics import features
 from study.data import digits
 from study.errors import UnfitMachine, UserError
@@ -145,7 +146,7 @@ def test_a_worker_with_another_version_of_the_file_trains_nothing(loaded, ledger
     check_code(spec)
     loaded(swap("x / 2", "x / 3"))
     with pytest.raises(UnfitMachine, match=":Shy on .* is not what trial .* was planned with"):
-        trial.run_trial(folder, data_dir)
+        run.run_trial(folder, data_dir)
     assert [path.name for path in folder.iterdir()] == ["spec.json"]
     loaded()
     check_code(spec)

@@ -8,7 +8,7 @@ import pytest
 
 from study import launch, status
 from study.command import run_command
-from study.trial import moments
+from study.training.run import moments
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -18,7 +18,7 @@ from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
 from study.plan import Plan, write_planned
 from study.ledger.counts import study_counts
-from study.trial import append_line
+from study.training.run import append_line
 from tiny import IDENTITY, finish, result_of, tiny_space
 
 

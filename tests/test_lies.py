@@ -10,6 +10,7 @@ from test_trial import killed_after, planned
 from tiny import IDENTITY, finish, outcome
 
 from study import launch, preparation, trial
+from study.training import run
 from study.data import digits
 from study.ledger.folder import Ledger, read_planned
 from study.plan import PROTOCOL, Plan, write_planned
@@ -69,11 +70,11 @@ def test_an_unfinished_trial_whose_spec_lies_starts_anew(ledger, plan, damage):
                                      None])
 def test_curves_that_lie_are_trained_again_with_the_same_numbers(tmp_path, data_dir, content, capsys):
     whole, broken = (planned(Ledger(tmp_path / name), data_dir, epochs=3) for name in ("whole", "broken"))
-    trial.run_trial(whole, data_dir)
+    run.run_trial(whole, data_dir)
     killed_after(broken, data_dir, 2)
     path = broken / "metrics.jsonl"
     path.write_bytes(content if content is not None else path.read_bytes().replace(b'"epoch": 1', b'"epoch": x'))
-    assert trial.run_trial(broken, data_dir)["attempts"] == [0]
+    assert run.run_trial(broken, data_dir)["attempts"] == [0]
     rows = [[(row["epoch"], row["values"]) for row in trial.read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
     assert rows[0] == rows[1] and aside(broken, "last.pt") and "set aside" in capsys.readouterr().out
 
@@ -174,10 +175,10 @@ def test_a_trial_run_again_ends_in_mlflow_as_it_ended_at_last(ledger, plan):
 
 def test_a_clock_that_jumps_back_changes_nothing_but_the_times(tmp_path, data_dir, monkeypatch):
     whole, odd = (planned(Ledger(tmp_path / name), data_dir, epochs=3) for name in ("whole", "odd"))
-    expected = trial.run_trial(whole, data_dir)
+    expected = run.run_trial(whole, data_dir)
     moments = iter(range(10 ** 9, 0, -86400))
     monkeypatch.setattr(trial.time, "time", lambda: float(next(moments)))
-    found = trial.run_trial(odd, data_dir)
+    found = run.run_trial(odd, data_dir)
     assert found["objective"] == expected["objective"]
     assert [row["epoch"] for row in trial.read_rows(odd / "metrics.jsonl")] == [0, 1, 2, 3]
 
@@ -202,7 +203,7 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
 
     def short(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
-    monkeypatch.setattr(trial, "run_trial", short)
+    monkeypatch.setattr(run, "run_trial", short)
     monkeypatch.setattr(executor.tune, "report", told.append)
     config = {"ledger": ledger.address, "key": folder.name, "marker": storage_check.mark(ledger), "cwd": "/nowhere", "data_dir": "",
               "cpus": 1, "gpus": 0.25, "checkpoint_s": 1, "graphs": False, "trust": ("", False)}

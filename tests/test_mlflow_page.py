@@ -11,7 +11,8 @@ import urllib.request
 import pytest
 from tiny import tiny_space
 
-from study import saved_view, trial
+from study import saved_view
+from study.training import run
 from study.metrics import features
 from study.data import digits
 from study.next_steps import mlflow_page
@@ -33,7 +34,7 @@ def tracked(tmp_path_factory, data_dir):
     tracker = Tracker(default_uri(folder / "studies"), plan.ledger, "tiny", "Does it work?")
     for first in plan.left()[:2]:
         plan.ledger.put_spec(first.key, {**plan.spec(first, {"lr": 1e-3}, "default"), "drawn": {"lr": 1e-3}})
-        plan.ledger.put_result(first.key, trial.run_trial(plan.ledger.folder(first.key), data_dir))
+        plan.ledger.put_result(first.key, run.run_trial(plan.ledger.folder(first.key), data_dir))
         tracker.project(first.key)
     tracker.summarise()
     return folder, tracker

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from study.ledger.opening import study_arguments
-from study.next_steps import command, make_ui, mlflow_page, ROOT
+from study.ledger.next_steps import study_arguments
+from study.ledger.next_steps import command, ROOT
+from study.next_steps import make_ui, mlflow_page
 
 SPACE = '''"""Does it end with commands that work?"""
 from models.nets import fc

@@ -80,7 +80,7 @@ def test_all_machines_know_a_ledger_by_one_word_and_its_copy_by_another(machine,
 @pytest.mark.long
 def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine, address, tmp_path, data_dir):
     from study.ledger.folder import Ledger
-    from study.trial import Run, run_trial
+    from study.training.run import Run, run_trial
     whole = planned(Ledger(tmp_path / "whole"), data_dir, epochs=4)
     expected = run_trial(whole, data_dir)
     driver = ledger_at(address)

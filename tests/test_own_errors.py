@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from study import executor, launch, trial
+from study import executor, launch
+from study.training import run
 from study.ledger import storage_check
 from study.ledger.folder import Ledger
 from study.plan import Plan
@@ -64,7 +65,7 @@ def config(ledger, key, data_dir) -> dict:
 def test_an_operating_systems_error_is_the_trials_own_where_a_models_code_raised_it(ledger, tmp_path, monkeypatch):
     (tmp_path / "reading.py").write_text("def loss(*_):\n    return open('/nowhere/x')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(trial, "run_trial", importlib.import_module("reading").loss)
+    monkeypatch.setattr(run, "run_trial", importlib.import_module("reading").loss)
     told = []
     monkeypatch.setattr(executor.tune, "report", told.append)
     executor.train(config(ledger, "own", tmp_path))

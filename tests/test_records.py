@@ -70,7 +70,7 @@ def test_the_spec_of_an_unfinished_trial_that_was_edited_is_noticed(ledger, plan
 
 
 def test_a_result_says_what_it_was_made_from(ledger, data_dir):
-    from study.trial import run_trial
+    from study.training.run import run_trial
     from test_trial import planned
     folder = planned(ledger, data_dir, epochs=1)
     ledger.put_result(folder.name, run_trial(folder, data_dir))

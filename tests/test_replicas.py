@@ -9,8 +9,8 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import replicas as replicas_module
-from study.replicas import Replicas
+from study.training import replicas as replicas_module
+from study.training.replicas import Replicas
 
 SHAPE = (1, 8, 8)
 MODELS = {"vae": partial(VAE, norm=True), "gan": GAN, "wgan": partial(WGAN, critic_steps=3),

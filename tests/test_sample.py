@@ -13,7 +13,9 @@ from models.nets import fc
 from models.vae import VAE
 from study import sample
 from study.errors import UserError
-from study.sample import chosen, decoded, drawn, interpolated, rebuilt, sensitivity, traversed
+from study.sample import chosen
+from study.training.image_grids import decoded, drawn, interpolated, sensitivity, traversed
+from study.training.weights import rebuilt
 
 
 def small_vae(seed):

@@ -21,11 +21,11 @@ from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.plan import Plan
 from study.progress import console, systems_table
-from study.replicas import Replicas
+from study.training.replicas import Replicas
 from study.space import grid, match_parameters, moved_to
 from study.space.loading import load_space
 from study.space.systems import NARROWEST, TOLERANCE, parameters
-from study.trial import moments, run_trial
+from study.training.run import moments, run_trial
 from study.verdicts import judge
 
 NAMES = ("bottleneck_20", "three_sizes", "dropout_or_dcgan", "matched_weights", "depth_and_latent")

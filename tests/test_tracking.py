@@ -13,12 +13,12 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from study.errors import UserError
-from study.figures import png, tile
+from study.training.image_grids import png, tile
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
 from study.sink import Sink
 from study.tracking import Tracker, default_uri, sync
-from study.trial import append_line
+from study.training.run import append_line
 from tiny import outcome
 
 

@@ -19,6 +19,7 @@ from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study import trial
+from study.training import run
 from study.metrics import features
 from study.data import digits
 from study.errors import UserError
@@ -49,7 +50,7 @@ class Killed(Exception):
 
 def killed_after(folder, data_dir, epochs, device="cpu"):
     """Run until so many epochs are trained, with a checkpoint after each, then stop dead."""
-    run = trial.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, device, 0.0, lambda: None)
+    run = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, device, 0.0, lambda: None)
     after = run.checkpoint
 
     def checkpoint():
@@ -64,10 +65,10 @@ def killed_after(folder, data_dir, epochs, device="cpu"):
 @pytest.mark.parametrize("model", [*(pytest.param(model, marks=pytest.mark.long) for model in (VAE, GAN)), WGAN])
 def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interrupted(tmp_path, data_dir, model):
     whole, broken = (planned(Ledger(tmp_path / name), data_dir, model, dropout=0.1) for name in ("whole", "broken"))
-    expected = trial.run_trial(whole, data_dir)
+    expected = run.run_trial(whole, data_dir)
     for epochs in (2, 5):
         killed_after(broken, data_dir, epochs)
-    found = trial.run_trial(broken, data_dir)
+    found = run.run_trial(broken, data_dir)
     assert found["attempts"] == [0, 2, 5] and expected["attempts"] == [0]
     timed = ("time/", "cost/")
     assert ({name: value for name, value in found["measures"].items() if not name.startswith(timed)}
@@ -84,7 +85,7 @@ def test_a_checkpoint_that_lies_is_set_aside_and_the_trial_starts_again(ledger, 
     folder = planned(ledger, data_dir, epochs=2)
     killed_after(folder, data_dir, 1)
     (folder / "last.pt").write_bytes(content if content is not None else (folder / "last.pt").read_bytes()[:-9])
-    assert trial.run_trial(folder, data_dir)["attempts"] == [0]
+    assert run.run_trial(folder, data_dir)["attempts"] == [0]
     assert "set aside" in capsys.readouterr().out and list(folder.glob("last.pt.bad-*"))
 
 
@@ -137,7 +138,7 @@ def interrupted(tmp_path_factory, data_dir):
         broken = whole.with_name(f"broken-{whole.name}")
         shutil.copytree(whole, broken)
         rewrite(broken / "spec.json", key=broken.name)
-        trial.run_trial(whole, data_dir)
+        run.run_trial(whole, data_dir)
         killed_after(broken, data_dir, 2)
         found[model] = whole, broken
     return found
@@ -156,7 +157,7 @@ def copied(folder) -> Path:
 def test_a_checkpoint_that_lacks_anything_is_refused_as_if_there_had_never_been_one(interrupted, data_dir, model, damage):
     folder = copied(interrupted[model][1])
     rewritten(folder, DAMAGES[damage])
-    run = trial.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 1e9, lambda: None)
+    run = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 1e9, lambda: None)
     fresh = run.untrained()
     run.resume()
     assert list(folder.glob("last.pt.bad-*")) and not (folder / "last.pt").exists()
@@ -179,7 +180,7 @@ def test_a_trial_whose_checkpoint_was_refused_ends_bit_for_bit_like_one_that_nev
     folder = copied(broken)
     before = (folder / "metrics.jsonl").read_bytes()
     rewritten(folder, DAMAGES["no optimiser's state"])
-    trial.run_trial(folder, data_dir)
+    run.run_trial(folder, data_dir)
     for name in ("weights", "curves"):
         assert same(load_file(folder / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors"))
     assert values_of(folder) == values_of(whole)
@@ -197,7 +198,7 @@ def test_rows_that_are_not_what_training_again_gives_are_written_anew(interrupte
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     lines[1]["values"]["loss/vae/loss"][0] += 1e-3
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    trial.run_trial(folder, data_dir)
+    run.run_trial(folder, data_dir)
     assert values_of(folder) == values_of(whole) and "from epoch 1 on" in capsys.readouterr().out
     first, second, *_ = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert first["time"] == lines[0]["time"] and second["time"] > lines[1]["time"]
@@ -211,13 +212,13 @@ def test_a_hostile_checkpoint_is_not_run(ledger, data_dir, tmp_path):
             return os.system, (f"touch {tmp_path / 'owned'}",)
     torch.save(Hostile(), tmp_path / "hostile.pt")
     write_sealed(folder / "last.pt", (tmp_path / "hostile.pt").read_bytes())
-    assert trial.run_trial(folder, data_dir)["status"] == "done"
+    assert run.run_trial(folder, data_dir)["status"] == "done"
     assert not (tmp_path / "owned").exists()
 
 
 def test_a_trial_that_diverges_is_counted_and_stops_training(ledger, data_dir):
     folder = planned(ledger, data_dir, lr=1e30)
-    result = trial.run_trial(folder, data_dir)
+    result = run.run_trial(folder, data_dir)
     assert result["status"] == "diverged" and result["objective"] is None and result["measures"]["rate/diverged"] == 1
     assert result["replicas"][0]["diverged_at"] == result["epochs"] < 6
 
@@ -227,12 +228,12 @@ def test_other_images_than_those_planned_for_are_refused(ledger, data_dir):
     for name in ("features", "fingerprint"):
         rewrite(folder / "spec.json", **{name: "other"})
         with pytest.raises(UserError, match="planned for"):
-            trial.run_trial(folder, data_dir)
+            run.run_trial(folder, data_dir)
 
 
 def test_every_measure_and_every_picture_is_there_at_the_end(ledger, data_dir):
     folder = planned(ledger, data_dir)
-    result = trial.run_trial(folder, data_dir)
+    result = run.run_trial(folder, data_dir)
     wanted = {"quality/fd", "quality/fd_rel", "quality/kid", "quality/precision", "quality/recall", "quality/density",
               "quality/coverage", "quality/swd", "quality/swd_pixel", "modes/label_jsd", "modes/classes",
               "two_sample/accuracy", "two_sample/jsd", "memory/nn_ratio", "memory/authenticity", "likelihood/elbo",
@@ -246,14 +247,14 @@ def test_every_measure_and_every_picture_is_there_at_the_end(ledger, data_dir):
 
 def test_what_tuning_tries_is_measured_at_fewer_looks_and_last_of_all_by_its_result(ledger, data_dir):
     folder = planned(ledger, data_dir, epochs=6)
-    trial.run_trial(folder, data_dir)
+    run.run_trial(folder, data_dir)
     assert {int(path.stem.rsplit("-", 1)[1]) for path in (folder / "images").glob("samples-*")} == set(range(7))
     assert measured_after(folder) == [0, 2, 4]
     confirm = folder.with_name("confirm")
     confirm.mkdir()
     shutil.copy(folder / "spec.json", confirm)
     rewrite(confirm / "spec.json", stage="confirm", key="confirm")
-    trial.run_trial(confirm, data_dir)
+    run.run_trial(confirm, data_dir)
     assert measured_after(confirm) == [0, 1, 2, 3, 4, 5, 6]  # the last too: these looks see other images than the result
 
 

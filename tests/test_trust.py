@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from study import report, sample, status, tracking, trial
+from study.training import run
 from study.space import importing
 from study.champions import register
 from study.errors import UserError
@@ -109,7 +110,7 @@ def test_a_sample_of_foreign_code_is_refused_in_one_line(sent, file, tmp_path):
 def test_a_trial_of_foreign_code_is_refused_in_one_line(sent, file, data_dir, monkeypatch):
     whole = {"drawn": {}, "features_kind": "classifier", "measures": {}}
     edit(sent, **whole)
-    monkeypatch.setattr(trial, "loaded", lambda *_: SimpleNamespace(fingerprint="f" * 64))
+    monkeypatch.setattr(run, "loaded", lambda *_: SimpleNamespace(fingerprint="f" * 64))
     edit(sent, code={f"{file.stem}:Shy": "0" * 12})
     code, text = outcome(trial.main, [sent.folder(sent.keys()[0]) / "spec.json", "--data-dir", data_dir])
     assert code == 2 and text.count("\n") == 1 and one_line(text, file) and not was_run(file)

@@ -23,7 +23,6 @@ from study.ledger.names import is_key, is_own_file
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
 LOOK_S = 5.0                         # for how long at most somebody who only asks whether a study is driven may be in the way
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
-CHECKPOINT_S = 5.0        # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost
 FLOORS = "floors.json"    # beside trials/: dataset -> what real images score against real ones
 DATA = "data"             # beside trials/: images that the driver published, for machines that have no others
 

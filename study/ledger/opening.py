@@ -27,12 +27,3 @@ def ledger_at(address: str, worker: bool = False) -> "Ledger":
         return Ledger(address)
     from study.ledger.object_store import ObjectStoreLedger
     return ObjectStoreLedger(address, worker)
-
-def study_arguments(space: str, storage: Path | str, start: Path = Path()) -> list[str]:
-    """What tells a command, called in folder `start`, which study is meant; the default storage needs no word."""
-    default = isinstance(storage, Path) and storage.resolve() == (start / STORAGE).resolve()
-    return ["--space", space, *([] if default else ["--storage", str(storage)])]
-
-
-def storage_of(ledger) -> Path | str:
-    return ledger.root.parent if ledger.address == str(ledger.root) else ledger.address.rsplit("/", 1)[0]

@@ -258,29 +258,3 @@ def plain(build, weights, device="cpu"):
 def _fresh(build):
     with torch.random.fork_rng(devices=[]):
         return build()
-
-
-@torch.enable_grad()
-def differentiable(model, z) -> bool:
-    """Whether latents like z (n, latent_dim) can be searched by the gradient of their images."""
-    return model.sample(z.detach().requires_grad_(True)).requires_grad
-
-
-@torch.enable_grad()
-def invert(model, x, steps=200, starts=256, rate=0.1):
-    """How close a generator comes to images x (n, C, H, W): the images found by Adam on the latents, squared error.
-
-    Each search starts from the nearest of `starts` samples. The same images for every look, so drawings compare.
-    """
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(starts, model.latent_dim, generator=generator).to(x.device)
-    with torch.no_grad():
-        z = drawn[torch.cdist(x.flatten(1), model.sample(drawn).flatten(1)).argmin(1)]
-    z = z.requires_grad_(True)
-    optimiser = torch.optim.Adam([z], rate)
-    for _ in range(steps):
-        loss = (model.sample(z) - x).square().sum()
-        optimiser.zero_grad()
-        loss.backward(inputs=[z])
-        optimiser.step()
-    return model.sample(z).detach()

@@ -49,3 +49,6 @@ def whole(value, least: int, most: int) -> bool:
 def claim(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ValueError(otherwise)
+
+
+CHECKPOINT_S = 5.0        # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from study.drawn_pictures import opened
 from study.metrics.catalogue import literal
+from study.training.image_files import opened
 
 COLUMNS, ROWS = 8, 4   # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
 TILE = 32              # pixels at least on a tile's side; smaller images are enlarged by whole factors
@@ -156,3 +156,69 @@ def _draw_cell(axis, file: Path | None) -> None:
     axis.set_axis_off()
     if file is not None and (picture := opened(file)) is not None:
         axis.imshow(np.asarray(picture), interpolation="nearest")
+
+
+AT_ONCE = 256    # images decoded at a time
+STEP = 1.0       # along a dimension, for how much the image depends on it
+
+
+@torch.no_grad()
+def decoded(model, latents: torch.Tensor) -> torch.Tensor:
+    """(n, latent_dim) -> images (n, C, H, W) in [0, 1]."""
+    return torch.cat([model.sample(z) for z in latents.split(AT_ONCE)])
+
+
+def drawn(model, n: int, seed: int) -> torch.Tensor:
+    """The same n points of the prior for a seed, whatever else is drawn."""
+    return torch.randn(n, model.latent_dim, generator=torch.Generator().manual_seed(seed))
+
+
+def interpolated(model, n: int, seed: int) -> torch.Tensor:
+    """Paths of COLUMNS points between pairs of points of the prior, about n points in all."""
+    ends = drawn(model, 2 * max(1, n // COLUMNS), seed)
+    return latent_path(ends[::2], ends[1::2])
+
+
+def traversed(model, n: int) -> torch.Tensor:
+    """One row of COLUMNS points per latent dimension, the others at 0, about n points in all: those first along which
+    the image changes most. That order needs no data, so it is one rule for all families; where a VAE does not use a
+    dimension, its decoder ignores it as well."""
+    order = sensitivity(model).argsort(descending=True)[:max(1, n // COLUMNS)]
+    points = torch.zeros(len(order), COLUMNS, model.latent_dim)
+    for row, dimension in enumerate(order):
+        points[row, :, dimension] = torch.linspace(-REACH, REACH, COLUMNS)
+    return points.flatten(0, 1)
+
+
+def sensitivity(model, samples: int = 32) -> torch.Tensor:
+    """Root mean square change of the image when one latent dimension (latent_dim,) moves by STEP."""
+    base = drawn(model, samples, 0)
+    still = decoded(model, base)
+    moved = torch.eye(model.latent_dim) * STEP
+    return torch.stack([(decoded(model, base + step) - still).square().mean().sqrt() for step in moved])
+
+
+@torch.enable_grad()
+def differentiable(model, z) -> bool:
+    """Whether latents like z (n, latent_dim) can be searched by the gradient of their images."""
+    return model.sample(z.detach().requires_grad_(True)).requires_grad
+
+
+@torch.enable_grad()
+def invert(model, x, steps=200, starts=256, rate=0.1):
+    """How close a generator comes to images x (n, C, H, W): the images found by Adam on the latents, squared error.
+
+    Each search starts from the nearest of `starts` samples. The same images for every look, so drawings compare.
+    """
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(starts, model.latent_dim, generator=generator).to(x.device)
+    with torch.no_grad():
+        z = drawn[torch.cdist(x.flatten(1), model.sample(drawn).flatten(1)).argmin(1)]
+    z = z.requires_grad_(True)
+    optimiser = torch.optim.Adam([z], rate)
+    for _ in range(steps):
+        loss = (model.sample(z) - x).square().sum()
+        optimiser.zero_grad()
+        loss.backward(inputs=[z])
+        optimiser.step()
+    return model.sample(z).detach()

@@ -10,7 +10,8 @@ from torch.func import functional_call, stack_module_state
 from torch.utils._pytree import tree_map
 
 from models.phase import learned_by
-from study.graphs import Captured
+from study.training.cuda_graphs import Captured
+from study.training.numerics import precision
 
 NOISE_FLOATS = 2 ** 20  # drawn at a time per replica; whatever K is, so that the pack does not change the noise
 FUSED_PIXELS = 256  # beyond it a CPU step is bound by arithmetic, and vmap was measured to slow it by a fifth
@@ -212,20 +213,6 @@ class Replicas:
         self.random, *states = [saved.cpu() for saved in state["random"]]
         for generator, saved in zip(self.orders + self.noises, states):
             generator.set_state(saved)
-
-
-@contextmanager
-def precision(tf32):
-    """Float32 products on a CUDA device with 10 bits of mantissa instead of 23, or with all of them."""
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [backend.allow_tf32 for backend in backends]
-    for backend in backends:
-        backend.allow_tf32 = tf32
-    try:
-        yield
-    finally:
-        for backend, allowed in zip(backends, before):
-            backend.allow_tf32 = allowed
 
 
 def outline(value):

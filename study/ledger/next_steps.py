@@ -1,0 +1,49 @@
+"""Command lines that work as they are typed: from the folder where the user stands, in this environment."""
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from study.ledger.opening import STORAGE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(script: str, *arguments) -> str:
+    """How a script of study/ is called from the current folder by the interpreter that runs this."""
+    return shlex.join([interpreter(), seen_from_here(ROOT / "study" / f"{script}.py"), *map(str, arguments)])
+
+
+def interpreter() -> str:
+    found = shutil.which("python")
+    return "python" if found and os.path.abspath(found) == sys.executable else seen_from_here(Path(sys.executable))
+
+
+def seen_from_here(path: Path) -> str:
+    """A path as short as it can be typed: relative where it lies below the current folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def of_ledger(script: str, ledger, *more) -> str:
+    """The same for a ledger that is at hand."""
+    return command(script, *study_arguments(ledger.root.name, storage_of(ledger)), *more)
+
+
+def from_the_project(script: str, ledger, origin: str, *more) -> str:
+    """The same as a page can print it, which does not know where its reader stands: from the project's own folder.
+
+    origin: the folder of the space's file where that is not one of the project's.
+    """
+    space = str(Path(origin) / f"{ledger.root.name}.py") if origin else ledger.root.name
+    return shlex.join(["python", f"study/{script}.py", *study_arguments(space, storage_of(ledger), ROOT), *map(str, more)])
+
+
+def study_arguments(space: str, storage: Path | str, start: Path = Path()) -> list[str]:
+    """What tells a command, called in folder `start`, which study is meant; the default storage needs no word."""
+    default = isinstance(storage, Path) and storage.resolve() == (start / STORAGE).resolve()
+    return ["--space", space, *([] if default else ["--storage", str(storage)])]
+
+
+def storage_of(ledger) -> Path | str:
+    return ledger.root.parent if ledger.address == str(ledger.root) else ledger.address.rsplit("/", 1)[0]

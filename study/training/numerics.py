@@ -1,0 +1,28 @@
+"""The precision of products, which changes results and is part of a trial's key."""
+import socket
+from contextlib import contextmanager
+
+import torch
+
+from study.errors import UnfitMachine
+
+
+@contextmanager
+def precision(tf32):
+    """Float32 products on a CUDA device with 10 bits of mantissa instead of 23, or with all of them."""
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before):
+            backend.allow_tf32 = allowed
+
+
+def check_precision(precision: str, device: str) -> None:
+    """UnfitMachine where a trial planned in TF32 would silently be trained in float32."""
+    if precision == "tf32" and not (device != "cpu" and torch.cuda.is_tf32_supported()):
+        raise UnfitMachine("TF32 (--fast-cuda) needs an NVIDIA card of compute capability 8.0 or more, and this machine"
+                           f" ({socket.gethostname()}) trains without one: launch without --fast-cuda, or where there is one")

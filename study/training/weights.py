@@ -1,0 +1,34 @@
+"""The trained model of a trial, from the weights that it kept."""
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+
+from study.errors import UserError
+from study.ledger.files import read_own
+from study.ledger.folder import Ledger
+from study.metrics.evaluation import plain
+from study.ledger.next_steps import command, of_ledger
+from study.space.foreign_code import check_code
+from study.space.from_spec import model_of
+
+
+def rebuilt(ledger: Ledger, key: str):
+    """The model of the trial's first training that did not diverge, in eval mode."""
+    spec, result = ledger.spec(key), ledger.result(key)
+    if result is None:
+        raise UserError(f"trial {key} is not finished; {of_ledger('status', ledger)} says how far it is")
+    if result["status"] != "done":
+        raise UserError(f"trial {key} {result['status']}: there is no model to draw from")
+    check_code(spec)
+    path = ledger.folder(key) / "weights.safetensors"
+    try:
+        return plain(lambda: model_of(spec), first_training(load_tensors(read_own(path))))
+    except (OSError, SafetensorError, RuntimeError, StopIteration) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} does not hold the weights of this trial ({reason}); run it again:"
+                        f" {command('trial', ledger.folder(key) / 'spec.json')}") from None
+
+
+def first_training(tensors: dict) -> dict:
+    """The tensors of the lowest replica in a file that names them <replica>/<name>."""
+    first = next(iter(sorted(tensors, key=lambda name: int(name.split("/")[0])))).split("/")[0]
+    return {name.removeprefix(f"{first}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{first}/")}
