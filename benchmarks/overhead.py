@@ -14,7 +14,7 @@ from models.nets import fc
 from models.vae import VAE
 from study.data import digits
 from study.ledger.folder import Ledger
-from study.plan import Plan
+from study.sweep.plan import Plan
 from study.space import Budget, Space, grid
 
 
@@ -45,7 +45,7 @@ def measure(trials: int = 220) -> dict:
     """Milliseconds per trial of a sweep of empty trials, one at a time, Ray's start left out."""
     import ray
 
-    from study import executor
+    from study.sweep import ray_executor
     from study.sink import Sink
     from study.tracking import default_uri
     with tempfile.TemporaryDirectory() as folder:
@@ -58,9 +58,9 @@ def measure(trials: int = 220) -> dict:
             sink.touch(trial.key)
             moments.append(time.monotonic())
 
-        executor.start(None)
+        ray_executor.start(None)
         try:
-            executor.execute(plan, {"root": str(plan.ledger.root), "data_dir": ""}, {"CPU": 1, "GPU": 0}, 1, commit,
+            ray_executor.execute(plan, {"root": str(plan.ledger.root), "data_dir": ""}, {"CPU": 1, "GPU": 0}, 1, commit,
                              lambda key: None, sink.touch, train=empty_trial)
         finally:
             ray.shutdown()

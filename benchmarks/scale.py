@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.overhead import empty_outcome, plan_of
 from benchmarks.table import keep, parser_of, row
 from study.ledger.folder import Ledger
-from study.plan import write_planned
-from study.proposals import LedgerSearch
+from study.sweep.plan import write_planned
+from study.sweep.ray_searcher import LedgerSearch
 from study.tracking import Tracker, default_uri
 
 

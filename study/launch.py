@@ -8,8 +8,6 @@ import argparse
 import os
 import sys
 import webbrowser
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
@@ -17,8 +15,7 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command, trust
 from study.errors import UserError
-from study.ledger.next_steps import study_arguments
-from study.ledger.next_steps import command, of_ledger
+from study.ledger.next_steps import command, of_ledger, study_arguments
 from study.next_steps import mlflow_page, watching
 from study.terminal import outlive_the_terminal
 from study.training.checkpoint import CHECKPOINT_S
@@ -75,66 +72,17 @@ def share(text):
 share.__name__ = "number"
 
 
-def chosen_space(options):
-    """The space with what the command line changes in it."""
-    from study.space.loading import load_space
-    space = load_space(options.space)
-    space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
-    space = space.only(systems=chosen(options.systems, {cell.system for cell in space.cells} - {""}, "system", space))
-    space = replace(space, proposals=options.proposals or space.proposals, seeds=options.seeds or space.seeds)
-    if options.epochs:
-        budget = space.budget
-        space = replace(space, budget=lambda cell: replace(budget(cell), epochs=options.epochs))
-    return space
-
-
-def chosen(names, known, kind: str, space):
-    """The known names that were asked for in whatever case, None where none were."""
-    from study.errors import nearest
-    spelled = {name.lower(): name for name in sorted(known)}
-    for name in names or []:
-        if name.lower() not in spelled:
-            raise UserError(f"space '{space.name}' has no {kind} '{name}'{nearest(name.lower(), spelled)};"
-                            f" it has: {', '.join(spelled.values()) or 'none'}")
-    return [spelled[name.lower()] for name in names] if names else None
-
-
-def with_datasets(space, options, data_dir, say):
-    """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
-    from study.data.datasets import named
-    if options.datasets:
-        own = {cell.dataset.name: cell.dataset for cell in space.cells}
-        wanted = list({name: own.get(name) or named(name) for name in options.datasets}.values())
-    else:
-        wanted = list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
-    missing = [dataset for dataset in wanted if not dataset.at_hand(data_dir)]
-    if options.download and not options.dry_run:
-        for dataset in missing:
-            say(f"downloading {dataset.name} to {data_dir}")
-            dataset.download(data_dir)
-        missing = []
-    fetch = command("launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download")
-    for dataset in missing:
-        if dataset.name.startswith("folder:"):
-            raise UserError(f"there is no folder {dataset.name.removeprefix('folder:')}")
-    if missing and options.datasets:
-        raise UserError(f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look,"
-                        f" --download fetches: {fetch}")
-    if missing:
-        say(f"not on disk, so left out: {', '.join(d.name for d in missing)}. To fetch them: {fetch}")
-    parts = [space.with_dataset(dataset) for dataset in wanted if dataset not in missing]
-    return replace(space, cells=[cell for part in parts for cell in part.cells])
-
-
 def main(arguments=None) -> int:
     options = parse(arguments)
     trust(options)
     from study.data.datasets import data_folder
-    from study.estimate import rates
     from study.ledger.opening import open_study
-    from study.plan import Plan, write_planned
-    from study.preparation import identities, prepare
-    from study.progress import console, plan_table, systems_table
+    from study.sweep.estimate import rates
+    from study.sweep.plan import Plan, write_planned
+    from study.sweep.preparation import identities, prepare
+    from study.sweep.progress import console, plan_table, systems_table
+    from study.sweep.repair import mend, note_changed_code, reopened
+    from study.sweep.selection import chosen_space, with_datasets
     screen = console()
 
     def say(text):
@@ -167,66 +115,22 @@ def main(arguments=None) -> int:
         return run(plan, options, data_dir, say)
 
 
-def note_changed_code(plan, say) -> None:
-    """Say of how many trials the code has changed since, which are therefore left as they are and planned anew."""
-    now = {path: digest for cell in plan.space.cells for path, digest in plan.code(cell).items()}
-    changed, planned = Counter(), {trial.key for trial in plan.trials()}
-    for key in set(plan.ledger.keys()) - planned if now and plan.left() else ():
-        then = (plan.ledger.spec(key) or {}).get("code", {})
-        changed.update(path for path, digest in now.items() if then.get(path, digest) != digest)
-    for path, count in changed.items():
-        say(f"the code of {path} has changed: {count} trials of what it was stay in the ledger and are planned anew")
-
-
 def finished_count(plan) -> int:
     return sum(trial.key in plan.results for trial in plan.trials())
 
 
-def mend(plan, say) -> None:
-    """Give finished trials whose spec was lost a new one, from their result; let unfinished ones start anew."""
-    begun = set(plan.ledger.keys())
-    for trial in plan.trials():
-        folder = plan.ledger.folder(trial.key)  # a link in its place ends the launch here, before anything is trained
-        if trial.key in begun and trial.key not in plan.results:
-            for half in folder.glob(".*"):  # what a killed worker was writing
-                half.unlink()
-        if trial.key not in begun or plan.ledger.spec(trial.key) is not None:
-            continue
-        if result := plan.results.get(trial.key):
-            made = {**plan.spec(trial, result["params"], "not known"), "drawn": result["drawn"]}
-            plan.ledger.put_spec(trial.key, result.get("spec", made))
-        elif any((folder / name).exists() for name in ("metrics.jsonl", "last.pt")):
-            plan.ledger.start_anew(trial.key, say)
-
-
-def reopened(plan, retry: bool, say):
-    """The plan with failed trials to run again: all of them if asked to, else those that a larger share may save."""
-    from study.plan import Plan
-    failed = {trial.key: plan.results[trial.key] for trial in plan.trials()
-              if plan.results.get(trial.key, {}).get("status") == "failed"}
-    short = [key for key, result in failed.items() if result.get("out_of_memory") and 0 < result["gpus"] < 1]
-    again = list(failed) if retry else short
-    for key in again:
-        plan.ledger.reopen(key)
-    if retry:
-        say(f"{len(failed)} failed trials are run again")
-    if short:
-        say(f"{len(short)} trials ran out of memory on their share of an accelerator; they are run again with twice as much")
-    return Plan(plan.space, plan.ledger, plan.identity) if again else plan
-
-
 def estimate(plan, expected: dict) -> str:
     """The time that what is left takes here, from earlier trials of this study where there are any."""
-    from study.estimate import seconds_left
-    from study.progress import duration
+    from study.sweep.estimate import seconds_left
+    from study.sweep.progress import duration
     seconds, cores = seconds_left(plan, expected), os.cpu_count() or 1
     return "how long is not known yet" if seconds is None else (
         f"about {duration(seconds / cores)} on {cores} cores")
 
 
 def run(plan, options, data_dir, say) -> int:
-    from study.estimate import rates
     from study.sink import Sink
+    from study.sweep.estimate import rates
     from study.tracking import default_uri
     uri = options.tracking_uri or default_uri(options.storage)
     sink = Sink(uri, plan.ledger, plan.space.name, plan.space.question, say)
@@ -251,18 +155,19 @@ def run(plan, options, data_dir, say) -> int:
 def sweep(plan, options, data_dir, expected, sink, uri) -> None:
     import ray
 
-    from study import executor
-    from study.card import heaviest, measured
-    from study.ledger.storage_check import check_nodes, mark
-    from study.progress import Display
+    from study.ledger.storage_check import mark
+    from study.sweep import ray_executor
+    from study.sweep.gpu_share import heaviest, measured
+    from study.sweep.progress import Display
+    from study.sweep.ray_executor import check_nodes
     marker = mark(plan.ledger)
     try:
-        executor.start(options.address)
+        ray_executor.start(options.address)
         if options.address:
             check_nodes(plan.ledger.address, marker)
-        resources, slots = executor.shares(
+        resources, slots = ray_executor.shares(
             options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent,
-            lambda: executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.fast_cuda))
+            lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.fast_cuda))
         display = Display(plan, slots, watching(uri), expected)
         sink.say = display.say
 
@@ -275,7 +180,7 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
         settings = {"ledger": plan.ledger.address, "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
                     "checkpoint_s": options.checkpoint_seconds, "graphs": options.fast_cuda, "trust": trust(options)}
         with display:
-            executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch, display.say)
+            ray_executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch, display.say)
     finally:
         ray.shutdown()
 

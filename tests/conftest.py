@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from study.ledger.folder import Ledger
-from study.plan import Plan
+from study.sweep.plan import Plan
 from tiny import IDENTITY, tiny_space
 
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study.card import MOST, heaviest, share_of
+from study.sweep.gpu_share import heaviest, MOST, share_of
 from study.errors import UnfitMachine, UserError
 from study.training.numerics import precision
 from study.training.replicas import Replicas
@@ -81,7 +81,7 @@ def test_a_trial_on_a_card_goes_on_from_its_checkpoint(ledger, data_dir, fast):
 
 @needs_card
 def test_a_share_is_measured_on_the_heaviest_cell(plan, data_dir):
-    from study.card import measured
+    from study.sweep.gpu_share import measured
     assert 0 < measured(heaviest(plan, data_dir), fast=False) <= 1
 
 
@@ -99,12 +99,12 @@ def test_the_share_that_was_measured_decides_how_many_trials_a_card_holds():
     """Ray is told of a card that is not there: what is measured on it here needs none."""
     import ray
 
-    from study import executor
+    from study.sweep import ray_executor
     ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False,
-             runtime_env={"env_vars": {"PYTHONPATH": str(executor.ROOT)}})
+             runtime_env={"env_vars": {"PYTHONPATH": str(ray_executor.ROOT)}})
     try:
         for busy, trials in ((0.2, 5), (0.14, 7), (0.9, 1)):
-            resources, slots = executor.shares(0.1, "auto", None, lambda busy=busy: executor.on_a_card(("", False), share_of, 2**30, 2**36, busy))
+            resources, slots = ray_executor.shares(0.1, "auto", None, lambda busy=busy: ray_executor.on_a_card(("", False), share_of, 2**30, 2**36, busy))
             assert slots == trials and resources["GPU"] * trials <= 1
     finally:
         ray.shutdown()
@@ -114,7 +114,7 @@ def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger)
     from tiny import IDENTITY, tiny_space
 
     from study.data import digits
-    from study.plan import Plan
+    from study.sweep.plan import Plan
     from study.space import grid
     space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16, 512]))
     cell = heaviest(Plan(space, ledger, IDENTITY), data_dir)
@@ -138,11 +138,11 @@ def test_a_launch_that_asks_for_tf32_without_a_card_is_refused_before_anything_i
 
 
 def test_a_worker_without_what_was_planned_ends_the_sweep_and_fails_no_trial(ledger, data_dir, monkeypatch):
-    from study import executor
+    from study.sweep import ray_executor
     from study.ledger import storage_check
     folder, told = planned(ledger, data_dir, more={"precision": "tf32"}), []
-    monkeypatch.setattr(executor.tune, "report", told.append)
-    executor.train({"ledger": ledger.address, "key": folder.name, "marker": storage_check.mark(ledger), "cwd": "/nowhere",
+    monkeypatch.setattr(ray_executor.tune, "report", told.append)
+    ray_executor.train({"ledger": ledger.address, "key": folder.name, "marker": storage_check.mark(ledger), "cwd": "/nowhere",
                     "data_dir": data_dir, "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": True, "trust": ("", False)})
     assert "TF32" in told[0]["stop"] and "outcome" not in told[0]
 

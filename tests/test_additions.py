@@ -12,8 +12,8 @@ from study.training import run
 from study.cell_table import cells, champions
 from study.findings import findings
 from study.ledger.folder import Ledger
-from study.plan import Plan
-from study.preparation import identities, prepare
+from study.sweep.plan import Plan
+from study.sweep.preparation import identities, prepare
 from study.report import write_report
 from study.space.loading import load_space
 from study.tracking import sync

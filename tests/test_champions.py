@@ -14,8 +14,8 @@ from models.vae import VAE
 from study.champions import save
 from study.metrics.evaluation import plain
 from study.ledger.folder import Ledger
-from study.plan import Plan
-from study.proposals import export
+from study.sweep.plan import Plan
+from study.sweep.optuna_sampler import export
 from study.tracking import Tracker, default_uri
 from tiny import IDENTITY, finish, tiny_space
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from study import executor
+from study.sweep import ray_executor
 
-CLUSTER = Path(executor.ROOT) / "cluster"
+CLUSTER = Path(ray_executor.ROOT) / "cluster"
 
 
 def test_the_file_for_ray_up_is_what_ray_wants():
@@ -55,6 +55,6 @@ def test_whoever_enters_ray_has_the_token(name):
 @pytest.mark.parametrize("name", ["data/MNIST/raw/x", "mlruns/mlflow.db", ".git/config", ".venv/bin/python", "docs/report.png"])
 def test_the_code_that_goes_to_the_workers_leaves_data_and_results_at_home(name):
     from ray._private.runtime_env.packaging import _get_excludes
-    left_out = _get_excludes(executor.ROOT, executor.CODE["excludes"])
-    assert any(left_out(executor.ROOT / part) for part in [Path(name), *Path(name).parents][:-1])
-    assert not left_out(executor.ROOT / "study" / "data.py") and not left_out(executor.ROOT / "models")
+    left_out = _get_excludes(ray_executor.ROOT, ray_executor.CODE["excludes"])
+    assert any(left_out(ray_executor.ROOT / part) for part in [Path(name), *Path(name).parents][:-1])
+    assert not left_out(ray_executor.ROOT / "study" / "data.py") and not left_out(ray_executor.ROOT / "models")

@@ -16,8 +16,8 @@ from models.wgan import WGAN
 from study.metrics import features
 from study.data import digits
 from study.ledger.folder import Ledger
-from study.plan import Plan
-from study.proposals import LedgerSearch
+from study.sweep.plan import Plan
+from study.sweep.ray_searcher import LedgerSearch
 from study.training.replicas import Replicas
 from study.tracking import Tracker, default_uri
 from study.training.run import append_line, run_trial

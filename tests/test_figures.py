@@ -20,7 +20,7 @@ from study.metrics import features
 from study.data import digits
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import BY_KEY
-from study.plan import Plan
+from study.sweep.plan import Plan
 from study.space import grid
 from study.tracking import HOW_TO_READ, note_of
 from study.training.run import run_trial

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from study import launch, trial
+from study import trial
+from study.sweep import repair
 from study.training import run
 from study.metrics import features
 from study.data import digits
 from study.errors import UnfitMachine, UserError
-from study.plan import Plan
+from study.sweep.plan import Plan
 from study.space.foreign_code import check_code, digest
 from study.space.loading import load_space
 
@@ -130,11 +131,11 @@ def begun(plan) -> Path:
 def test_changed_code_gives_other_keys_and_the_launch_says_so(loaded, ledger, data_dir):
     folder, said = begun(planned(loaded(), ledger, data_dir)), []
     again = planned(loaded(swap("class Shy", "# a remark\nclass Shy")), ledger, data_dir)
-    launch.note_changed_code(again, said.append)
+    repair.note_changed_code(again, said.append)
     assert [trial.key for trial in again.trials()] == [folder.name] and not said
     for edit in (swap("x / 2", "x / 3"), swap("samples.mean", "samples.std")):
         changed = planned(loaded(edit), ledger, data_dir)
-        launch.note_changed_code(changed, said.append)
+        repair.note_changed_code(changed, said.append)
         assert folder.name not in [trial.key for trial in changed.trials()]
     assert [line.split(":", 1)[1] for line in said] == [f"{name} has changed: 1 trials of what it was stay in the ledger and are planned anew"
                                                         for name in ("Shy", "brightness")]

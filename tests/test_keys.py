@@ -4,7 +4,7 @@ import hashlib
 import pytest
 
 from study.ledger.folder import Ledger
-from study.plan import Plan
+from study.sweep.plan import Plan
 from study.space.loading import load_space, space_names
 
 KEYS = {  # space -> how many keys, the first of them, and a digest of all

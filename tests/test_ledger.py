@@ -16,7 +16,7 @@ from study.errors import UserError
 from study.ledger.files import finite, put_once, read_json, read_rows, read_sealed, write_atomic, write_sealed
 from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
-from study.plan import Plan, write_planned
+from study.sweep.plan import Plan, write_planned
 from study.ledger.counts import study_counts
 from study.training.run import append_line
 from tiny import IDENTITY, finish, result_of, tiny_space

@@ -9,11 +9,13 @@ from test_tracking import everything, train
 from test_trial import killed_after, planned
 from tiny import IDENTITY, finish, outcome
 
-from study import launch, preparation, trial
+from study import trial
+from study.sweep import repair
+from study.sweep import preparation
 from study.training import run
 from study.data import digits
 from study.ledger.folder import Ledger, read_planned
-from study.plan import PROTOCOL, Plan, write_planned
+from study.sweep.plan import Plan, PROTOCOL, write_planned
 from study.tracking import Tracker, default_uri, make_ready, sync
 
 DAMAGE = {"empty": lambda content: b"", "cut short": lambda content: content[:len(content) // 2],
@@ -52,7 +54,7 @@ def test_a_spec_that_lies_is_made_again_from_the_result(ledger, plan, damage):
     first = plan.left()[0]
     finish(plan, first, params={"lr": 0.005})
     damage(ledger.folder(first.key) / "spec.json")
-    launch.mend(plan, print)
+    repair.mend(plan, print)
     assert ledger.spec(first.key)["params"] == {"lr": 0.005} and aside(ledger.folder(first.key), "spec.json")
 
 
@@ -61,7 +63,7 @@ def test_an_unfinished_trial_whose_spec_lies_starts_anew(ledger, plan, damage):
     first, said = plan.left()[0], []
     train(ledger, plan, first, finish=False)
     damage(ledger.folder(first.key) / "spec.json")
-    launch.mend(plan, said.append)
+    repair.mend(plan, said.append)
     assert first.key not in ledger.keys() and list((ledger.root / "set_aside").glob(f"{first.key}-*/metrics.jsonl"))
     assert len(said) == 1 and "starts anew" in said[0]
 
@@ -190,37 +192,37 @@ def test_a_trial_that_ran_out_of_memory_gets_twice_the_share_at_the_next_launch(
         assert ledger.share(first.key, 0.25) == share
         ledger.put_result(first.key, {**outcome(first, status="failed"), "out_of_memory": True, "gpus": share})
         assert ledger.share(second.key, 0.25) == 0.25
-        again = launch.reopened(Plan(plan.space, ledger, IDENTITY), False, said.append)
+        again = repair.reopened(Plan(plan.space, ledger, IDENTITY), False, said.append)
         assert (first.key in [each.key for each in again.left()]) == (share < 1)
     assert len(said) == 2 and "twice as much" in said[0]
     assert ledger.share(first.key, 0.0) == 0.0  # no accelerator here
 
 
 def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
-    from study import executor
+    from study.sweep import ray_executor
     from study.ledger import storage_check
     folder, told = planned(ledger, data_dir), []
 
     def short(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
     monkeypatch.setattr(run, "run_trial", short)
-    monkeypatch.setattr(executor.tune, "report", told.append)
+    monkeypatch.setattr(ray_executor.tune, "report", told.append)
     config = {"ledger": ledger.address, "key": folder.name, "marker": storage_check.mark(ledger), "cwd": "/nowhere", "data_dir": "",
               "cpus": 1, "gpus": 0.25, "checkpoint_s": 1, "graphs": False, "trust": ("", False)}
-    executor.train(config)
+    ray_executor.train(config)
     recorded = json.loads(told[0]["outcome"])
     assert recorded["status"] == "failed" and recorded["out_of_memory"] and recorded["gpus"] == 0.25
-    assert executor.needs(config).required_resources == {"CPU": 1, "GPU": 0.25}
+    assert ray_executor.needs(config).required_resources == {"CPU": 1, "GPU": 0.25}
 
 
 def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(ledger, plan, tmp_path, monkeypatch):
-    from study import executor
+    from study.sweep import ray_executor
     from study.ledger import storage_check
-    from study.proposals import LedgerSearch
+    from study.sweep.ray_searcher import LedgerSearch
     told, word = [], storage_check.mark(ledger)
-    monkeypatch.setattr(executor.tune, "report", told.append)
-    executor.train({"ledger": str(tmp_path / "elsewhere"), "marker": word})
-    executor.train({"ledger": ledger.address, "marker": "other"})
+    monkeypatch.setattr(ray_executor.tune, "report", told.append)
+    ray_executor.train({"ledger": str(tmp_path / "elsewhere"), "marker": word})
+    ray_executor.train({"ledger": ledger.address, "marker": "other"})
     assert all("does not see the storage folder" in row["stop"] for row in told) and len(told) == 2
     search = LedgerSearch(plan, {}, commit=None)
     assert search.suggest("1")
@@ -230,7 +232,7 @@ def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(
 
 
 def test_workers_that_die_since_ray_is_gone_fail_no_trial(plan):
-    from study.proposals import LedgerSearch
+    from study.sweep.ray_searcher import LedgerSearch
     search = LedgerSearch(plan, {}, commit=None, alive=lambda: False)
     key = search.suggest("1")["key"]
     search.on_trial_complete("1", error=True)
@@ -241,7 +243,7 @@ def test_workers_that_die_since_ray_is_gone_fail_no_trial(plan):
 def test_a_disk_that_is_full_as_a_result_is_written_ends_the_sweep_and_fails_no_trial(plan):
     import errno
 
-    from study.proposals import LedgerSearch
+    from study.sweep.ray_searcher import LedgerSearch
 
     def commit(trial, result):
         raise OSError(errno.ENOSPC, "No space left on device")

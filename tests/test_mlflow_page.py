@@ -16,7 +16,7 @@ from study.training import run
 from study.metrics import features
 from study.data import digits
 from study.next_steps import mlflow_page
-from study.plan import Plan
+from study.sweep.plan import Plan
 from study.tracking import Tracker, default_uri
 
 pytestmark = pytest.mark.long

@@ -202,7 +202,7 @@ def test_names_cannot_leave_the_filter_string_or_the_folder(ledger):
     from models.nets import fc
     from models.vae import VAE
     from study.data import folder
-    from study.plan import Plan
+    from study.sweep.plan import Plan
     from study.space import Cell
     for name in ("a' OR '1'='1", "../../etc", "ｆｏｏ／ｂａｒ", "", "'", "名前", "x\ny", "-- DROP"):
         odd = folder(f"/tmp/{name}")

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from study import executor, launch
+from study import launch
+from study.sweep import ray_executor
 from study.training import run
 from study.ledger import storage_check
 from study.ledger.folder import Ledger
-from study.plan import Plan
-from study.preparation import identities, prepare
+from study.sweep.plan import Plan
+from study.sweep.preparation import identities, prepare
 from study.space.loading import load_space
 
 SPACE = '''"""Models that raise what a storage could raise as well, and one that is sound."""
@@ -54,7 +55,7 @@ RAISED = {"Missing": "FileNotFoundError: [Errno 2] No such file or directory: '/
 @pytest.fixture(autouse=True)
 def another_worker():
     """A process opens one study once."""
-    storage_check.ledger_here.cache_clear(), executor.furnished.cache_clear()
+    storage_check.ledger_here.cache_clear(), ray_executor.furnished.cache_clear()
 
 
 def config(ledger, key, data_dir) -> dict:
@@ -67,12 +68,12 @@ def test_an_operating_systems_error_is_the_trials_own_where_a_models_code_raised
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(run, "run_trial", importlib.import_module("reading").loss)
     told = []
-    monkeypatch.setattr(executor.tune, "report", told.append)
-    executor.train(config(ledger, "own", tmp_path))
+    monkeypatch.setattr(ray_executor.tune, "report", told.append)
+    ray_executor.train(config(ledger, "own", tmp_path))
     (ledger.folder("own") / "error.txt").unlink()
     (ledger.folder("own") / "error.txt").mkdir()
     with pytest.raises(IsADirectoryError):  # the storage's, as the error is written down
-        executor.train(config(ledger, "own", tmp_path))
+        ray_executor.train(config(ledger, "own", tmp_path))
     error = json.loads(*[row["outcome"] for row in told])["error"]
     assert error == f"FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/x' ({tmp_path}/reading.py:2)"
 
@@ -89,8 +90,8 @@ def test_an_error_of_a_models_code_is_its_trials_own_and_names_the_line(tmp_path
     prepare(space, options, data_dir, ledger, lambda text: None)
     for first in Plan(space, ledger, identities(space, data_dir, options)).left():
         ledger.put_spec(first.key, {**Plan(space, ledger, identities(space, data_dir, options)).spec(first, {}, "default"), "drawn": {}})
-        monkeypatch.setattr(executor.tune, "report", lambda row, key=first.key: told.update({key: row}))
-        executor.train(config(ledger, first.key, data_dir))
+        monkeypatch.setattr(ray_executor.tune, "report", lambda row, key=first.key: told.update({key: row}))
+        ray_executor.train(config(ledger, first.key, data_dir))
     ends = {ledger.spec(key)["model"].split(":")[1]: json.loads(row["outcome"]) for key, row in told.items()}
     assert ends.pop("VAE")["status"] == "done"
     assert {name: end["error"] for name, end in ends.items()} == {name: text.format(file=file) for name, text in RAISED.items()}
@@ -100,4 +101,4 @@ def test_an_error_of_a_models_code_is_its_trials_own_and_names_the_line(tmp_path
     (ledger.folder(first.key) / "images").write_text("")
     (ledger.folder(first.key) / "metrics.jsonl").unlink()
     with pytest.raises(OSError):
-        executor.train(config(ledger, first.key, data_dir))
+        ray_executor.train(config(ledger, first.key, data_dir))

@@ -19,7 +19,7 @@ from study.command import run_command
 from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.mlflow_store import database_of, default_uri, uri_of
-from study.scratch import check_scratch
+from study.sweep.scratch import check_scratch
 
 ROOT = Path(__file__).resolve().parent.parent
 ODD = 'a?b#c %20 $x$ {y} é&;=+"`!*'  # no colon: it ends a folder in PYTHONPATH; no ': MLflow writes the current folder into SQL as text
@@ -129,7 +129,7 @@ def test_a_temporary_folder_that_is_missing_is_made(monkeypatch, small_disk):
 
 
 def test_a_project_whose_name_would_end_in_the_middle_on_pythons_path_is_refused(monkeypatch):
-    from study import executor
-    monkeypatch.setattr(executor, "ROOT", Path("/home/me/a:b"))
+    from study.sweep import ray_executor
+    monkeypatch.setattr(ray_executor, "ROOT", Path("/home/me/a:b"))
     with pytest.raises(UserError, match="/home/me/a:b.*rename it"):
-        executor.start(None)
+        ray_executor.start(None)

@@ -5,7 +5,7 @@ from tiny import IDENTITY, finish, tiny_space
 
 from study.data import digits
 from study.ledger.counts import study_counts
-from study.plan import Plan, contiguous, counts, write_planned
+from study.sweep.plan import contiguous, counts, Plan, write_planned
 from study.space import Budget, grid
 
 
@@ -73,7 +73,7 @@ def test_changing_what_defines_a_result_gives_new_keys(plan, ledger):
 
 def test_another_precision_gives_other_keys_and_float32_those_of_always(monkeypatch, ledger):
     """The keys that these trials had under the first protocol: what changes no result must not change them."""
-    monkeypatch.setattr("study.plan.PROTOCOL", 1)
+    monkeypatch.setattr("study.sweep.plan.PROTOCOL", 1)
     plan = planned(ledger)
     cell = plan.space.cells[0]
     keys = [trial.key.rsplit("-", 1)[1] for trial in [*plan.search[cell.name], plan._confirm_trial(cell, (0, 1), {"lr": 1e-3})]]

@@ -4,9 +4,9 @@ from tiny import IDENTITY, finish, tiny_space
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.estimate import group
-from study.plan import Plan
-from study.progress import Display
+from study.sweep.estimate import group
+from study.sweep.plan import Plan
+from study.sweep.progress import Display
 from study.space import grid
 
 
@@ -18,7 +18,7 @@ def test_what_has_not_run_yet_is_expected_to_be_off_by_the_factor_of_what_has(le
     display = Display(plan, 1, "", {quick: 1.0, slow: 10.0})
     assert display.eta() is None  # nothing was seen yet
     clock = iter([0.0, 4.0])
-    monkeypatch.setattr("study.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("study.sweep.progress.time.monotonic", lambda: next(clock))
     trial = next(trial for trial in plan.left() if trial.cell.depth == 1)
     display.began(trial.key)
     display.finished(trial, {"status": "done", "objective": 1.0})

@@ -8,8 +8,9 @@ from tiny import IDENTITY, outcome, tiny_space
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.plan import Plan
-from study.proposals import MEMORY, RANDOM_FIRST, LedgerSearch
+from study.sweep.plan import Plan
+from study.sweep.ray_searcher import LedgerSearch
+from study.sweep.optuna_sampler import MEMORY, RANDOM_FIRST
 from study.space import grid
 
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study import launch
+from study.sweep import repair
 from study.ledger import records
 from study.findings import findings
 from study.ledger.files import as_written, read_rows
 from study.ledger.folder import Ledger, read_planned
-from study.plan import Plan
+from study.sweep.plan import Plan
 from study.ledger.counts import study_counts
 from study.ledger.folder import finished
 from synthetic import sweep
@@ -57,7 +57,7 @@ def test_the_spec_of_a_finished_trial_that_was_edited_is_noticed_and_made_again(
     assert finished(ledger) == [] and "set aside" in capsys.readouterr().out
     again = Plan(plan.space, ledger, IDENTITY)
     assert first.key in again.results
-    launch.mend(again, print)
+    repair.mend(again, print)
     assert ledger.spec(first.key) == spec and len(finished(ledger)) == 1
 
 

@@ -19,8 +19,8 @@ from study.command import run_command
 from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist, named
 from study.errors import UserError
 from study.ledger.folder import Ledger
-from study.plan import Plan
-from study.progress import console, systems_table
+from study.sweep.plan import Plan
+from study.sweep.progress import console, systems_table
 from study.training.replicas import Replicas
 from study.space import grid, match_parameters, moved_to
 from study.space.loading import load_space

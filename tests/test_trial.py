@@ -25,7 +25,7 @@ from study.data import digits
 from study.errors import UserError
 from study.ledger.files import read_sealed, write_sealed
 from study.ledger.folder import Ledger
-from study.plan import Plan
+from study.sweep.plan import Plan
 from study.space import Budget, grid
 
 ROOT = Path(study.__file__).resolve().parent.parent

@@ -51,16 +51,3 @@ def unwritable(address: str, error: OSError) -> str:
     """The line about storage that takes nothing more; empty for an error that may pass."""
     return "" if error.errno not in FULL else (f"the storage {address} cannot be written on {socket.gethostname()}"
                                                f" ({error.strerror}); once that is mended, the same command goes on from here")
-
-
-def check_nodes(address: str, word: str) -> None:
-    """Ask every node of the connected cluster before anything is trained; Stopped names the first that complains."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-    look = ray.remote(num_cpus=0)(complaint)
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    answers = [look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(address, word)
-               for node in nodes]
-    for answer in ray.get(answers):
-        if answer:
-            raise Stopped(answer)

@@ -5,8 +5,8 @@ from safetensors.torch import load as load_tensors
 from study.errors import UserError
 from study.ledger.files import read_own
 from study.ledger.folder import Ledger
-from study.metrics.evaluation import plain
 from study.ledger.next_steps import command, of_ledger
+from study.metrics.evaluation import plain
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
 

@@ -4,9 +4,9 @@ import time
 
 import torch
 
-from study.estimate import guess
-from study.plan import Plan
 from study.space.from_spec import model_of
+from study.sweep.estimate import guess
+from study.sweep.plan import Plan
 from study.training.replicas import Replicas
 
 STEPS = 20             # of the training that is measured

@@ -7,15 +7,15 @@ import torch
 
 from study.data.datasets import check_batch
 from study.errors import UserError
-from study.estimate import built
 from study.ledger import records
 from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import DATA, FLOORS, Ledger
 from study.metrics import features
 from study.metrics.catalogue import spread
 from study.metrics.real_baseline import floor
-from study.plan import PROTOCOL
 from study.space.space import Space
+from study.sweep.estimate import built
+from study.sweep.plan import PROTOCOL
 
 
 def datasets(space: Space) -> list:

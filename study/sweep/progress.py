@@ -10,11 +10,11 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from study.estimate import group
 from study.ledger.records import FINISHED
-from study.plan import Plan, Trial, counts, seeds_left
 from study.space.space import Space
 from study.space.systems import parameters
+from study.sweep.estimate import group
+from study.sweep.plan import Plan, Trial, counts, seeds_left
 
 LINE_S = 30.0  # between lines where there is no terminal
 

@@ -6,7 +6,7 @@ import torch
 
 from study.errors import UserError
 from study.metrics.features import one_thread
-from study.plan import Plan, seeds_left
+from study.sweep.plan import Plan, seeds_left
 
 CALL_S = 8e-4     # of one optimisation step, whatever its size
 TRIAL_S = 0.5     # of measuring and drawing

@@ -35,21 +35,22 @@ import logging  # noqa: E402
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray._private import ray_constants  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from study.errors import UnfitMachine, UserError  # noqa: E402
 from study.ledger.files import read_spec, write_atomic
 from study.ledger.folder import DATA, Ledger
 from study.ledger.records import failure  # noqa: E402
 from study.ledger.storage_check import Stopped, complaint, ledger_here, unwritable  # noqa: E402
-from study.proposals import RAY_IS_GONE, LedgerSearch  # noqa: E402
-from study.scratch import check_scratch  # noqa: E402
 from study.space.importing import allow  # noqa: E402
+from study.sweep.ray_searcher import RAY_IS_GONE, LedgerSearch  # noqa: E402
+from study.sweep.scratch import check_scratch  # noqa: E402
 
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 10.0  # within which the port of a node that is alive takes a connection
 LOOK_S = 5.0  # between looks whether Ray is still there
-NOT_A_MODELS = (os.path.dirname(__file__), sysconfig.get_path("stdlib"), "<")  # beginnings of the files of other code
-ROOT = Path(__file__).resolve().parent.parent
+NOT_A_MODELS = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<")  # beginnings of the files of other code
+ROOT = Path(__file__).resolve().parents[2]
 CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
     "working_dir": str(ROOT),
     "excludes": ["/.git", "/.venv", "/data", "/mlruns", "/docs", "/tests", "/benchmarks", ".hypothesis", ".pytest_cache"],
@@ -264,3 +265,14 @@ def fitted(tuner, search: LedgerSearch, say) -> bool:
 def needs(config: dict) -> tune.PlacementGroupFactory:
     """The resources of one trial."""
     return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
+
+
+def check_nodes(address: str, word: str) -> None:
+    """Ask every node of the connected cluster before anything is trained; Stopped names the first that complains."""
+    look = ray.remote(num_cpus=0)(complaint)
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    answers = [look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(address, word)
+               for node in nodes]
+    for answer in ray.get(answers):
+        if answer:
+            raise Stopped(answer)

@@ -1,0 +1,144 @@
+"""Serves the plan to Ray Tune."""
+import json
+import logging
+import traceback
+from collections import Counter, deque
+
+from ray.tune.search import Searcher
+
+from study.ledger.records import failure
+from study.ledger.storage_check import unwritable
+from study.sweep.optuna_sampler import Adviser
+from study.sweep.plan import Plan, Trial
+
+RAY_IS_GONE = "Ray has died on this machine; the same command goes on from here"
+log = logging.getLogger(__name__)
+
+
+class LedgerSearch(Searcher):
+    """A Ray Tune Searcher that serves what is left of a plan, commits what comes back, and remembers nothing itself.
+
+    commit(trial, result) is called once per finished trial, in the Tune loop: it must be quick and must not raise.
+    alive() tells, when a trial's workers have died too often, whether Ray can run anything at all.
+    """
+
+    def __init__(self, plan: Plan, settings: dict, commit, alive=lambda: True):
+        super().__init__(metric="objective", mode="min")
+        self.plan, self.settings, self.commit, self.alive = plan, settings, commit, alive
+        self.advisers = {}
+        self.live = {}  # Ray's trial id -> Trial
+        self.losses = Counter()  # trial key -> how often it was lost together with Tune's loop
+        left = plan.left()
+        begun = set(plan.ledger.keys())
+        self.queue = deque(sorted(left, key=lambda trial: trial.key not in begun))  # unfinished first; a stable sort
+        for trials in plan.search.values():
+            for trial in trials:
+                if result := plan.results.get(trial.key):
+                    self._learn(trial, result)
+        self.stopped = ""  # why the sweep has to end: the storage folder cannot be used
+
+    def suggest(self, trial_id):
+        """The next trial's config; None while others must finish first; FINISHED when nothing is left."""
+        if any(self.losses[trial.key] for trial in self.live.values()):
+            return None
+        while self.queue and not self.stopped:
+            if self.losses[self.queue[0].key] and self.live:
+                return None  # what may have taken all memory runs alone, so that others do not fail with it
+            trial = self.queue.popleft()
+            try:
+                self._spec(trial)
+            except OSError as error:
+                self.stopped = unwritable(self.plan.ledger.address, error) or str(error)
+                break
+            except Exception as error:  # an exception here would end the whole sweep
+                self._finish(trial, failure(trial.key, {}, f"no params could be proposed: {type(error).__name__}: {error}"))
+                continue
+            self.live[trial_id] = trial
+            gpus = self.plan.ledger.share(trial.key, self.settings.get("gpus", 0))
+            return {"key": trial.key, **self.settings, "gpus": gpus}
+        return None if self.live else Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id, result=None, error=False):
+        trial = self.live.pop(trial_id, None)
+        if trial is None:
+            return
+        if (result or {}).get("stop"):
+            self.stopped = result["stop"]
+            return
+        text = (result or {}).get("outcome")
+        if (error or not text) and not self.alive():
+            self.stopped = RAY_IS_GONE  # no fault of the trial's, which the next launch takes up
+            return
+        self._finish(trial, json.loads(text) if text and not error else
+                     failure(trial.key, self.plan.ledger.spec(trial.key) or {}, "its worker died more often than it is retried"))
+
+    def workers_lost(self, retries: int, reason: str) -> None:
+        """Tune's loop has ended with the trials that were live: queue them again, or fail those lost too often."""
+        lost, self.live = list(self.live.values()), {}
+        for trial in lost:
+            self.losses[trial.key] += 1
+            if self.losses[trial.key] <= retries:
+                self.queue.append(trial)  # last, so that those that fit are done before
+            else:
+                self._finish(trial, failure(trial.key, self.plan.ledger.spec(trial.key) or {}, reason))
+
+    def save(self, checkpoint_path):
+        """Tune's snapshot carries nothing: the ledger is the memory."""
+
+    def restore(self, checkpoint_path):
+        """See save."""
+
+    def __getstate__(self):
+        return {}  # Tune pickles the searcher beside its snapshot, which is never read
+
+    def _spec(self, trial: Trial) -> dict:
+        """The spec that stands in the ledger, or a new one, written before the trial is dispatched."""
+        spec = self.plan.ledger.spec(trial.key)
+        adviser = self._adviser(trial)
+        if spec is None:
+            spec = self.plan.ledger.put_spec(trial.key, self._proposed(trial, adviser))
+        if trial.stage == "search":
+            adviser.running[trial.key] = (trial.cell.name, spec["drawn"])
+        return spec
+
+    def _proposed(self, trial: Trial, adviser: Adviser) -> dict:
+        if trial.stage == "confirm":
+            return {**self.plan.spec(trial, trial.params, "confirm"), "drawn": {}}
+        if trial.proposal == 0:
+            params, drawn, who = *self.plan.space.default_proposal(trial.cell), "default"
+        else:
+            params, drawn, who = adviser.ask(trial)
+        return {**self.plan.spec(trial, params, who), "drawn": drawn}
+
+    def _finish(self, trial: Trial, outcome: dict) -> None:
+        self._learn(trial, outcome)
+        try:
+            self._commit(trial, outcome)
+            result = self.plan.ledger.result(trial.key) or outcome  # the first writer's stands
+            self.queue.extendleft(reversed(self.plan.record(trial, result)))
+        except OSError as error:
+            self.stopped = unwritable(self.plan.ledger.address, error) or f"{trial.key} could not be recorded: {error}"
+
+    def _commit(self, trial: Trial, outcome: dict) -> None:
+        try:
+            self.commit(trial, outcome)
+        except OSError:
+            raise
+        except Exception:  # what is only shown must not end the sweep
+            log.error("could not commit %s:\n%s", trial.key, traceback.format_exc())
+
+    def _learn(self, trial: Trial, result: dict) -> None:
+        """Diverged and failed trials take the worst rank."""
+        if trial.stage != "search":
+            return
+        adviser = self._adviser(trial)
+        adviser.running.pop(trial.key, None)
+        good = result["status"] == "done" and result["objective"] is not None
+        rank_key = result["objective"] if good else float("inf")
+        adviser.finished[trial.cell.name].append((rank_key, result.get("drawn", {})))
+
+    def _adviser(self, trial: Trial) -> Adviser:
+        group = (trial.cell.model, trial.cell.net.name, trial.cell.dataset.name)
+        if group not in self.advisers:
+            self.advisers[group] = Adviser(self.plan.space.propose, self.plan.ranges)
+        return self.advisers[group]

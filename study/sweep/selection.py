@@ -1,0 +1,55 @@
+"""What of a space a launch runs: the models, systems and datasets that its command line names."""
+from dataclasses import replace
+
+from study.data.datasets import named
+from study.errors import UserError, nearest
+from study.ledger.next_steps import command
+from study.space.loading import load_space
+
+
+def chosen_space(options):
+    """The space with what the command line changes in it."""
+    space = load_space(options.space)
+    space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
+    space = space.only(systems=chosen(options.systems, {cell.system for cell in space.cells} - {""}, "system", space))
+    space = replace(space, proposals=options.proposals or space.proposals, seeds=options.seeds or space.seeds)
+    if options.epochs:
+        budget = space.budget
+        space = replace(space, budget=lambda cell: replace(budget(cell), epochs=options.epochs))
+    return space
+
+
+def chosen(names, known, kind: str, space):
+    """The known names that were asked for in whatever case, None where none were."""
+    spelled = {name.lower(): name for name in sorted(known)}
+    for name in names or []:
+        if name.lower() not in spelled:
+            raise UserError(f"space '{space.name}' has no {kind} '{name}'{nearest(name.lower(), spelled)};"
+                            f" it has: {', '.join(spelled.values()) or 'none'}")
+    return [spelled[name.lower()] for name in names] if names else None
+
+
+def with_datasets(space, options, data_dir, say):
+    """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
+    if options.datasets:
+        own = {cell.dataset.name: cell.dataset for cell in space.cells}
+        wanted = list({name: own.get(name) or named(name) for name in options.datasets}.values())
+    else:
+        wanted = list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
+    missing = [dataset for dataset in wanted if not dataset.at_hand(data_dir)]
+    if options.download and not options.dry_run:
+        for dataset in missing:
+            say(f"downloading {dataset.name} to {data_dir}")
+            dataset.download(data_dir)
+        missing = []
+    fetch = command("launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download")
+    for dataset in missing:
+        if dataset.name.startswith("folder:"):
+            raise UserError(f"there is no folder {dataset.name.removeprefix('folder:')}")
+    if missing and options.datasets:
+        raise UserError(f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look,"
+                        f" --download fetches: {fetch}")
+    if missing:
+        say(f"not on disk, so left out: {', '.join(d.name for d in missing)}. To fetch them: {fetch}")
+    parts = [space.with_dataset(dataset) for dataset in wanted if dataset not in missing]
+    return replace(space, cells=[cell for part in parts for cell in part.cells])
