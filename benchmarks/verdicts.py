@@ -16,15 +16,15 @@ from scipy import stats
 
 from study.metrics import features
 from study.command import run_command
-from study.comparisons import Table
+from study.analysis.comparisons import Table
 from study.data import digits
 from study.data.datasets import data_folder
 from study.metrics.evaluation import Evaluation
 from study.metrics.real_baseline import dealt, floor
-from study.inference import blocked_sign_flip
+from study.analysis.inference import blocked_sign_flip
 from study.metrics.catalogue import number, spread
-from study.rules import change, equivalent, rises, upwards
-from study.verdicts import ALPHA, Finding, Part, advice, apart, seed_deviations
+from study.analysis.rules import change, equivalent, rises, upwards
+from study.analysis.verdicts import advice, ALPHA, apart, Finding, Part, seed_deviations
 
 SEEDS = 6           # the fewest that can decide anything, and the default of a space
 MARGIN = 2.0        # of a fixed margin, in seed deviations

@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from study.cell_table import cells, nearest_of  # noqa: E402
+from study.analysis.cell_table import cells, nearest_of  # noqa: E402
 from study.ledger.opening import STORAGE  # noqa: E402
 from study.ledger.folder import Ledger
 from study.ledger.opening import open_study  # noqa: E402

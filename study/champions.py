@@ -14,7 +14,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from torch import nn
 
-from study.cell_table import cells, champions, confirmed
+from study.analysis.cell_table import cells, champions, confirmed
 from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.training.weights import rebuilt

@@ -188,7 +188,7 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
 def ended(plan, options, data_dir, sink, uri, say) -> int:
     """The report, the best cells, where to look, and what to type next."""
     from study import saved_view
-    from study.cell_table import cells, in_words, nearest_of
+    from study.analysis.cell_table import cells, in_words, nearest_of
     same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, options.open, say)
     sink.summarise()

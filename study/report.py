@@ -26,7 +26,7 @@ def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Pat
 
     data_dir: where real images are taken from if they are there; the ledger is enough for everything else.
     """
-    from study.findings import findings
+    from study.analysis.report_data import findings
     from study.report_figures import write_figures
     from study.report_page import page
     from study.report_pictures import base64_webp, embedded, real_images

@@ -1,11 +1,11 @@
 """The sections of a report that answer: verdicts on the claims, and what each factor changes."""
 import re
 
-from study.answers import WORDS
-from study.claims import COVERAGE, FIDELITY
+from study.analysis.claims import COVERAGE, FIDELITY
+from study.analysis.sentences import WORDS
+from study.analysis.trainings import grouped
 from study.markup import BREAK, Html, cards, element, joined
 from study.metrics.catalogue import described, interval, number
-from study.trainings import grouped
 
 SIGNS = {"supported": "✓", "refuted": "✗", "undecided": "?", "unanswerable": "–"}
 FACTORS = {"latent_dim": "latent size", "depth": "depth", "net": "net"}

@@ -7,11 +7,11 @@ import time
 from html import escape
 from importlib.resources import files
 
-from study.claims import COVERAGE, FIDELITY
+from study.analysis.claims import COVERAGE, FIDELITY
+from study.analysis.trainings import grouped
 from study.markup import BREAK, Html, cards, element, joined, table
 from study.metrics.catalogue import BY_KEY, MEASURES, described, interval, number, spread
 from study.report_claims import claims, effects
-from study.trainings import grouped
 
 
 def page(found: dict, pictures: dict, real: dict, left_out: int) -> str:

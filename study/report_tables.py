@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from study.cell_table import as_row
-from study.claims import COVERAGE, FIDELITY
+from study.analysis.cell_table import as_row
+from study.analysis.claims import COVERAGE, FIDELITY
 from study.ledger.files import write_atomic
 from study.metrics.catalogue import described, interval, number
 from study.summary import table

@@ -4,7 +4,7 @@ import io
 import re
 from collections import Counter, defaultdict
 
-from study.cell_table import as_row, as_text, cells
+from study.analysis.cell_table import as_row, as_text, cells, told
 from study.ledger.folder import Ledger
 
 
@@ -26,10 +26,6 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
             title = f"{model} ({net}) on {dataset}:\nsamples; median fd_rel of the seeds"
             files[name] = sheet(title, pictures, values)
     return files
-
-
-def told(settings: dict) -> str:
-    return " ".join(f"{name}={value}" for name, value in settings.items() if isinstance(value, str | int | float))
 
 
 def last_samples(ledger: Ledger, key: str):

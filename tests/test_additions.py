@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 
 from study import sample
 from study.training import run
-from study.cell_table import cells, champions
-from study.findings import findings
+from study.analysis.cell_table import cells, champions
+from study.analysis.report_data import findings
 from study.ledger.folder import Ledger
 from study.sweep.plan import Plan
 from study.sweep.preparation import identities, prepare

@@ -7,16 +7,16 @@ import pytest
 from synthetic import sweep
 from tiny import finish
 
-from study.cell_table import as_text, cells, champions, in_words, nearest_of
-from study.findings import findings
+from study.analysis.cell_table import as_text, cells, champions, in_words, nearest_of
+from study.analysis.report_data import findings
 from study.metrics.catalogue import described, MEASURES
-from study.outcomes import as_measured
+from study.analysis.outcomes import as_measured
 from study.report_tables import write_tables
 from study.sample import chosen
 from study.summary import summary_files
 from study.tracking import Tracker, default_uri
 from study.metrics.catalogue import over_seeds
-from study.trainings import over_packs, thinned
+from study.analysis.trainings import over_packs, thinned
 
 LUCKY, FAIR = "gan-fc-d1-z8-digits", "gan-fc-d2-z8-digits"
 

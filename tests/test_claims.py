@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from study.answers import as_dict
-from study.claims import CLAIMS
-from study.comparisons import Levels, Pair, Table, tabulate
-from study.outcomes import (as_measured, cost_in_doublings, epochs_to_arrive, half_and_end, rates,
-                            spread_over_proposals, trend_over_training)
-from study.rules import doubles, equivalent, exceeds_half, falls, is_below, is_flat, rises, stays_below
-from study.verdicts import Claim, Part, judge, p_refute, seed_deviations
+from study.analysis.effects import as_dict
+from study.analysis.claims import CLAIMS
+from study.analysis.comparisons import Levels, Pair, Table, tabulate
+from study.analysis.outcomes import (as_measured, cost_in_doublings, epochs_to_arrive, half_and_end, rates, spread_over_proposals,
+                                     trend_over_training)
+from study.analysis.rules import doubles, equivalent, exceeds_half, falls, is_below, is_flat, rises, stays_below
+from study.analysis.verdicts import Claim, judge, p_refute, Part, seed_deviations
 
 MEANS = {"quality/fd_rel": 0.3, "quality/coverage": 0.7, "quality/precision": 0.8, "likelihood/recon": 80.0,
          "likelihood/elbo": -105.0, "time/step_ms": 2.0,

@@ -4,8 +4,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from study.inference import (blocked_sign_flip, equivalence, holm, median_interval, seeds_needed, sign_flip,
-                              superiority, tuning_curve, variance_shares, wilson)
+from study.analysis.inference import (blocked_sign_flip, equivalence, holm, median_interval, seeds_needed, sign_flip, superiority,
+                                      tuning_curve, variance_shares, wilson)
 
 STUDIES = 2_000    # a true rate of 5 % is found as 4.1-5.9 % in so many (two standard errors): hence .055 and .06
 LOGNORMAL = 0.25   # the widest spread over training seeds seen, as a share of the measure

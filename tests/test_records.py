@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from study.sweep import repair
 from study.ledger import records
-from study.findings import findings
+from study.analysis.report_data import findings
 from study.ledger.files import as_written, read_rows
 from study.ledger.folder import Ledger, read_planned
 from study.sweep.plan import Plan

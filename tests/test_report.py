@@ -12,18 +12,18 @@ from PIL import Image
 from synthetic import floor_of, sweep
 
 from study import report
-from study.answers import as_dict
-from study.claims import CLAIMS
+from study.analysis.effects import as_dict
+from study.analysis.claims import CLAIMS
 from study.errors import UserError
-from study.findings import findings
-from study.inference import median_interval, tuning_curve
+from study.analysis.report_data import findings
+from study.analysis.inference import median_interval, tuning_curve
 from study.ledger.folder import Ledger
 from study.report import write_report
 from study.report_page import page
 from study.report_pictures import embedded, real_images
 from study.report_tables import escaped, write_tables
 from study.summary import summary_files
-from study.verdicts import judge
+from study.analysis.verdicts import judge
 
 NOWHERE = Path("/nowhere")
 

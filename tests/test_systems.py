@@ -14,7 +14,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study import launch
 from study.metrics import features
-from study.claims import CLAIMS
+from study.analysis.claims import CLAIMS
 from study.command import run_command
 from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist, named
 from study.errors import UserError
@@ -26,7 +26,7 @@ from study.space import grid, match_parameters, moved_to
 from study.space.loading import load_space
 from study.space.systems import NARROWEST, TOLERANCE, parameters
 from study.training.run import moments, run_trial
-from study.verdicts import judge
+from study.analysis.verdicts import judge
 
 NAMES = ("bottleneck_20", "three_sizes", "dropout_or_dcgan", "matched_weights", "depth_and_latent")
 SPACES = {name: load_space(name) for name in NAMES}

@@ -13,7 +13,7 @@ from study.training import run
 from study.space import importing
 from study.champions import register
 from study.errors import UserError
-from study.findings import findings
+from study.analysis.report_data import findings
 from study.space.importing import allow, imported, Untrusted
 from study.ledger.folder import Ledger
 from study.space.from_spec import part

@@ -7,9 +7,8 @@ Levels are those a space has, of which the least and the largest are compared; c
 """
 import math
 
-from study.comparisons import Champion, Corners, Levels, Only, Pair
-from study.metrics.catalogue import COVERAGE, FIDELITY
-from study.outcomes import (
+from study.analysis.comparisons import Champion, Corners, Levels, Only, Pair
+from study.analysis.outcomes import (
     collapsed,
     cost_in_doublings,
     epochs_to_arrive,
@@ -19,7 +18,7 @@ from study.outcomes import (
     spread_over_proposals,
     trend_over_training,
 )
-from study.rules import (
+from study.analysis.rules import (
     doubles,
     equivalent,
     exceeds_half,
@@ -32,7 +31,8 @@ from study.rules import (
     rises,
     stays_below,
 )
-from study.verdicts import Claim, Part
+from study.analysis.verdicts import Claim, Part
+from study.metrics.catalogue import COVERAGE, FIDELITY
 
 MNIST = ("mnist", "digits")
 HARDER = ("cifar10", "imagenette")

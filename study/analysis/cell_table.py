@@ -6,9 +6,9 @@ of a measure is the median over all its seeds, of which a diverged one counts as
 import json
 import statistics
 
+from study.analysis.trainings import comparable, family_order, grouped, planned_lines, read, rows_of, shown
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import COVERAGE, FIDELITY, interval, number
-from study.trainings import comparable, family_order, grouped, planned_lines, read, rows_of, shown
 
 
 def cells(ledger: Ledger) -> list[dict]:
@@ -46,7 +46,7 @@ def about(name: str, trials: list[dict]) -> dict:
 def measured(rows: list[dict]) -> dict[str, dict]:
     """Cell -> seeds, diverged and values. Only cells of one dataset and stage are ranked together, so that a diverged
     training counts as the worst seen where it was measured."""
-    from study.outcomes import rate, valued  # here, as the sciences of study/inference.py take a second to import
+    from study.analysis.outcomes import rate, valued  # here, as the sciences of study/inference.py take a second to import
     found = {}
     for group in grouped(rows, lambda row: (row["dataset"], row["stage"])).values():
         for cell, members in grouped(group, lambda row: row["cell"]).items():
@@ -60,7 +60,7 @@ def measured(rows: list[dict]) -> dict[str, dict]:
 
 def estimate(points: list[float]) -> dict:
     """Median over seeds, its 95 % interval (None below five seeds), and the points themselves."""
-    from study.inference import median_interval
+    from study.analysis.inference import median_interval
     between = median_interval(points)
     return {"value": statistics.median(points), "interval": between and [float(bound) for bound in between],
             "points": points}
@@ -128,3 +128,7 @@ def as_row(cell: dict) -> dict:
             row[f"{name} low"], row[f"{name} high"] = found["interval"]
     return {**row, "settings": json.dumps(cell["settings"]), "params": json.dumps(cell["params"]),
             "trials": " ".join(cell["trials"])}
+
+
+def told(settings: dict) -> str:
+    return " ".join(f"{name}={value}" for name, value in settings.items() if isinstance(value, str | int | float))

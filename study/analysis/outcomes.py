@@ -14,7 +14,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from study.inference import wilson
+from study.analysis.inference import wilson
 from study.metrics.catalogue import COSTS, HIGHER, described, of_every_model, ranked
 
 FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")   # further settings are averaged over

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.outcomes import FACTORS, grouped_by
+from study.analysis.outcomes import FACTORS, grouped_by
 
 ANY = (0, math.inf)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from study.inference import blocked_sign_flip, equivalence
-from study.outcomes import rate
+from study.analysis.inference import blocked_sign_flip, equivalence
+from study.analysis.outcomes import rate
 
 
 @dataclass(frozen=True)

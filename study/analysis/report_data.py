@@ -6,16 +6,26 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from study import answers, cell_table
-from study.claims import CLAIMS
+from study.analysis import cell_table, effects, sentences
+from study.analysis.claims import CLAIMS
+from study.analysis.outcomes import rates
+from study.analysis.trainings import (
+    comparable,
+    curves_of,
+    family_order,
+    grouped,
+    over_packs,
+    planned_lines,
+    read,
+    rows_of,
+    thinned,
+)
 from study.errors import UserError
 from study.ledger.counts import study_counts
 from study.ledger.folder import Ledger
 from study.ledger.next_steps import from_the_project
-from study.outcomes import rates
 from study.space.importing import imported
 from study.space.loading import FOLDER
-from study.trainings import comparable, curves_of, family_order, grouped, over_packs, planned_lines, read, rows_of, thinned
 
 CURVE_POINTS, FEW_CELLS = 40, 400
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
@@ -53,12 +63,12 @@ def concluded(found: dict, claims: Sequence) -> dict:
     """The same with what follows from rows and cells."""
     rows, confirmed = found["rows"], [row for row in found["rows"] if row["stage"] == "confirm"]
     best = cell_table.best(found["cells"])
-    found |= {"claims": answers.verdicts(claims, rows), "effects": answers.effects(rows), "best": best,
-              "chances": answers.chances(best, found["cells"]), "variance": answers.variance(found["cells"]),
+    found |= {"claims": effects.verdicts(claims, rows), "effects": effects.effects(rows), "best": best,
+              "chances": effects.chances(best, found["cells"]), "variance": effects.variance(found["cells"]),
               "rates": [{"dataset": dataset, "model": model, "net": net, **counted}
                         for (dataset, model, net), counted in sorted(rates(confirmed).items(), key=by_family)],
-              "tuning": answers.tuning(rows)}
-    return found | {"answer": answers.sentences(found)}
+              "tuning": effects.tuning(rows)}
+    return found | {"answer": sentences.sentences(found)}
 
 
 def by_family(item: tuple) -> tuple:

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from study.comparisons import Table, base, described, matches, tabulate
-from study.inference import holm, median_interval, seeds_needed
-from study.outcomes import FACTORS, as_measured, rate
-from study.rules import Evidence, centre
+from study.analysis.comparisons import Table, base, described, matches, tabulate
+from study.analysis.inference import holm, median_interval, seeds_needed
+from study.analysis.outcomes import FACTORS, as_measured, rate
+from study.analysis.rules import Evidence, centre
 
 ALPHA = 0.05
 SEED_DEVIATION = None   # as a margin: one standard deviation over the seeds of the cells compared
