@@ -17,14 +17,10 @@ test-long: .venv/test-ready
 	$(BIN)/python -m pytest -m "long and not ray" -n 2 --dist loadfile $(ARGS)
 	$(BIN)/python -m pytest -m "long and ray" $(ARGS)
 
-# One worker, no job runner (it would start seven processes), loopback only; STORE=FILE for another than this project's. The
-# store is made as a launch makes it, and not by the server: two that make it at once would spoil it.
-ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION = false
-ui: export MLFLOW_DISABLE_TELEMETRY = true
+# STORE=FILE for another than this project's.
 ui: export STORE := $(STORE)
 ui: .venv/ready
-	store="$$($(BIN)/python study/mlflow_store.py "$$STORE")" && $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
-	--workers 1 --backend-store-uri "$$store" --artifacts-destination "$$(dirname "$$STORE")/artifacts"
+	$(BIN)/python study/ui.py --port $(PORT) --store "$$STORE"
 
 .venv/ready: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

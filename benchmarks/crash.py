@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from study.ledger.files import read_sealed, write_sealed
 from study.ledger.folder import Ledger
-from study.tracking import Tracker, default_uri
+from study.mlflow_view.tracker import Tracker
+from study.tracking import default_uri
 
 SPACE = '''"""A study made to be killed: checkpoints at every epoch, so that every kill hits something."""
 from models.gan import GAN

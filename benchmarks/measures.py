@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from study.metrics import features
-from study.command import run_command
+from study.cli import run_command
 from study.data import digits, mnist
 from study.data.datasets import data_folder
 from study.metrics.evaluation import Evaluation

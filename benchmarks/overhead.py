@@ -46,7 +46,7 @@ def measure(trials: int = 220) -> dict:
     import ray
 
     from study.sweep import ray_executor
-    from study.sink import Sink
+    from study.mlflow_view.background import Sink
     from study.tracking import default_uri
     with tempfile.TemporaryDirectory() as folder:
         plan, moments = plan_of(trials, Path(folder)), []

@@ -23,7 +23,8 @@ from benchmarks.table import keep, parser_of, row
 from study.ledger.folder import Ledger
 from study.sweep.plan import write_planned
 from study.sweep.ray_searcher import LedgerSearch
-from study.tracking import Tracker, default_uri
+from study.mlflow_view.tracker import Tracker
+from study.tracking import default_uri
 
 
 def main(arguments=None) -> int:

@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 
 from study.metrics import features
-from study.command import run_command
+from study.cli import run_command
 from study.analysis.comparisons import Table
 from study.data import digits
 from study.data.datasets import data_folder

@@ -13,11 +13,10 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, INTERRUPTED, SOME_FAILED, add_study, run_command, trust
+from study.cli import DONE, INTERRUPTED, SOME_FAILED, add_study, outlive_the_terminal, run_command, trust
 from study.errors import UserError
 from study.ledger.next_steps import command, of_ledger, study_arguments
-from study.next_steps import mlflow_page, watching
-from study.terminal import outlive_the_terminal
+from study.mlflow_view.pages import mlflow_page, watching
 from study.training.checkpoint import CHECKPOINT_S
 
 CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
@@ -129,7 +128,7 @@ def estimate(plan, expected: dict) -> str:
 
 
 def run(plan, options, data_dir, say) -> int:
-    from study.sink import Sink
+    from study.mlflow_view.background import Sink
     from study.sweep.estimate import rates
     from study.tracking import default_uri
     uri = options.tracking_uri or default_uri(options.storage)
@@ -187,8 +186,8 @@ def sweep(plan, options, data_dir, expected, sink, uri) -> None:
 
 def ended(plan, options, data_dir, sink, uri, say) -> int:
     """The report, the best cells, where to look, and what to type next."""
-    from study import saved_view
     from study.analysis.cell_table import cells, in_words, nearest_of
+    from study.mlflow_view import saved_view
     same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, options.open, say)
     sink.summarise()
@@ -212,7 +211,7 @@ def ended(plan, options, data_dir, sink, uri, say) -> int:
 
 def reported(ledger, data_dir, show: bool, say) -> str:
     """Write the report; its address, or why there is none. A report that fails costs nothing: it can be written again."""
-    from study.report import FOLDER, write_report
+    from study.reporting.build import FOLDER, write_report
     try:
         ledger.fetch()
         address = write_report(ledger, data_dir).resolve().as_uri()

@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, add_study, run_command
+from study.cli import DONE, add_study, run_command
 from study.errors import UserError
 from study.ledger.opening import open_study
 from study.sweep.optuna_sampler import export
@@ -25,7 +25,7 @@ def main(arguments=None) -> int:
     ledger = open_study(options.storage, options.space)
     if not ledger.keys():
         raise UserError(f"no trials of '{options.space}' under {options.storage}; is --storage right?")
-    from study.mlflow_store import uri_of
+    from study.mlflow_view.store import uri_of
     count = export(ledger, ledger.root.name, uri_of(options.out.resolve()))
     print(f"{count} proposals are in {options.out}: {shlex.join(['optuna-dashboard', uri_of(options.out)])}")
     return DONE

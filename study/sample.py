@@ -16,7 +16,7 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 import numpy as np
 
 from study.analysis.cell_table import cells, champions
-from study.command import DONE, add_study, run_command, trust
+from study.cli import DONE, add_study, run_command, trust
 from study.errors import UserError, nearest
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger

@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.command import DONE, add_study, run_command
+from study.cli import DONE, add_study, run_command
 from study.ledger.counts import WORDS, study_counts
 
 

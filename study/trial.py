@@ -38,5 +38,5 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
-    from study.command import run_command
+    from study.cli import run_command
     sys.exit(run_command(main))

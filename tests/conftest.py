@@ -45,7 +45,7 @@ def plan(ledger) -> Plan:
 @pytest.fixture(scope="session")
 def whole_store(tmp_path_factory) -> Path:
     """A new MLflow store, to be copied: making one takes seconds."""
-    from study.mlflow_store import make
+    from study.mlflow_view.store import make
     place = tmp_path_factory.mktemp("store") / "mlflow.db"
     make(place)
     return place

@@ -14,7 +14,7 @@ from study.analysis.report_data import findings
 from study.ledger.folder import Ledger
 from study.sweep.plan import Plan
 from study.sweep.preparation import identities, prepare
-from study.report import write_report
+from study.reporting.build import write_report
 from study.space.loading import load_space
 from study.tracking import sync
 

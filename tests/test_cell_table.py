@@ -11,10 +11,11 @@ from study.analysis.cell_table import as_text, cells, champions, in_words, neare
 from study.analysis.report_data import findings
 from study.metrics.catalogue import described, MEASURES
 from study.analysis.outcomes import as_measured
-from study.report_tables import write_tables
+from study.reporting.tables import write_tables
 from study.sample import chosen
-from study.summary import summary_files
-from study.tracking import Tracker, default_uri
+from study.mlflow_view.summary_run import summary_files
+from study.mlflow_view.tracker import Tracker
+from study.tracking import default_uri
 from study.metrics.catalogue import over_seeds
 from study.analysis.trainings import over_packs, thinned
 

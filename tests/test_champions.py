@@ -11,12 +11,13 @@ from safetensors.torch import save_file
 
 from models.nets import conv, fc
 from models.vae import VAE
-from study.champions import save
+from study.mlflow_view.registry import save
 from study.metrics.evaluation import plain
 from study.ledger.folder import Ledger
 from study.sweep.plan import Plan
 from study.sweep.optuna_sampler import export
-from study.tracking import Tracker, default_uri
+from study.mlflow_view.tracker import Tracker
+from study.tracking import default_uri
 from tiny import IDENTITY, finish, tiny_space
 
 

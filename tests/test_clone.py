@@ -17,9 +17,9 @@ def copied(tmp_path) -> Path:
     place = tmp_path / "copied"
     for part in ("study", "models", "search_spaces"):
         shutil.copytree(ROOT / part, place / part, ignore=shutil.ignore_patterns("__pycache__"))
-    command = place / "study" / "command.py"
+    command = place / "study" / "cli.py"
     command.write_text(command.read_text() + "\nprint('code of', __file__, file=sys.stderr)\n")
-    trial = place / "study" / "trial.py"
+    trial = place / "study" / "training" / "run.py"
     trial.write_text(trial.read_text().replace('"device": self.device', '"device": __file__'))
     return place
 
@@ -30,10 +30,10 @@ def run(place: Path, script: str, *arguments) -> subprocess.CompletedProcess:
                           capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("script", ["launch", "status", "report", "sample", "proposals", "tracking", "trial", "mlflow_store"])
+@pytest.mark.parametrize("script", ["launch", "status", "report", "sample", "proposals", "tracking", "trial", "ui"])
 def test_a_command_of_a_copied_project_starts_as_a_script_and_runs_the_copys_code(copied, script):
     done = run(copied, script, "--help")
-    assert done.returncode == 0 and "usage:" in done.stdout and f"code of {copied / 'study' / 'command.py'}" in done.stderr
+    assert done.returncode == 0 and "usage:" in done.stdout and f"code of {copied / 'study' / 'cli.py'}" in done.stderr
 
 
 def test_no_module_of_the_study_hides_one_of_pythons_own():
@@ -47,4 +47,4 @@ def test_the_workers_of_a_copied_project_run_the_copys_code(copied, tmp_path):
     done = run(copied, "launch", "--space", "smoke", "--models", "vae", "--epochs", "1", "--storage", tmp_path / "mlruns" / "studies")
     assert done.returncode == 0, done.stderr
     results = [json.loads(path.read_text()) for path in (tmp_path / "mlruns").rglob("result.json")]
-    assert {result["device"] for result in results} == {str(copied / "study" / "trial.py")}
+    assert {result["device"] for result in results} == {str(copied / "study" / "training" / "run.py")}

@@ -19,7 +19,8 @@ from study.ledger.folder import Ledger
 from study.sweep.plan import Plan
 from study.sweep.ray_searcher import LedgerSearch
 from study.training.replicas import Replicas
-from study.tracking import Tracker, default_uri
+from study.mlflow_view.tracker import Tracker
+from study.tracking import default_uri
 from study.training.run import append_line, run_trial
 
 WAITS = ("aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero")

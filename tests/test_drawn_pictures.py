@@ -4,7 +4,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from study import image_cards
+from study.mlflow_view import image_cards
 from study.training.image_files import opened, size
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"

@@ -22,7 +22,7 @@ from study.ledger.folder import Ledger
 from study.metrics.catalogue import BY_KEY
 from study.sweep.plan import Plan
 from study.space import grid
-from study.tracking import HOW_TO_READ, note_of
+from study.mlflow_view.tracker import HOW_TO_READ, note_of
 from study.training.run import run_trial
 
 EPOCHS = 6

@@ -17,7 +17,7 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from study import launch, sample, status, tracking, trial
-from study.command import run_command
+from study.cli import run_command
 from study.data import digits
 from study.space import Budget, Space, grid
 from study.space.loading import space_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from study import launch, status
-from study.command import run_command
+from study.cli import run_command
 from study.training.run import moments
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,13 +11,14 @@ import urllib.request
 import pytest
 from tiny import tiny_space
 
-from study import saved_view
+from study.mlflow_view import saved_view
 from study.training import run
 from study.metrics import features
 from study.data import digits
-from study.next_steps import mlflow_page
+from study.mlflow_view.pages import mlflow_page
 from study.sweep.plan import Plan
-from study.tracking import Tracker, default_uri
+from study.mlflow_view.tracker import Tracker
+from study.tracking import default_uri
 
 pytestmark = pytest.mark.long
 

@@ -15,7 +15,7 @@ import pytest
 
 from study.ledger.next_steps import study_arguments
 from study.ledger.next_steps import command, ROOT
-from study.next_steps import make_ui, mlflow_page
+from study.mlflow_view.pages import make_ui, mlflow_page
 
 SPACE = '''"""Does it end with commands that work?"""
 from models.nets import fc

@@ -18,8 +18,9 @@ from test_tracking import everything, train
 from tiny import outcome
 
 from study.ledger.folder import Ledger
-from study.sink import Sink
-from study.tracking import Tracker, sync
+from study.mlflow_view.background import Sink
+from study.mlflow_view.tracker import Tracker
+from study.tracking import sync
 
 LONGEST_S = 0.05  # that the Tune loop may be held up by MLflow
 SERVER = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -15,10 +15,10 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from study import launch
-from study.command import run_command
+from study.cli import run_command
 from study.errors import UserError
 from study.ledger.folder import Ledger
-from study.mlflow_store import database_of, default_uri, uri_of
+from study.mlflow_view.store import database_of, default_uri, uri_of
 from study.sweep.scratch import check_scratch
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,11 +18,11 @@ from study.errors import UserError
 from study.analysis.report_data import findings
 from study.analysis.inference import median_interval, tuning_curve
 from study.ledger.folder import Ledger
-from study.report import write_report
-from study.report_page import page
-from study.report_pictures import embedded, real_images
-from study.report_tables import escaped, write_tables
-from study.summary import summary_files
+from study.reporting.build import write_report
+from study.reporting.page import page
+from study.reporting.embedded_images import embedded, real_images
+from study.reporting.tables import escaped, write_tables
+from study.mlflow_view.summary_run import summary_files
 from study.analysis.verdicts import judge
 
 NOWHERE = Path("/nowhere")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from synthetic import floor_of, sweep
 
-from study.report import write_report
+from study.reporting.build import write_report
 
 pytestmark = pytest.mark.long
 DESKTOP, PHONE = {"width": 1360, "height": 900}, {"width": 390, "height": 844}

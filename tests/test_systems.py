@@ -15,7 +15,7 @@ from models.wgan import WGAN
 from study import launch
 from study.metrics import features
 from study.analysis.claims import CLAIMS
-from study.command import run_command
+from study.cli import run_command
 from study.data import cifar10, digits, fashion_mnist, folder, imagenette, mnist, named
 from study.errors import UserError
 from study.ledger.folder import Ledger

@@ -16,8 +16,9 @@ from study.errors import UserError
 from study.training.image_grids import png, tile
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
-from study.sink import Sink
-from study.tracking import Tracker, default_uri, sync
+from study.mlflow_view.background import Sink
+from study.mlflow_view.tracker import Tracker
+from study.tracking import default_uri, sync
 from study.training.run import append_line
 from tiny import outcome
 
@@ -88,8 +89,8 @@ def test_a_store_where_metrics_have_the_names_of_an_earlier_version_is_brought_u
     trial = plan.left()[0]
     train(ledger, plan, trial)
     with monkeypatch.context() as earlier:
-        earlier.setattr("study.tracking.VIEW", "earlier")
-        earlier.setattr("study.tracking.shown_as", lambda key, stage: key)
+        earlier.setattr("study.mlflow_view.tracker.VIEW", "earlier")
+        earlier.setattr("study.mlflow_view.tracker.shown_as", lambda key, stage: key)
         Tracker(uri, ledger, "tiny").project(trial.key)
     tracker = Tracker(uri, ledger, "tiny", "Does it work?")
     tracker.project(trial.key)
@@ -212,7 +213,7 @@ def test_a_space_without_a_ledger_is_one_clear_line(tmp_path):
 
 
 def test_news_settles_before_it_is_projected_and_then_goes_in_once(ledger, plan, uri, monkeypatch):
-    monkeypatch.setattr("study.sink.SETTLE_S", 2.0)
+    monkeypatch.setattr("study.mlflow_view.background.SETTLE_S", 2.0)
     trial = plan.left()[0]
     train(ledger, plan, trial)
     projected = []
@@ -307,7 +308,7 @@ def refused_run(tracker, key):
 
 
 def test_a_trial_that_mlflow_refuses_is_named_and_stops_no_other(ledger, plan, uri, tmp_path, monkeypatch):
-    monkeypatch.setattr("study.sink.RETRY_S", (0.05,))
+    monkeypatch.setattr("study.mlflow_view.background.RETRY_S", (0.05,))
     trials, said = plan.left()[:3], []
     tracker = Tracker(uri, ledger, "tiny")
     for trial in trials:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from study import report, sample, status, tracking, trial
 from study.training import run
 from study.space import importing
-from study.champions import register
+from study.mlflow_view.registry import register
 from study.errors import UserError
 from study.analysis.report_data import findings
 from study.space.importing import allow, imported, Untrusted

@@ -3,6 +3,8 @@
 A cell speaks by its confirm trials (held-out data, fresh seeds), until there are any by its best search trial. Its value
 of a measure is the median over all its seeds, of which a diverged one counts as the worst (see study/outcomes.py).
 """
+import csv
+import io
 import json
 import statistics
 
@@ -132,3 +134,13 @@ def as_row(cell: dict) -> dict:
 
 def told(settings: dict) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items() if isinstance(value, str | int | float))
+
+
+def as_csv(rows: list[dict]) -> bytes:
+    """The rows as CSV, every column that any of them has."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()

@@ -4,14 +4,12 @@ All pictures of a model use the same latents and the same real images each time,
 """
 import io
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
 from study.metrics.catalogue import literal
-from study.training.image_files import opened
 
 COLUMNS, ROWS = 8, 4   # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
 TILE = 32              # pixels at least on a tile's side; smaller images are enlarged by whole factors
@@ -133,29 +131,6 @@ def thinned(values: torch.Tensor) -> torch.Tensor:
     """(seeds, steps) averaged over runs of neighbours until no more than POINTS are left; a partial last run is cut."""
     run = -(-values.shape[1] // POINTS)
     return values[:, :values.shape[1] // run * run].unflatten(1, (-1, run)).mean(2)
-
-
-def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[int, int], str]) -> bytes:
-    """A PNG of sample grids, rows depth and columns latent size: {(depth, latent_dim): file} and a caption for each."""
-    from matplotlib.figure import Figure  # here, so that workers, who only tile, start without it
-    depths, latents = (sorted({key[axis] for key in pictures}) for axis in (0, 1))
-    figure = Figure(figsize=(2.6 * len(latents), 1.85 * len(depths) + 0.5), dpi=110, layout="constrained")
-    figure.suptitle(literal(title), fontsize=9)
-    axes = figure.subplots(len(depths), len(latents), squeeze=False)
-    for row, depth in enumerate(depths):
-        for column, latent in enumerate(latents):
-            _draw_cell(axes[row][column], pictures.get((depth, latent)))
-            axes[row][column].set_title(f"depth {depth}, latent {latent}\n{values.get((depth, latent), 'missing')}",
-                                        fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
-def _draw_cell(axis, file: Path | None) -> None:
-    axis.set_axis_off()
-    if file is not None and (picture := opened(file)) is not None:
-        axis.imshow(np.asarray(picture), interpolation="nearest")
 
 
 AT_ONCE = 256    # images decoded at a time

@@ -4,8 +4,8 @@ import re
 from study.analysis.claims import COVERAGE, FIDELITY
 from study.analysis.sentences import WORDS
 from study.analysis.trainings import grouped
-from study.markup import BREAK, Html, cards, element, joined
 from study.metrics.catalogue import described, interval, number
+from study.reporting.markup import BREAK, Html, cards, element, joined
 
 SIGNS = {"supported": "✓", "refuted": "✗", "undecided": "?", "unanswerable": "–"}
 FACTORS = {"latent_dim": "latent size", "depth": "depth", "net": "net"}

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from study.ledger.next_steps import ROOT, seen_from_here
-from study.mlflow_store import database_of
+from study.mlflow_view.store import database_of
 
 FIRST_PORT, PORTS = 5000, 20   # where `make ui` serves MLflow, and how many ports from there are looked at
 ANSWER_S = 2.0                 # within which a server on this machine answers

@@ -1,8 +1,4 @@
-"""MLflow's SQLite store: made whole or not at all, told from one that a crash left half made, and moved with its folder.
-
-    python study/mlflow_store.py mlruns/mlflow.db      have the store there ready and print its address, for `make ui`
-"""
-import argparse
+"""MLflow's SQLite store: made whole or not at all, told from one that a crash left half made, and moved with its folder."""
 import contextlib
 import fcntl
 import importlib.util
@@ -10,16 +6,11 @@ import logging
 import os
 import re
 import sqlite3
-import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from study.command import DONE, run_command
 from study.errors import UserError
 from study.ledger.files import set_aside
 from study.ledger.opening import STORAGE
@@ -187,16 +178,3 @@ def move_addresses(place: Path, say) -> None:
 def local(address: str) -> Path:
     """The path that a file: address, or a plain path, names."""
     return Path(url2pathname(urlsplit(address).path) if address.startswith("file:") else address)
-
-
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
-    uri = uri_of(parser.parse_args(arguments).file.resolve())
-    make_ready(uri, lambda text: print(text, file=sys.stderr))
-    print(uri)
-    return DONE
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(main))

@@ -8,7 +8,7 @@ import numpy as np
 from study.analysis.claims import COVERAGE, FIDELITY
 from study.analysis.trainings import grouped
 from study.metrics.catalogue import described, interval, literal, number
-from study.report_pictures import tiles_of
+from study.reporting.embedded_images import tiles_of
 
 COLOURS = {"vae": "#0072b2", "gan": "#d55e00", "wgan": "#009e73"}   # Okabe and Ito's, told apart by all
 FURTHER = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")   # of other models

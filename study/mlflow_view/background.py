@@ -7,7 +7,7 @@ import time
 
 from study.errors import first_line
 from study.ledger.folder import Ledger
-from study.tracking import Tracker
+from study.mlflow_view.tracker import Tracker
 
 SUMMARY = "summary"      # stands among the trial keys for the summary run
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away

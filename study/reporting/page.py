@@ -1,4 +1,4 @@
-"""Findings as one HTML page that needs no network: what is said in words here, maps and charts in study/page/."""
+"""Findings as one HTML page that needs no network: what is said in words here, maps and charts in study/reporting/assets/."""
 import base64
 import hashlib
 import json
@@ -9,14 +9,14 @@ from importlib.resources import files
 
 from study.analysis.claims import COVERAGE, FIDELITY
 from study.analysis.trainings import grouped
-from study.markup import BREAK, Html, cards, element, joined, table
 from study.metrics.catalogue import BY_KEY, MEASURES, described, interval, number, spread
-from study.report_claims import claims, effects
+from study.reporting.markup import BREAK, Html, cards, element, joined, table
+from study.reporting.verdict_sections import claims, effects
 
 
 def page(found: dict, pictures: dict, real: dict, left_out: int) -> str:
     """The whole page. pictures: cell -> kind -> epoch -> base64 WebP; real: dataset -> (base64 WebP or None, words)."""
-    asset = {path.name: path.read_text() for path in files("study").joinpath("page").iterdir()}
+    asset = {path.name: path.read_text() for path in files("study.reporting").joinpath("assets").iterdir()}
     script = "".join(asset[name] for name in ("charts.js", "maps.js", "panel.js", "page.js"))
     parts = {"title": escape(f"{found['space']}: report"), "style": asset["page.css"], "script": script,
              "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from study.analysis.cell_table import as_row
+from study.analysis.cell_table import as_csv, as_row
 from study.analysis.claims import COVERAGE, FIDELITY
 from study.ledger.files import write_atomic
 from study.metrics.catalogue import described, interval, number
-from study.summary import table
 
 
 def write_tables(found: dict, folder: Path) -> None:
@@ -17,7 +16,7 @@ def write_tables(found: dict, folder: Path) -> None:
     tables = {"trainings": rows, "curves": curves(found["rows"]), "cells": list(map(as_row, found["cells"])),
               "verdicts": list(map(verdict_row, found["claims"])), "effects": list(map(effect_row, found["effects"]))}
     for name, rows in tables.items():
-        write_atomic(folder / f"{name}.csv", table(rows))
+        write_atomic(folder / f"{name}.csv", as_csv(rows))
     for name, columns in LATEX.items():
         write_atomic(folder / f"{name}.tex", latex(tables[name], columns).encode())
 

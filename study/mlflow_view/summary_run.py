@@ -1,0 +1,59 @@
+"""The table of cells as files: CSV, and a picture of depth by latent size for each model, net and dataset."""
+import io
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from study.analysis.cell_table import as_csv, as_row, as_text, cells, told
+from study.ledger.folder import Ledger
+from study.metrics.catalogue import literal
+from study.training.image_files import opened
+
+
+def summary_files(ledger: Ledger) -> dict[str, bytes]:
+    """Name -> content of what the summary run shows: cells.csv, as a report has it, and a sheet per model, net and dataset."""
+    table_of_cells = cells(ledger)
+    files, groups = {"cells.csv": as_csv(list(map(as_row, table_of_cells)))}, defaultdict(dict)
+    for cell in table_of_cells:
+        groups[cell["dataset"], cell["model"], cell["system"] or cell["net"], told(cell["settings"])][
+            cell["depth"], cell["latent_dim"]] = cell
+    forms = Counter(key[:3] for key in groups)
+    for (dataset, model, net, settings), group in groups.items():
+        net += f" {settings}" if forms[dataset, model, net] > 1 else ""
+        pictures = {place: newest for place, cell in group.items() if (newest := last_samples(ledger, cell["trial"]))}
+        values = {place: as_text(cell) for place, cell in group.items()}
+        if pictures:
+            name = re.sub(r"[/: =]", "-", f"sheet-{dataset}-{model}-{net}.png")
+            title = f"{model} ({net}) on {dataset}:\nsamples; median fd_rel of the seeds"
+            files[name] = sheet(title, pictures, values)
+    return files
+
+
+def last_samples(ledger: Ledger, key: str):
+    pictures = ledger.files(key, "images/samples-*.png")
+    return pictures[-1] if pictures else None
+
+
+def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[int, int], str]) -> bytes:
+    """A PNG of sample grids, rows depth and columns latent size: {(depth, latent_dim): file} and a caption for each."""
+    from matplotlib.figure import Figure  # here, so that workers, who only tile, start without it
+    depths, latents = (sorted({key[axis] for key in pictures}) for axis in (0, 1))
+    figure = Figure(figsize=(2.6 * len(latents), 1.85 * len(depths) + 0.5), dpi=110, layout="constrained")
+    figure.suptitle(literal(title), fontsize=9)
+    axes = figure.subplots(len(depths), len(latents), squeeze=False)
+    for row, depth in enumerate(depths):
+        for column, latent in enumerate(latents):
+            _draw_cell(axes[row][column], pictures.get((depth, latent)))
+            axes[row][column].set_title(f"depth {depth}, latent {latent}\n{values.get((depth, latent), 'missing')}",
+                                        fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _draw_cell(axis, file: Path | None) -> None:
+    axis.set_axis_off()
+    if file is not None and (picture := opened(file)) is not None:
+        axis.imshow(np.asarray(picture), interpolation="nearest")

@@ -1,0 +1,303 @@
+"""Projects the trials of a ledger into an MLflow experiment.
+
+A thread of the driver (study/mlflow_view/background.py) is the only writer. Everything is logged under the times that the
+ledger recorded: doing it twice changes nothing.
+"""
+import contextlib
+import json
+import shutil
+import socket
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from study.ledger import records
+from study.ledger.files import read_json, write_atomic
+from study.ledger.folder import Ledger
+from study.ledger.identity import words
+from study.metrics.catalogue import aggregate, over_seeds
+from study.metrics.evaluation import STAGES
+from study.mlflow_view import image_cards, saved_view
+from study.mlflow_view.registry import register
+from study.mlflow_view.store import OURS, database_of, make_ready
+from study.mlflow_view.summary_run import summary_files
+
+BATCH = 900   # metrics in one call, beside params and tags: MLflow takes 1,000 in all
+WRITTEN = ("spec.json", "result.json", "weights.safetensors", "curves.safetensors")  # of a trial: artifacts of its run
+HOW_TO_READ = """\
+Every trial is a run: `stage = search` tunes a cell with one seed, `stage = confirm` trains its best params with fresh seeds
+and measures them on held-out data. What was measured on which images is in a metric's name: `validation/` in training and in
+search, `test/` at the end of `confirm`. Compare `confirm` runs only: filter by `tags.stage = 'confirm'`, sort by `test/fd_rel`
+(lower is better; 1 is one constant image), and read `test/recall` and `test/coverage` beside it.
+A number is the median over the run's seeds, of which a diverged one counts as the worst; where the median one diverged, there
+is none. `_sd` is the standard deviation over the others. A cell whose seeds lie in several runs has its number in `cells.csv`
+of the run named `summary` and in the report, which are the same. Diagnostics depend on a model's own critic and compare
+nothing between runs. The pictures of a run stand first on its *Model metrics* page; their slider goes over epochs. The run
+named `summary` holds a sheet of samples for every model, net and dataset."""
+SPLITLESS = ("loss/", "time/", "cost/", "rate/", "likelihood/beta_effective")  # not measured on validation or test images
+VIEW = "split/measure"  # how metrics are named: a store where they have other names is brought up to date
+OWNER, NAME = "ledger", "study"  # tags of an experiment: the word of its ledger, and what its study is called in this store
+RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+
+
+class Tracker:
+    """Projects the trials of one ledger into one MLflow experiment."""
+
+    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", say=print):
+        make_ready(uri, say)
+        self.client, self.ledger, self.uri, self.space = MlflowClient(tracking_uri=uri), ledger, uri, space
+        self.note, self.say, self.words = f"{question}\n\n{HOW_TO_READ}", say, words(ledger)
+        self.word = self.words[0][0]
+        self.begun = set(ledger.keys())  # what may have a run that was never noted; other trials are new
+        self.store = None
+        self.open()
+        self._end_former_runs()
+
+    def open(self) -> bool:
+        """Find this ledger's experiment, or make it; whether it had been deleted, or is another than before."""
+        found, before = self._found() or self._made(), self.store
+        deleted = found.lifecycle_stage == "deleted"
+        if deleted:
+            self.client.restore_experiment(found.experiment_id)
+            self.say(f"MLflow's experiment {found.name} was deleted; it is restored, since its study goes on")
+        shown = self._shown() if found.tags.get("view") != VIEW else {}
+        for name, value in ({OWNER: self.word} | shown).items():
+            if found.tags.get(name) != value:
+                self.client.set_experiment_tag(found.experiment_id, name, value)
+        self.experiment, self.name = found.experiment_id, found.tags.get(NAME, self.space)
+        # A store that was made again counts from 1 again as well: only the random word in it tells it from the one before.
+        self.store = [self.uri, found.experiment_id, found.tags.get(OURS, ""), VIEW]
+        return deleted or self.store != before
+
+    def _found(self) -> Experiment | None:
+        """The experiment with this ledger's word, whatever people call it; else that of its space, if it is no other's."""
+        place = database_of(self.uri)
+        for word, address in self.words:
+            copied = place and place.parent in self.ledger.root.parents and place.parent not in Path(address).parents
+            if word == self.word or copied:  # a store that lies beside a copy, and not beside its original, was copied with it
+                if found := self.client.search_experiments(ViewType.ALL, filter_string=f"tags.{OWNER} = '{word}'"):
+                    return found[0]
+        named = self.client.get_experiment_by_name(self.space)
+        return named if named and OWNER not in named.tags else None
+
+    def _made(self) -> Experiment:
+        """A new experiment. Where another ledger's has the space's name, this one's says where it comes from."""
+        place, own = database_of(self.uri), f"{self.space}-{socket.gethostname()}-{self.word[:6]}"
+        for name in (self.space, own):
+            tags = {**self._shown(), OURS: uuid.uuid4().hex, OWNER: self.word, NAME: name,
+                    "mlflow.experimentKind": "custom_model_development"}
+            try:
+                made = self.client.create_experiment(name, place and (place.parent / "artifacts" / name).as_uri(), tags)
+                return self.client.get_experiment(made)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            if found := self._found():  # another process of this study was quicker
+                return found
+            self.say(f"MLflow's experiment {self.space} belongs to another ledger; that of {self.ledger.address} is called {own}")
+
+    def _shown(self) -> dict[str, str]:
+        return dict([saved_view.tag(), ("view", VIEW), ("mlflow.note.content", self.note)])
+
+    def _end_former_runs(self) -> None:
+        """Trials that were set aside to start anew get other runs: end those of before, so that nobody waits for them."""
+        for place in sorted((self.ledger.root / "set_aside").glob("*/tracked.json")):
+            state = read_json(place, self.say, records.tracked)
+            if state is None or state["store"] != self.store:
+                continue
+            if (run := self._run(state["run_id"])) and run.info.lifecycle_stage == "active":
+                for name, value in (("trial_key", place.parent.name), ("stage", "set aside")):
+                    self.client.set_tag(run.info.run_id, name, value)
+                self.client.set_terminated(run.info.run_id, "KILLED")
+                self.say(f"MLflow's run of {place.parent.name}, which was set aside, is ended")
+            place.unlink()
+
+    def project(self, key: str) -> None:
+        """Bring the run of one trial up to date with its folder."""
+        self.ledger.fetch(f"trials/{key}")
+        place = self.ledger.folder(key) / "tracked.json"
+        state = self.ledger.tracked(key) or {}
+        if state.get("store") != self.store or "artifacts" not in state:  # of another store, or of an earlier version
+            state = {}
+        if state.get("ended") and state["ended"] == (self.ledger.result(key) or {}).get("time"):
+            return
+        spec = self.ledger.spec(key)
+        if spec is None:
+            return
+        try:
+            self._project(key, spec, state)
+        except MlflowException:
+            if not self._mended(key, state):
+                raise
+            self._project(key, spec, state)
+        write_atomic(place, json.dumps(state).encode())
+
+    def _mended(self, key: str, state: dict) -> bool:
+        """Whether what a trial needs in MLflow had been deleted there, and can be used again or is to be made again."""
+        store = self.store
+        opened, run = self.open(), self._run(state.get("run_id"))
+        if self.store != store or "run_id" in state and run is None:  # it is gone for good
+            state.clear()
+        elif run and run.info.lifecycle_stage == "deleted":
+            self.client.restore_run(run.info.run_id)
+            self.say(f"MLflow's run of {key} was deleted; it is restored, since the trial is not at its end")
+        else:
+            return opened
+        return True
+
+    def _run(self, run_id: str | None) -> Run | None:
+        """A run, deleted or not; None where there is none."""
+        try:
+            return run_id and self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+    def _project(self, key: str, spec: dict, state: dict) -> None:
+        rows, result = self.ledger.rows(key), self.ledger.result(key)
+        params, tags = [], end_tags(result, again=bool(state.get("ended"))) if result else {}
+        if "run_id" not in state:
+            run = self._left_behind(key)
+            if run is None:
+                run, tags = self._new_run(key, spec, rows, tags), {}  # with its tags at once: a call less
+            state |= {"store": self.store, "run_id": run.run_id, "artifacts": run.artifact_uri, "rows": 0, "images": []}
+            params = params_of(spec)
+        run_id = state["run_id"]
+        self._files(key, state, result)
+        metrics = [metric for row in rows[state["rows"]:]
+                   for metric in metrics_of(aggregate(row["values"]), "search", row["time"], row["epoch"])]
+        if result:
+            metrics += metrics_of(over_seeds(result["replicas"]), spec["stage"], result["time"], result["epochs"])
+        self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
+        for start in range(BATCH, len(metrics), BATCH):
+            self.client.log_batch(run_id, metrics[start:start + BATCH])
+        if result:
+            self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
+        state |= {"rows": len(rows), "ended": result and result["time"]}
+
+    def _left_behind(self, key: str) -> RunInfo | None:
+        """The run of a trial that a crash between making it and noting it left: found by its tag."""
+        found = key in self.begun and self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'", max_results=1)
+        return found[0].info if found else None
+
+    def _new_run(self, key: str, spec: dict, rows: list[dict], tags: dict) -> RunInfo:
+        self.begun.add(key)  # before it is made: the answer may be lost on its way
+        return self.client.create_run(self.experiment, start_time=int(1000 * (rows[0]["time"] if rows else time.time())),
+                                      run_name=run_name(spec), tags={**tags_of(spec), **tags}).info
+
+    def _files(self, key: str, state: dict, result: dict | None) -> None:
+        """New pictures as cards with a step slider, in the file names that MLflow's own log_image writes, but the same
+        ones each time; and at the end what the trial wrote."""
+        pictures = [path for path in self.ledger.files(key, "images/*-[0-9]*.png") if path.name not in state["images"]]
+        written = [path for path in self.ledger.files(key, "*") if result and path.name in WRITTEN]
+        if not pictures and not written:
+            return
+        with self._artifacts(state["run_id"], state["artifacts"]) as artifacts:
+            for path in pictures:
+                name, step = path.stem.rsplit("-", 1)
+                image_cards.add(path, artifacts / "images", f"{image_cards.FIRST}~{name}", int(step))
+            for path in written:
+                shutil.copyfile(path, artifacts / path.name)  # no link: nothing done to artifacts may reach the ledger
+        state["images"] += [path.name for path in pictures]
+
+    @contextlib.contextmanager
+    def _artifacts(self, run_id: str, uri: str):
+        """A folder, with one for images in it, whose content becomes artifacts of the run: the run's own folder where that
+        is on this machine."""
+        own = Path(url2pathname(urlsplit(uri).path)) if uri.startswith("file:") else None
+        with contextlib.nullcontext(own) if own else tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "images").mkdir(parents=True, exist_ok=True)
+            yield Path(folder)
+            if not own:
+                self.client.log_artifacts(run_id, folder)
+
+    def answers(self) -> bool:
+        """Whether MLflow can be asked at all."""
+        try:
+            return bool(self.client.get_experiment(self.experiment))
+        except MlflowException:
+            return False
+
+    def summarise(self) -> None:
+        """What is said of the study as a whole, after its trials: the summary run and the registered champions."""
+        try:
+            self._summary_run()
+        except MlflowException:
+            if not self.open():
+                raise
+            self._summary_run()
+        register(self.client, self.ledger, self.name)
+
+    def _summary_run(self) -> None:
+        """The summary run: a sheet of samples for every model, net and dataset, and the table of cells."""
+        found = self.client.search_runs([self.experiment], "tags.stage = 'summary'", max_results=1)
+        run = found[0].info if found else self.client.create_run(
+            self.experiment, run_name="summary", tags={"stage": "summary", "study": self.space}).info
+        with self._artifacts(run.run_id, run.artifact_uri) as artifacts:
+            for name, content in summary_files(self.ledger).items():
+                (artifacts / name).write_bytes(content)
+                if name.endswith(".png"):
+                    image_cards.add(artifacts / name, artifacts / "images", Path(name).stem, 0)
+            if (report := self.ledger.root / "report" / "report.html").exists():
+                (artifacts / "report").mkdir(exist_ok=True)
+                shutil.copyfile(report, artifacts / "report" / report.name)
+        self.client.set_tag(run.run_id, "mlflow.loggedImages", "True")
+        self.client.set_terminated(run.run_id)
+
+
+def tags_of(spec: dict) -> dict:
+    tags = {"study": spec["space"], "trial_key": spec["key"], "stage": spec["stage"],
+            "model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
+            "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], "proposed_by": spec["proposed_by"],
+            "features": spec["features"], "fingerprint": spec["fingerprint"], "system": spec["system"],
+            "mlflow.loggedImages": True}
+    return {"mlflow.note.content": note_of(spec), **{name: str(value) for name, value in tags.items() if value != ""}}
+
+
+def note_of(spec: dict) -> str:
+    """The run's description: what its losses count, as its model says (models/__init__.py)."""
+    scales = spec.get("loss_scales", {})
+    lines = [f"- `loss/{name}`: {scale}" for name, scale in scales.items()]
+    return "\n".join(["Losses are means over the batches of an epoch" + (":" if lines else "."), *lines])
+
+
+def params_of(spec: dict) -> list[Param]:
+    """The cell first, then what was tuned: MLflow prints them under each picture in this order."""
+    shown = {"model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
+             "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], **spec["params"], **spec["settings"],
+             "epochs": spec["epochs"], "batch_size": spec["batch_size"], "seeds": len(spec["seeds"])}
+    return [Param(name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in shown.items()]
+
+
+def run_name(spec: dict) -> str:
+    """What tells runs apart at a glance; the key itself is a tag."""
+    who = spec["system"] or f"{name_of(spec['model']).lower()} {name_of(spec['net'])}"
+    turn = f"proposal {spec['proposal']}" if spec["stage"] == "search" else f"seeds {spec['seeds'][0]}-{spec['seeds'][-1]}"
+    return f"{who} d{spec['depth']} z{spec['latent_dim']} {spec['dataset']} {spec['stage']} {turn}"
+
+
+def name_of(path: str) -> str:
+    return path.split(":")[1]
+
+
+def metrics_of(measures: dict, stage: str, seconds: float, epoch: int) -> list[Metric]:
+    """Medians over seeds and their `_sd` as MLflow metrics, measured on the images of that stage at that moment."""
+    return [Metric(shown_as(name, stage), value, int(seconds * 1000), epoch) for name, value in measures.items() if value is not None]
+
+
+def shown_as(key: str, stage: str) -> str:
+    """A measure's name in MLflow, the split first: `validation/fd_rel` and `test/fd_rel` are two charts in two sections."""
+    return key if key.startswith(SPLITLESS) else f"{STAGES[stage][0]}/{key.removeprefix('quality/')}"
+
+
+def end_tags(result: dict, again: bool) -> dict[str, str]:
+    """How a trial ended; one that was run again loses the error of before."""
+    error = result.get("error", "")
+    return {"status": result["status"], **({"error": error} if error or again else {})}

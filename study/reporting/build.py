@@ -1,0 +1,31 @@
+"""Writes a report: the page, its figures and its tables."""
+from pathlib import Path
+
+from study.analysis.report_data import findings
+from study.ledger.files import write_atomic
+from study.ledger.folder import Ledger
+from study.reporting.embedded_images import base64_webp, embedded, real_images
+from study.reporting.figures import write_figures
+from study.reporting.page import page
+from study.reporting.tables import write_tables
+
+FOLDER = "report"       # inside the study's folder
+LARGEST = 14_000_000    # bytes of the page, which mail and browsers still take
+
+
+def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Path:
+    """Write report.html, the figures and the tables; the page's path. UserError where no trial is finished.
+
+    data_dir: where real images are taken from if they are there; the ledger is enough for everything else.
+    """
+    out = out or ledger.root / FOLDER
+    found = findings(ledger)
+    real = {row["dataset"]: real_images(row, [cell for cell in found["cells"] if cell["dataset"] == row["dataset"]],
+                                        ledger.root, data_dir) for row in found["datasets"]}
+    small = {dataset: (image and base64_webp(image), words) for dataset, (image, words) in real.items()}
+    room = LARGEST - len(page(found, {}, small, 0).encode())
+    pictures, left_out = embedded(found["cells"], ledger.root, room)
+    write_atomic(out / "report.html", page(found, pictures, small, left_out).encode())
+    write_tables(found, out)
+    write_figures(found, ledger.root, real, out)
+    return out / "report.html"
