@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 from study.ledger.files import read_sealed, write_sealed
 from study.ledger.folder import Ledger
 from study.mlflow_view.tracker import Tracker
-from study.tracking import default_uri
+from study.mlflow_view.store import default_uri
 
 SPACE = '''"""A study made to be killed: checkpoints at every epoch, so that every kill hits something."""
 from models.gan import GAN

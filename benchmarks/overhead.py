@@ -47,7 +47,7 @@ def measure(trials: int = 220) -> dict:
 
     from study.sweep import ray_executor
     from study.mlflow_view.background import Sink
-    from study.tracking import default_uri
+    from study.mlflow_view.store import default_uri
     with tempfile.TemporaryDirectory() as folder:
         plan, moments = plan_of(trials, Path(folder)), []
         sink = Sink(default_uri(Path(folder) / "studies"), plan.ledger, "overhead")

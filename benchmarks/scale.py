@@ -24,7 +24,7 @@ from study.ledger.folder import Ledger
 from study.sweep.plan import write_planned
 from study.sweep.ray_searcher import LedgerSearch
 from study.mlflow_view.tracker import Tracker
-from study.tracking import default_uri
+from study.mlflow_view.store import default_uri
 
 
 def main(arguments=None) -> int:

@@ -48,7 +48,7 @@ FLOOR = '''
 import sys
 from pathlib import Path
 import torch
-from study.ledger import Ledger
+from study.ledger.folder import Ledger
 from study.trial import run_trial
 torch.set_num_threads(1)
 ledger, share, of = Ledger(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

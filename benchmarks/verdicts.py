@@ -1,4 +1,4 @@
-"""How often the rules of study/verdicts.py say a false word, over simulated studies whose truth is known.
+"""How often the rules of study/analysis/verdicts.py say a false word, over simulated studies whose truth is known.
 
     python benchmarks/verdicts.py [--studies 2000] [--data-dir data] [--markdown docs/statistics.md]
 
@@ -159,7 +159,7 @@ def main(arguments=None):
 PREFACE = """# What a verdict may say
 
 Written by `python benchmarks/verdicts.py --markdown docs/statistics.md`: {studies:,} simulated studies a line. The rules are
-in `study/rules.py`, words and levels in `study/verdicts.py`.
+in `study/analysis/rules.py`, words and levels in `study/analysis/verdicts.py`.
 
 - **One boundary a statement.** What rises must rise by more than its margin to be supported; it is refuted where it rises
   by less or falls, and undecided where neither is shown. Customarily support is held against 0 and refutation against the
@@ -183,7 +183,7 @@ cells are advised on at a margin of one. Those of the last line are exactly at i
 ## What real images score
 
 Digits has 720 held-out images, in two splits that are stratified by class, and so more alike than two random halves of
-them; but models are held against a stratified split as well, with 2,500 samples. What is reported (`study/floor.py`) is
+them; but models are held against a stratified split as well, with 2,500 samples. What is reported (`study/metrics/real_baseline.py`) is
 therefore of random halves for what compares equal numbers (precision, recall, density, coverage, sliced distances, the
 two-sample test) and for the unbiased kernel distance; for the Frechet distance and the classes, which depend on numbers and
 shares, both sides are drawn with replacement as models meet them: 360 images with the shares of the split, and 2,500 of

@@ -2,7 +2,7 @@
 
 Report A: a variational autoencoder of one hidden layer, GANs of fully connected and of convolutional layers, and a
 Wasserstein GAN with clipped weights, on MNIST and CIFAR-10. Its settings are run as they were published, so nothing is
-tuned. On digits the layers shrink by the rule of study/systems.py.
+tuned. On digits the layers shrink by the rule of study/space/systems.py.
 """
 from models.gan import GAN
 from models.nets import conv, fc

@@ -4,7 +4,7 @@ Report E: sweeps over all three families on MNIST and CIFAR-10. What it did not 
 nothing is tuned. Ours is "E-vae-latent-mean": its latent sweep again, with a reconstruction loss averaged over pixels
 (which weighs the KL divergence as many times more as there are pixel values), since the report prints its losses so and
 another report, which found the opposite effect of a larger latent, does not say. On digits the layers shrink by the rule
-of study/systems.py.
+of study/space/systems.py.
 """
 from models.gan import GAN
 from models.nets import fc

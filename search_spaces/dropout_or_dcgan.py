@@ -1,7 +1,7 @@
 """Is a deeper VAE with dropout a match for a DCGAN with 5 x 5 kernels, and do 25 more epochs help the latter?
 
 Report C, on MNIST. Its settings are run as they were published, so nothing is tuned. On digits the layers shrink by the
-rule of study/systems.py.
+rule of study/space/systems.py.
 """
 from models.gan import GAN
 from models.nets import conv, fc

@@ -3,7 +3,7 @@
 Report D, on MNIST and on Imagenette at 160 x 160. Its settings are run as they were published, so nothing is tuned. The
 systems called "matched" are its GANs with widths changed until they have as many parameters as its VAEs, within 2 %;
 the others after the published ones are what it tried without success, one change at a time. On digits the layers shrink
-by the rule of study/systems.py.
+by the rule of study/space/systems.py.
 """
 from dataclasses import replace
 

@@ -1,7 +1,7 @@
 """What do a larger latent and more layers buy a fully connected VAE, GAN and Wasserstein GAN?
 
 Report B: three sizes of each, on MNIST and CIFAR-10. Its settings are run as they were published, so nothing is tuned.
-On digits the layers shrink by the rule of study/systems.py.
+On digits the layers shrink by the rule of study/space/systems.py.
 
 The report's discriminator ends in a sigmoid. Here it ends in the logit before that, and the loss holds the sigmoid:
 the same function, without its rounding to 0 and 1. A critic without a sigmoid is what a Wasserstein GAN has anyway.

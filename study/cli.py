@@ -36,7 +36,7 @@ def add_study(parser) -> None:
 
 
 def trust(options) -> tuple[str, bool]:
-    """Settle what the study's records may import, as the command line says; what study/importing.py needs to know of it."""
+    """Settle what the study's records may import, as the command line says; what study/space/importing.py needs to know of it."""
     from study.space.importing import allow
     said = str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space, options.trust_study
     allow(*said)

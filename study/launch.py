@@ -130,7 +130,7 @@ def estimate(plan, expected: dict) -> str:
 def run(plan, options, data_dir, say) -> int:
     from study.mlflow_view.background import Sink
     from study.sweep.estimate import rates
-    from study.tracking import default_uri
+    from study.mlflow_view.store import default_uri
     uri = options.tracking_uri or default_uri(options.storage)
     sink = Sink(uri, plan.ledger, plan.space.name, plan.space.question, say)
     sink.start()

@@ -16,7 +16,7 @@ from study.sweep.plan import Plan
 from study.sweep.preparation import identities, prepare
 from study.reporting.build import write_report
 from study.space.loading import load_space
-from study.tracking import sync
+from study.mlflow_view.sync import sync
 
 HEAD = '''"""A question from outside."""
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ from torch import nn
 from models.nets import Net, fc, fc_decoder, fc_encoder
 from models.phase import Phase, adam
 from models.vae import VAE
-from study.claims import Claim, Part
-from study.comparisons import Levels
+from study.analysis.claims import Claim, Part
+from study.analysis.comparisons import Levels
 from study.data import Dataset, digits
-from study.rules import falls
+from study.analysis.rules import falls
 from study.sources import Part as Images, Raw
 from study.space import Budget, Space, grid
 '''

@@ -15,7 +15,7 @@ from study.reporting.tables import write_tables
 from study.sample import chosen
 from study.mlflow_view.summary_run import summary_files
 from study.mlflow_view.tracker import Tracker
-from study.tracking import default_uri
+from study.mlflow_view.store import default_uri
 from study.metrics.catalogue import over_seeds
 from study.analysis.trainings import over_packs, thinned
 

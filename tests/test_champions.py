@@ -17,7 +17,7 @@ from study.ledger.folder import Ledger
 from study.sweep.plan import Plan
 from study.sweep.optuna_sampler import export
 from study.mlflow_view.tracker import Tracker
-from study.tracking import default_uri
+from study.mlflow_view.store import default_uri
 from tiny import IDENTITY, finish, tiny_space
 
 

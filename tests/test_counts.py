@@ -20,7 +20,7 @@ from study.sweep.plan import Plan
 from study.sweep.ray_searcher import LedgerSearch
 from study.training.replicas import Replicas
 from study.mlflow_view.tracker import Tracker
-from study.tracking import default_uri
+from study.mlflow_view.store import default_uri
 from study.training.run import append_line, run_trial
 
 WAITS = ("aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero")

@@ -177,8 +177,8 @@ if "SLOW" in os.environ and os.path.exists(os.environ["SLOW"]) and any("default_
 ALIVE = """
 import os, sys
 import psutil
-from study import executor
-executor.start(None)
+from study.sweep import ray_executor
+ray_executor.start(None)
 open(os.environ["SLOW"], "w").close()
 for child in psutil.Process().children(recursive=True):
     if child.cmdline()[:1] == ["ray::IDLE"]:

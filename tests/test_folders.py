@@ -375,7 +375,7 @@ def test_links_inside_the_folder_and_one_to_it_are_followed(tmp_path, mine, data
 
 MEASURE = """
 import resource, sys
-from study import decoding
+from study.data import decoding
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 images, readable, _ = decoding.decode(sys.argv[2:], 32, False, sys.argv[1])
 print(readable.sum(), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)

@@ -17,7 +17,8 @@ from study.data import digits
 from study.ledger.folder import Ledger, read_planned
 from study.sweep.plan import Plan, PROTOCOL, write_planned
 from study.mlflow_view.tracker import Tracker
-from study.tracking import default_uri, make_ready, sync
+from study.mlflow_view.sync import sync
+from study.mlflow_view.store import default_uri, make_ready
 
 DAMAGE = {"empty": lambda content: b"", "cut short": lambda content: content[:len(content) // 2],
           "garbage": lambda content: b"\x00\xff" * 500, "another kind": lambda content: b"[1, 2]"}

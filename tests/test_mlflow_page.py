@@ -18,7 +18,7 @@ from study.data import digits
 from study.mlflow_view.pages import mlflow_page
 from study.sweep.plan import Plan
 from study.mlflow_view.tracker import Tracker
-from study.tracking import default_uri
+from study.mlflow_view.store import default_uri
 
 pytestmark = pytest.mark.long
 

@@ -1,4 +1,5 @@
 """MLflow's SQLite store: made whole or not at all, by one at a time, known when it is not whole, and at home wherever it lies."""
+import contextlib
 import os
 import random
 import shutil
@@ -17,8 +18,8 @@ from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.mlflow_view.store import default_uri, fault_of, make_ready, revisions
 from study.mlflow_view.tracker import Tracker
-from study.tracking import sync
-from test_outage import free_port, server
+from study.mlflow_view.sync import sync
+from test_outage import answers, free_port, wait_for
 from test_tracking import everything, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,15 +27,16 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 MAKER = """
 import sys
 import mlflow.store.db.utils, mlflow.store.tracking.dbmodels.models
-from study.mlflow_store import make_ready
+from study.mlflow_view.store import make_ready
 print("ready", flush=True)
 make_ready(sys.argv[1], print)
 """
 OPENER = """
 import sys
 from pathlib import Path
-from study.ledger import Ledger
-from study.tracking import Tracker, default_uri
+from study.ledger.folder import Ledger
+from study.mlflow_view.store import default_uri
+from study.mlflow_view.tracker import Tracker
 print("ready", flush=True)
 for line in sys.stdin:
     folder = Path(line.strip())
@@ -193,19 +195,33 @@ def test_what_was_not_copied_stays_where_it_is_and_a_study_s_files_are_written_a
     assert by_hand.info.artifact_uri.startswith((project / "by_hand").as_uri()) and contents(project) == before
 
 
+@contextlib.contextmanager
+def served(folder: Path, port: int):
+    """`study/ui.py` at work on the store in a folder; the file of what it says."""
+    said = folder / "said.txt"
+    with open(said, "w") as output:
+        process = subprocess.Popen([sys.executable, ROOT / "study/ui.py", "--store", folder / "mlflow.db", "--port", str(port)], stdout=output,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        wait_for(lambda: answers(port), 90)
+        yield said
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 @pytest.mark.long
 def test_the_page_of_a_copied_project_shows_the_copy_s_artifacts(project, tmp_path):
     import json
     import urllib.request
     before, copy, port = contents(project), tmp_path / "copy", free_port()
     shutil.copytree(project, copy)
-    done = subprocess.run([sys.executable, ROOT / "study/mlflow_store.py", copy / "mlflow.db"], capture_output=True, text=True)
-    assert not done.returncode, done.stderr
-    assert done.stdout == f"{default_uri(copy / 'studies')}\n" and "was made in" in done.stderr
+    with served(copy, port) as said:
+        assert "was made in" in said.read_text()
     run = Tracker(default_uri(copy / "studies"), Ledger(copy / "studies" / "tiny"), "tiny").client.search_runs(["1"])[0].info
     (copy / "artifacts" / "tiny" / run.run_id / "artifacts" / "note.txt").write_text("of the copy")
     shutil.move(project, tmp_path / "away")
-    with server(copy, port, done.stdout.strip()):
+    with served(copy, port):
         base = f"http://127.0.0.1:{port}"
         listed = json.load(urllib.request.urlopen(f"{base}/api/2.0/mlflow/artifacts/list?run_id={run.run_id}"))
         assert listed["root_uri"].startswith(copy.as_uri()) and "note.txt" in {file["path"] for file in listed["files"]}

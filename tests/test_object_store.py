@@ -197,7 +197,7 @@ def test_a_failed_trial_is_reopened_for_every_machine(machine, address):
 
 DRIVER = """
 import sys, time
-from study.ledger import ledger_at
+from study.ledger.opening import ledger_at
 with ledger_at(sys.argv[1]).lock():
     print("driving", flush=True)
     time.sleep(600)

@@ -20,7 +20,7 @@ from tiny import outcome
 from study.ledger.folder import Ledger
 from study.mlflow_view.background import Sink
 from study.mlflow_view.tracker import Tracker
-from study.tracking import sync
+from study.mlflow_view.sync import sync
 
 LONGEST_S = 0.05  # that the Tune loop may be held up by MLflow
 SERVER = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

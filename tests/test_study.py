@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from study.ledger.folder import Ledger
-from study.tracking import default_uri
+from study.mlflow_view.store import default_uri
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.ray

@@ -20,7 +20,7 @@ from tiny import finish
 ROOT = Path(__file__).resolve().parent.parent
 SPEAK = """
 import contextlib, sys, time
-from study.terminal import outlive_the_terminal
+from study.cli import outlive_the_terminal
 outlive_the_terminal()
 print("ready", file=sys.stderr)
 with contextlib.suppress(OSError):

@@ -18,7 +18,8 @@ from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
 from study.mlflow_view.background import Sink
 from study.mlflow_view.tracker import Tracker
-from study.tracking import default_uri, sync
+from study.mlflow_view.sync import sync
+from study.mlflow_view.store import default_uri
 from study.training.run import append_line
 from tiny import outcome
 

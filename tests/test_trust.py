@@ -27,10 +27,10 @@ import pathlib
 from os import system
 from models.nets import fc
 from models.vae import VAE
-from study.claims import Claim, Part
-from study.comparisons import Levels
+from study.analysis.claims import Claim, Part
+from study.analysis.comparisons import Levels
 from study.data import digits
-from study.rules import falls
+from study.analysis.rules import falls
 from study.space import Budget, Space, grid
 
 pathlib.Path(__file__).with_suffix(".run").touch()

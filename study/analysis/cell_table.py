@@ -1,7 +1,7 @@
 """The table of cells: the value of each and the choice of the best, for launch, sample, MLflow and the report alike.
 
 A cell speaks by its confirm trials (held-out data, fresh seeds), until there are any by its best search trial. Its value
-of a measure is the median over all its seeds, of which a diverged one counts as the worst (see study/outcomes.py).
+of a measure is the median over all its seeds, of which a diverged one counts as the worst (see study/analysis/outcomes.py).
 """
 import csv
 import io
@@ -48,7 +48,7 @@ def about(name: str, trials: list[dict]) -> dict:
 def measured(rows: list[dict]) -> dict[str, dict]:
     """Cell -> seeds, diverged and values. Only cells of one dataset and stage are ranked together, so that a diverged
     training counts as the worst seen where it was measured."""
-    from study.analysis.outcomes import rate, valued  # here, as the sciences of study/inference.py take a second to import
+    from study.analysis.outcomes import rate, valued  # here, as the sciences of study/analysis/inference.py take a second to import
     found = {}
     for group in grouped(rows, lambda row: (row["dataset"], row["stage"])).values():
         for cell, members in grouped(group, lambda row: row["cell"]).items():

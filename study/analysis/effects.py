@@ -18,7 +18,7 @@ COMPARED = {"latent_dim": Levels("latent_dim"), "depth": Levels("depth"), "net":
 
 
 def verdicts(claims: Sequence[Claim], rows: list[dict]) -> list[dict]:
-    """Every claim with its verdict, as study/verdicts.py judges it."""
+    """Every claim with its verdict, as study/analysis/verdicts.py judges it."""
     return [as_dict(verdict) for verdict in judge(claims, rows)]
 
 
@@ -63,7 +63,7 @@ def part(found: Finding) -> dict:
 
 def effects(rows: list[dict]) -> list[dict]:
     """What changes from the least to the largest level of a factor, everything else being equal, per dataset and model:
-    the median over seeds of the average over blocks, as study/verdicts.py has it, of what the claims are about."""
+    the median over seeds of the average over blocks, as study/analysis/verdicts.py has it, of what the claims are about."""
     confirmed, table = [row for row in rows if row["stage"] == "confirm" and matches(row, ALL)], []
     for (dataset, model), group in by_family(confirmed):
         for measure in (FIDELITY, COVERAGE):

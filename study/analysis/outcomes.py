@@ -6,7 +6,7 @@ lists under "curve/<measure>": entry 0 is the untrained model, None where an epo
 
 Every function here takes the rows compared and a measure, and gives slim rows with the outcome under "value". A failed
 training (the machine's fault) has no outcome and is left out; a diverged one (the training's own) counts as the worst
-value seen among the rows of its dataset, or as the measure's limit (study/measures.py) where that is worse, so it ranks
+value seen among the rows of its dataset, or as the measure's limit (study/metrics/catalogue.py) where that is worse, so it ranks
 last and stays finite; it has no outcome in a measure of which neither end is better.
 """
 import math

@@ -34,7 +34,7 @@ PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
 def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
     """Everything a report prints, from the ledger alone; UserError where no trial is finished.
 
-    "rows" holds every training, as study/outcomes.py describes them; verdicts and intervals are computed from these.
+    "rows" holds every training, as study/analysis/outcomes.py describes them; verdicts and intervals are computed from these.
     """
     lines = planned_lines(ledger)
     planned = {key for line in lines for key in line["trials"]}

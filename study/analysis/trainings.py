@@ -1,4 +1,4 @@
-"""The ledger as the trials that compare with one another, and as one row per training (see study/outcomes.py)."""
+"""The ledger as the trials that compare with one another, and as one row per training (see study/analysis/outcomes.py)."""
 
 import itertools
 import json

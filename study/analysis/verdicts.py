@@ -4,7 +4,7 @@ A claim holds when all its parts hold, and fails when one of them fails. Its p f
 its p for refutation the least times their number; either list is adjusted by Holm over the claims tested. Fidelity and
 coverage are parts of their own, so that no single number names a winner.
 
-One level for both words: every p is two-sided (study/rules.py), so each word takes at most half of the level.
+One level for both words: every p is two-sided (study/analysis/rules.py), so each word takes at most half of the level.
 
 The replicate is the seed, so a verdict is about the cells as they were tuned: the luck of the tuning is the same for
 all seeds of a cell, and more proposals shrink it, not more seeds. If it spreads cells by half a training-seed
@@ -108,7 +108,7 @@ class Verdict:
 
 
 def judge(claims: Sequence[Claim], rows: Sequence[Mapping], alpha: float = ALPHA) -> list[Verdict]:
-    """The verdict on every claim, from rows as in study/outcomes.py.
+    """The verdict on every claim, from rows as in study/analysis/outcomes.py.
 
     The chance that any word among them is false is at most alpha: half of it for "supported", half for "refuted".
     """

@@ -66,7 +66,7 @@ class Dataset:
     on disk is shared with the plain set.
     """
 
-    source: object  # one of study/sources.py, or a Folder
+    source: object  # one of study/data/sources.py, or a Folder
     binarised: bool = False
 
     @property
@@ -208,7 +208,7 @@ imagenette = Dataset(sources.Imagenette())
 
 
 def folder(path):
-    """The dataset of a user's own images (the layouts are described in study/folders.py)."""
+    """The dataset of a user's own images (the layouts are described in study/data/folders.py)."""
     if not str(path):
         raise UserError("a folder of images is given as folder:PATH")
     return Dataset(Folder(str(Path(path).expanduser())))

@@ -1,4 +1,4 @@
-"""The one door to torchvision: `from study.vision import torchvision`."""
+"""The one door to torchvision: `from study.data.vision import torchvision`."""
 import torch
 
 try:

@@ -78,7 +78,7 @@ def _temporary(path: Path, content: bytes) -> Path:
 
 
 def read_json(path: Path, say=print, check=lambda value: records.checked(value, {})):
-    """The file's record as check(value) gives it (see study/records.py); None where there is no file. What is no sound one is
+    """The file's record as check(value) gives it (see study/ledger/records.py); None where there is no file. What is no sound one is
     set aside and said; where nothing can be renamed it is passed over."""
     try:
         return check(json.loads(read_own(path)))

@@ -7,7 +7,7 @@ LONGEST = 255  # bytes of a file's name
 
 
 def is_key(text) -> bool:
-    """Whether a trial can be called so: lower-case letters, digits, dots and dashes, as study/space.py makes them."""
+    """Whether a trial can be called so: lower-case letters, digits, dots and dashes, as study/space/cells.py makes them."""
     return isinstance(text, str) and len(text) <= LONGEST and bool(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", text))
 
 

@@ -60,7 +60,7 @@ def named(kind):
 
 
 REQUIRED = object()
-MEASURES = named(maybe(number))  # each in the unit that study/measures.py says; null where it was not finite
+MEASURES = named(maybe(number))  # each in the unit that study/metrics/catalogue.py says; null where it was not finite
 SPEC = {  # spec.json: what a worker is to do
     "key": (is_key, REQUIRED), "stage": (either(*STAGES), REQUIRED), "seeds": (listed(whole, 1), REQUIRED), "params": (words, REQUIRED),
     "model": (path, REQUIRED), "net": (path, REQUIRED), "depth": (count, REQUIRED), "latent_dim": (count, REQUIRED),

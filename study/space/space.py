@@ -16,7 +16,7 @@ class Space:
     budget(cell) -> Budget; proposals: trainings per cell in search; seeds: fresh trainings per cell in confirm;
     pack: how many seeds at most train side by side in one trial;
     measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
-    claims: further ones for the report, see study/claims.py. name, question, module and origin come from its file.
+    claims: further ones for the report, see study/analysis/claims.py. name, question, module and origin come from its file.
     """
     cells: Sequence[Cell]
     propose: Callable

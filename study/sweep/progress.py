@@ -77,7 +77,7 @@ def sizes(cells) -> str:
 
 
 class Display:
-    """Counters of one sweep; `with display:` shows them until the end. `rates`: what study/estimate.py expects."""
+    """Counters of one sweep; `with display:` shows them until the end. `rates`: what study/sweep/estimate.py expects."""
 
     def __init__(self, plan: Plan, slots: int, where: str, rates: dict):
         self.plan, self.slots, self.where, self.rates = plan, slots, where, rates

@@ -1,6 +1,6 @@
 """Whether a checkpoint's account of a trial is whole and the trial's own, asked before any of it is used.
 
-What the replicas need is checked where it is loaded (study/replicas.py).
+What the replicas need is checked where it is loaded (study/training/replicas.py).
 """
 import math
 
