@@ -30,7 +30,7 @@ from study.metrics.cost import Flops
 from study.metrics.evaluation import Evaluation
 from study.training.replicas import Replicas
 from study.metrics.catalogue import OBJECTIVE
-from study.training.run import drawn
+from study.training.image_grids import decode
 
 ROUNDS, STEPS, MANY, EPOCHS = 5, 40, 32, 20
 SEEDS, PRECISION_EPOCHS, NEIGHBOURS = 8, 20, (2, 4, 8)
@@ -126,7 +126,7 @@ class Bench:
 
     def precision(self, data_dir) -> list[dict]:
         """What TF32 moves: the objective of each model after a few epochs of digits, against its spread over seeds."""
-        images = digits.prepare(data_dir, say=lambda line: None)
+        images = digits.prepare(data_dir, log=lambda line: None)
         with tempfile.TemporaryDirectory() as folder:
             extractor = features.prepare(digits, images, folder)
         images, judge = images.to(self.device), Evaluation(images.to(self.device), extractor.to(self.device), "search")
@@ -139,7 +139,7 @@ class Bench:
             for _ in range(PRECISION_EPOCHS):
                 own.train_epoch(images.train.images, images.levels, 64)
             noise = judge.noise(own.model.latent_dim)
-            scores.append([judge.objective(drawn(each, noise))[OBJECTIVE] for each in own.models])
+            scores.append([judge.objective(decode(each, noise))[OBJECTIVE] for each in own.models])
         exact, rounded = map(statistics.fmean, scores)
         return row(f"{name} conv, TF32: fd_rel {exact:.3f} to {rounded:.3f}", max(abs(rounded - exact), 1e-6), statistics.stdev(scores[0]),
                    "", "seeds' deviation")

@@ -94,7 +94,7 @@ def main(arguments=None):
     torch.set_num_threads(1)
     data_dir, parts = data_folder(options.data_dir), [PREFACE]
     for dataset in (digits, mnist):
-        if not dataset.at_hand(data_dir):
+        if not dataset.is_available(data_dir):
             continue
         start, table = time.perf_counter(), measured(dataset, data_dir)
         parts.append(f"## {dataset.name}\n\n{markdown(table)}")

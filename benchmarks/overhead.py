@@ -46,22 +46,22 @@ def measure(trials: int = 220) -> dict:
     import ray
 
     from study.sweep import ray_executor
-    from study.mlflow_view.background import Sink
+    from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
     with tempfile.TemporaryDirectory() as folder:
         plan, moments = plan_of(trials, Path(folder)), []
-        sink = Sink(default_uri(Path(folder) / "studies"), plan.ledger, "overhead")
+        sink = BackgroundTracker(default_uri(Path(folder) / "studies"), plan.ledger, "overhead")
         sink.start()
 
         def commit(trial, outcome):
             plan.ledger.put_result(trial.key, outcome)
-            sink.touch(trial.key)
+            sink.notify(trial.key)
             moments.append(time.monotonic())
 
         ray_executor.start(None)
         try:
             ray_executor.execute(plan, {"root": str(plan.ledger.root), "data_dir": ""}, {"CPU": 1, "GPU": 0}, 1, commit,
-                             lambda key: None, sink.touch, train=empty_trial)
+                             lambda key: None, sink.notify, train=empty_trial)
         finally:
             ray.shutdown()
         start = time.monotonic()

@@ -54,7 +54,7 @@ def run_command(main) -> int:
             check_names()
             return main()
     except UserError as error:
-        return told(str(error), error.exit_code)
+        return fail(str(error), error.exit_code)
     except BrokenPipeError:
         return BROKEN
     except SystemExit as error:
@@ -66,7 +66,7 @@ def run_command(main) -> int:
             return interruption.end()
         if os.environ.get("STUDY_TRACEBACK"):
             raise
-        return told(f"{type(error).__name__}: {error} (STUDY_TRACEBACK=1 shows where)", BROKEN)
+        return fail(f"{type(error).__name__}: {error} (STUDY_TRACEBACK=1 shows where)", BROKEN)
 
 
 def check_names() -> None:
@@ -79,7 +79,7 @@ def check_names() -> None:
             raise UserError(f"the name of {path} is not UTF-8, which Ray, MLflow and web pages need: rename it") from None
 
 
-def told(text: str, code: int) -> int:
+def fail(text: str, code: int) -> int:
     print(f"error: {' '.join(text.splitlines())}", file=sys.stderr)
     return code
 
@@ -118,8 +118,8 @@ class Interruption:
             os._exit(INTERRUPTED)
         self.came = True
         if being_imported("torch"):  # its C++ would abort at an exception; nothing has begun that could be lost
-            os._exit(self.told())
-        self.limit = self.limit or later(GRACE_S, lambda: os._exit(self.told()))
+            os._exit(self.fail())
+        self.limit = self.limit or later(GRACE_S, lambda: os._exit(self.fail()))
         raise KeyboardInterrupt
 
     def unraisable(self, what):
@@ -132,13 +132,13 @@ class Interruption:
     def end(self) -> int:
         """Say so, and leave at once where Ray has been loaded: stopped half way in its start, its threads abort what
         Python does at its own end."""
-        self.told()
+        self.fail()
         if "ray" in sys.modules:
             sys.stdout.flush()
             os._exit(INTERRUPTED)
         return INTERRUPTED
 
-    def told(self) -> int:
+    def fail(self) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr, flush=True)
         return INTERRUPTED
 

@@ -80,38 +80,38 @@ def main(arguments=None) -> int:
     from study.sweep.plan import Plan, write_planned
     from study.sweep.preparation import identities, prepare
     from study.sweep.progress import console, plan_table, systems_table
-    from study.sweep.repair import mend, note_changed_code, reopened
+    from study.sweep.repair import note_changed_code, repair_specs, retry_failed
     from study.sweep.selection import chosen_space, with_datasets
     screen = console()
 
-    def say(text):
+    def log(text):
         screen.print(text, markup=False, soft_wrap=True)
 
     data_dir = data_folder(options.data_dir)
     asked = chosen_space(options)
-    space = with_datasets(asked, options, data_dir, say)
+    space = with_datasets(asked, options, data_dir, log)
     ledger = open_study(options.storage, space.name)
     if options.dry_run:
         if any(cell.system for cell in space.cells):
             screen.print(systems_table(space if options.datasets else asked, data_dir))
         plan = Plan(space, ledger, identities(space, data_dir, options))
-        note_changed_code(plan, say)
+        note_changed_code(plan, log)
         screen.print(plan_table(plan))
-        say(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
+        log(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
             f" {estimate(plan, rates(plan, data_dir))}. Nothing was started (--dry-run).")
         return DONE
     if options.fast_cuda and not options.address:
         from study.training.numerics import check_precision
         check_precision("tf32", "cuda")
     with ledger.lock():
-        prepare(space, options, data_dir, ledger, say)
+        prepare(space, options, data_dir, ledger, log)
         plan = Plan(space, ledger, identities(space, data_dir, options))
-        note_changed_code(plan, say)
-        mend(plan, say)
-        plan = reopened(plan, options.retry_failed, say)
+        note_changed_code(plan, log)
+        repair_specs(plan, log)
+        plan = retry_failed(plan, options.retry_failed, log)
         screen.print(plan_table(plan))
         write_planned(plan)
-        return run(plan, options, data_dir, say)
+        return run(plan, options, data_dir, log)
 
 
 def finished_count(plan) -> int:
@@ -127,89 +127,89 @@ def estimate(plan, expected: dict) -> str:
         f"about {duration(seconds / cores)} on {cores} cores")
 
 
-def run(plan, options, data_dir, say) -> int:
-    from study.mlflow_view.background import Sink
-    from study.sweep.estimate import rates
+def run(plan, options, data_dir, log) -> int:
+    from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
+    from study.sweep.estimate import rates
     uri = options.tracking_uri or default_uri(options.storage)
-    sink = Sink(uri, plan.ledger, plan.space.name, plan.space.question, say)
-    sink.start()
+    tracker_thread = BackgroundTracker(uri, plan.ledger, plan.space.name, plan.space.question, log)
+    tracker_thread.start()
     for trial in plan.trials():
-        sink.touch(trial.key)
+        tracker_thread.notify(trial.key)
     if not plan.left():
-        say(f"nothing is left to do: all {plan.planned()} trials are finished")
-        return ended(plan, options, data_dir, sink, uri, say)
+        log(f"nothing is left to do: all {plan.planned()} trials are finished")
+        return ended(plan, options, data_dir, tracker_thread, uri, log)
     expected = rates(plan, data_dir)
-    say(f"{len(plan.left())} trials to start with, {estimate(plan, expected)}; starting Ray (process {os.getpid()})")
+    log(f"{len(plan.left())} trials to start with, {estimate(plan, expected)}; starting Ray (process {os.getpid()})")
     try:
-        sweep(plan, options, data_dir, expected, sink, uri)
+        sweep(plan, options, data_dir, expected, tracker_thread, uri)
     except KeyboardInterrupt:
-        sink.close(CLOSE_S)
-        say(f"interrupted: {finished_count(plan)} of {plan.planned()} trials are finished and kept;"
+        tracker_thread.close(CLOSE_S)
+        log(f"interrupted: {finished_count(plan)} of {plan.planned()} trials are finished and kept;"
             " the same command goes on from here")
         return INTERRUPTED
-    return ended(plan, options, data_dir, sink, uri, say)
+    return ended(plan, options, data_dir, tracker_thread, uri, log)
 
 
-def sweep(plan, options, data_dir, expected, sink, uri) -> None:
+def sweep(plan, options, data_dir, expected, tracker_thread, uri) -> None:
     import ray
 
-    from study.ledger.storage_check import mark
+    from study.ledger.storage_check import write_token
     from study.sweep import ray_executor
     from study.sweep.gpu_share import heaviest, measured
     from study.sweep.progress import Display
     from study.sweep.ray_executor import check_nodes
-    marker = mark(plan.ledger)
+    token = write_token(plan.ledger)
     try:
         ray_executor.start(options.address)
         if options.address:
-            check_nodes(plan.ledger.address, marker)
+            check_nodes(plan.ledger.address, token)
         resources, slots = ray_executor.shares(
             options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent,
             lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.fast_cuda))
         display = Display(plan, slots, watching(uri), expected)
-        sink.say = display.say
+        tracker_thread.log = display.log
 
         def commit(trial, outcome):
             plan.ledger.put_result(trial.key, outcome)
             plan.ledger.drop_checkpoint(trial.key)
             display.finished(trial, outcome)
-            sink.touch(trial.key)
+            tracker_thread.notify(trial.key)
 
-        settings = {"ledger": plan.ledger.address, "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "marker": marker,
+        settings = {"ledger": plan.ledger.address, "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "token": token,
                     "checkpoint_s": options.checkpoint_seconds, "graphs": options.fast_cuda, "trust": trust(options)}
         with display:
-            ray_executor.execute(plan, settings, resources, slots, commit, display.began, sink.touch, display.say)
+            ray_executor.execute(plan, settings, resources, slots, commit, display.began, tracker_thread.notify, display.log)
     finally:
         ray.shutdown()
 
 
-def ended(plan, options, data_dir, sink, uri, say) -> int:
+def ended(plan, options, data_dir, tracker_thread, uri, log) -> int:
     """The report, the best cells, where to look, and what to type next."""
     from study.analysis.cell_table import cells, in_words, nearest_of
     from study.mlflow_view import saved_view
     same_study = study_arguments(options.space, options.storage)
-    report = reported(plan.ledger, data_dir, options.open, say)
-    sink.summarise()
-    if not sink.close(CATCH_UP_S):
+    report = reported(plan.ledger, data_dir, options.open, log)
+    tracker_thread.summarise()
+    if not tracker_thread.close(CATCH_UP_S):
         uri_given = ["--tracking-uri", options.tracking_uri] if options.tracking_uri else []
-        say(f"MLflow at {uri} lacks some of this; `{command('tracking', 'sync', *same_study, *uri_given)}` catches up")
+        log(f"MLflow at {uri} lacks some of this; `{command('tracking', 'sync', *same_study, *uri_given)}` catches up")
     for cell in nearest_of(cells(plan.ledger)):
-        say(f"best {in_words(cell)}")
-    say(measuring_share(plan))
+        log(f"best {in_words(cell)}")
+    log(measuring_share(plan))
     failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
     for key in failed:
-        say(f"failed: {key}: {plan.results[key].get('error', '')}")
-    say(f"report: {report}\nresults: {plan.ledger.address}\n  {command('status', *same_study)}")
-    if sink.tracker:
-        experiment = sink.tracker.experiment
-        say(f"  {mlflow_page(uri, saved_view.path(experiment), experiment, sink.tracker.word)}")
+        log(f"failed: {key}: {plan.results[key].get('error', '')}")
+    log(f"report: {report}\nresults: {plan.ledger.address}\n  {command('status', *same_study)}")
+    if tracker_thread.tracker:
+        experiment = tracker_thread.tracker.experiment
+        log(f"  {mlflow_page(uri, saved_view.path(experiment), experiment, tracker_thread.tracker.word)}")
     if failed:
-        say(f"  {command('launch', *options.typed, '--retry-failed')}")
+        log(f"  {command('launch', *options.typed, '--retry-failed')}")
     return SOME_FAILED if failed else DONE
 
 
-def reported(ledger, data_dir, show: bool, say) -> str:
+def reported(ledger, data_dir, show: bool, log) -> str:
     """Write the report; its address, or why there is none. A report that fails costs nothing: it can be written again."""
     from study.reporting.build import FOLDER, write_report
     try:

@@ -21,7 +21,7 @@ from study.errors import UserError, nearest
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
-from study.training.image_grids import COLUMNS, decoded, drawn, interpolated, png, tile, traversed
+from study.training.image_grids import COLUMNS, decode, interpolated, png, prior_sample, tile, traversed
 from study.training.weights import rebuilt
 
 
@@ -74,8 +74,8 @@ def main(arguments=None) -> int:
     elif options.interpolate:
         latents, columns = interpolated(model, options.n, options.seed), COLUMNS
     else:
-        latents, columns = drawn(model, options.n, options.seed), math.ceil(options.n ** 0.5)
-    images = decoded(model, latents)
+        latents, columns = prior_sample(model, options.n, options.seed), math.ceil(options.n ** 0.5)
+    images = decode(model, latents)
     write_atomic(options.out, png(tile(images, columns)))
     if options.npz:
         buffer = io.BytesIO()

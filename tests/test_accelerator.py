@@ -142,7 +142,7 @@ def test_a_worker_without_what_was_planned_ends_the_sweep_and_fails_no_trial(led
     from study.ledger import storage_check
     folder, told = planned(ledger, data_dir, more={"precision": "tf32"}), []
     monkeypatch.setattr(ray_executor.tune, "report", told.append)
-    ray_executor.train({"ledger": ledger.address, "key": folder.name, "marker": storage_check.mark(ledger), "cwd": "/nowhere",
+    ray_executor.train({"ledger": ledger.address, "key": folder.name, "token": storage_check.write_token(ledger), "cwd": "/nowhere",
                     "data_dir": data_dir, "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": True, "trust": ("", False)})
     assert "TF32" in told[0]["stop"] and "outcome" not in told[0]
 

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from study import sample
-from study.training import run
+from study.training.run import run_trial
 from study.analysis.cell_table import cells, champions
 from study.analysis.report_data import findings
 from study.ledger.folder import Ledger
@@ -91,7 +91,7 @@ def run(tmp_path, data_dir, monkeypatch):
         while plan.left():
             first = plan.left()[0]
             ledger.put_spec(first.key, {**plan.spec(first, {}, "default"), "drawn": {}})
-            result = run.run_trial(ledger.folder(first.key), data_dir)
+            result = run_trial(ledger.folder(first.key), data_dir)
             ledger.put_result(first.key, result)
             plan.record(first, result)
         return ledger, [ledger.result(key) for key in ledger.keys()]

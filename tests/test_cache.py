@@ -53,9 +53,9 @@ def write_images(path, count=10, value=0):
 def test_what_is_prepared_is_not_prepared_again(data_dir, tmp_path):
     write_images(tmp_path / "mine")
     said = []
-    first = folder(tmp_path / "mine").prepare(data_dir, say=said.append)
+    first = folder(tmp_path / "mine").prepare(data_dir, log=said.append)
     assert len(said) == 1
-    second = folder(tmp_path / "mine").prepare(data_dir, say=said.append)
+    second = folder(tmp_path / "mine").prepare(data_dir, log=said.append)
     assert len(said) == 1 and first.fingerprint == second.fingerprint
 
 
@@ -147,12 +147,12 @@ def test_damaged_images_are_set_aside_said_and_prepared_again(data_dir, prepared
     damage(prepared_digits)
     assert digits.fingerprint(data_dir) is None and prepared_digits.exists()
     said = []
-    images = digits.prepare(data_dir, say=said.append)
+    images = digits.prepare(data_dir, log=said.append)
     assert images.fingerprint == fingerprint and int(images.train.images.long().sum()) == total
     assert "damaged" in said[0] and len(said) == 2
     aside = [entry.name for entry in prepared_digits.parent.iterdir() if entry != prepared_digits]
     assert len(aside) == 1 and aside[0].startswith("digits.damaged-") and aside[0] in said[0]
-    digits.prepare(data_dir, say=said.append)
+    digits.prepare(data_dir, log=said.append)
     assert len(said) == 2
 
 
@@ -161,7 +161,7 @@ def test_a_copy_of_prepared_images_is_used_and_checked_only_once(data_dir, prepa
     shutil.rmtree(prepared_digits)
     shutil.move(data_dir / "copy", prepared_digits)
     said = []
-    digits.prepare(data_dir, say=said.append)
+    digits.prepare(data_dir, log=said.append)
     assert not said
     monkeypatch.setattr("study.data.prepared.hashlib.sha256", None)  # from here on, nothing can be checksummed
     assert prepared.read(prepared_digits, json.loads((prepared_digits / "meta.json").read_text())["signature"])

@@ -58,7 +58,7 @@ def test_two_ledgers_with_one_space_name_have_a_champion_each(plan, ledger, tmp_
     names = []
     for each in (plan, other):
         finished_study(each)
-        tracker = Tracker(uri, each.ledger, "tiny", say=lambda text: None)
+        tracker = Tracker(uri, each.ledger, "tiny", log=lambda text: None)
         for key in each.ledger.keys():
             tracker.project(key)
         tracker.summarise()

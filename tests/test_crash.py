@@ -155,14 +155,14 @@ def test_a_cluster_whose_nodes_do_not_see_the_storage_is_refused(tmp_path):
     """Nodes on one machine do see it, so the word that the driver left is changed under them."""
     import ray
 
-    from study.ledger.storage_check import mark, MARKER, Stopped
+    from study.ledger.storage_check import write_token, TOKEN, Stopped
     from study.sweep.ray_executor import check_nodes
     with crash.nodes(3) as cluster:
         ray.init(cluster.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(crash.ROOT)}})
         try:
-            word = mark(Ledger(tmp_path))
+            word = write_token(Ledger(tmp_path))
             check_nodes(str(tmp_path), word)
-            (tmp_path / MARKER).unlink()
+            (tmp_path / TOKEN).unlink()
             with pytest.raises(Stopped, match=f"does not see the storage folder {tmp_path}"):
                 check_nodes(str(tmp_path), word)
         finally:

@@ -222,7 +222,7 @@ def test_prepared_data_is_loaded_without_torchvision_or_scikit_learn(data_dir):
 def test_binarised_images_are_the_same_files_with_a_flag_and_a_fingerprint_of_their_own(data_dir):
     write_mnist(data_dir)
     plain, said = mnist.prepare(data_dir), []
-    binarised = named("mnist-binarised").prepare(data_dir, say=said.append)
+    binarised = named("mnist-binarised").prepare(data_dir, log=said.append)
     assert not said and [entry.name for entry in (data_dir / ".prepared").iterdir()] == ["mnist"]
     assert torch.equal(plain.train.images, binarised.train.images)
     assert (plain.binarised, binarised.binarised) == (False, True) and plain.fingerprint != binarised.fingerprint
@@ -270,7 +270,7 @@ def test_a_size_or_path_that_makes_no_sense_is_refused(name):
 def test_slugs_are_safe_and_different_whatever_the_folder_is_called(path):
     assert re.fullmatch("folder-[a-z0-9-]{8,45}", folder(path).slug)
     assert folder(path).slug != folder(path + "2").slug
-    assert not folder(path + "/nowhere").at_hand("/")
+    assert not folder(path + "/nowhere").is_available("/")
 
 
 def test_slugs_of_named_sets_are_their_names():
@@ -289,7 +289,7 @@ def test_the_data_folder_is_what_was_asked_for_else_study_data_else_data(monkeyp
 
 @pytest.mark.parametrize("dataset", [mnist, fashion_mnist, cifar10, imagenette, named("imagenette-64-binarised")])
 def test_a_missing_set_is_named_with_the_option_that_fetches_it(data_dir, dataset):
-    assert not dataset.at_hand(data_dir) and dataset.fingerprint(data_dir) is None
+    assert not dataset.is_available(data_dir) and dataset.fingerprint(data_dir) is None
     with pytest.raises(UserError, match=f"{dataset.source.name} is not in .*--download") as error:
         dataset.load(data_dir)
     one_line(error)
@@ -298,7 +298,7 @@ def test_a_missing_set_is_named_with_the_option_that_fetches_it(data_dir, datase
 def test_looking_whether_a_set_is_at_hand_takes_less_than_10_milliseconds(data_dir):
     write_mnist(data_dir)
     start = time.perf_counter()
-    assert mnist.at_hand(data_dir) and digits.at_hand(data_dir) and not cifar10.at_hand(data_dir)
+    assert mnist.is_available(data_dir) and digits.is_available(data_dir) and not cifar10.is_available(data_dir)
     assert time.perf_counter() - start < 0.01
 
 
@@ -325,7 +325,7 @@ def test_labels_that_do_not_fit_their_images_are_refused(data_dir):
 def test_fashion_mnist_is_read_from_its_own_folder(data_dir):
     write_mnist(data_dir, name="FashionMNIST")
     images = fashion_mnist.prepare(data_dir)
-    assert "Sneaker" in images.classes and not mnist.at_hand(data_dir)
+    assert "Sneaker" in images.classes and not mnist.is_available(data_dir)
 
 
 def test_cifar10_is_read_plane_by_plane_from_its_six_batches(data_dir):
@@ -359,7 +359,7 @@ def test_a_damaged_or_malicious_batch_is_named_and_never_run(data_dir, tmp_path,
 def test_a_set_that_is_smaller_than_the_published_one_is_prepared_and_said_to_be(data_dir):
     write_mnist(data_dir)
     said = []
-    mnist.prepare(data_dir, say=said.append)
+    mnist.prepare(data_dir, log=said.append)
     assert len(said) == 2 and "50 training, 10 validation and 20 test images of 28 x 28" in said[0]
     assert "60 + 20 of the published 60,000 + 10,000" in said[1]
 

@@ -34,7 +34,7 @@ W1 = {"diagnostics/w1_critic", "diagnostics/w1_critic_scaled"}
 
 @pytest.fixture(scope="module")
 def images(data_dir):
-    return digits.prepare(data_dir, say=lambda line: None)
+    return digits.prepare(data_dir, log=lambda line: None)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from study.metrics.inception import Inception, inception, INCEPTION_SHA256
 
 @pytest.fixture(scope="module")
 def images(data_dir):
-    return digits.prepare(data_dir, say=lambda line: None)
+    return digits.prepare(data_dir, log=lambda line: None)
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def run(tmp_path_factory, data_dir):
     identity = {"digits": {"fingerprint": images.fingerprint, "features": features.recipe_hash(digits, images.fingerprint),
                            "features_kind": "classifier", "shape": list(images.shape)}}
 
-    def go(model, latent_dim, stage="search", name="drawn", **options):
+    def run(model, latent_dim, stage="search", name="drawn", **options):
         plan = Plan(tiny_space(cells=grid([model], [fc], [1], [latent_dim], [digits], width=[16]), seeds=2, name=name,
                                budget=lambda cell: replace(tiny_space().budget(cell), epochs=EPOCHS)), ledger, identity)
         trial = plan.search[plan.space.cells[0].name][0] if stage == "search" else (
@@ -47,7 +47,7 @@ def run(tmp_path_factory, data_dir):
             run_trial(folder, data_dir, **options)
         return folder
 
-    return go
+    return run
 
 
 def drawn(folder):
@@ -162,7 +162,6 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("checkpoint_s", [0.0, 1e9], ids=["after a checkpoint", "before the first"])
 def test_a_crash_leaves_no_gap_and_no_repetition_in_the_curves(run, monkeypatch, checkpoint_s):
-    from study import trial
     from study.training import run
     told = []
 

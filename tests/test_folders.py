@@ -42,7 +42,7 @@ def draw(path, count=5, first=0, size=(12, 12), mode="RGB", suffix="png"):
 
 def prepare(path, data_dir, **options):
     said = []
-    return folder(path).prepare(data_dir, say=said.append, **options), said
+    return folder(path).prepare(data_dir, log=said.append, **options), said
 
 
 def numbers(split):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from study import trial
 from study.sweep import repair
 from study.training import run
 from study.metrics import features

@@ -8,7 +8,7 @@ import pytest
 
 from study import launch, status
 from study.cli import run_command
-from study.training.run import moments
+from study.training.run import evaluation_epochs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,8 +82,8 @@ def test_a_status_of_a_study_never_launched_is_one_clear_line(capsys, tmp_path):
 
 
 def test_a_trial_is_looked_at_untrained_and_then_about_six_times():
-    assert moments(60) == [0, 10, 20, 30, 40, 50, 60]
-    assert moments(2) == [0, 1, 2] and moments(1) == [0, 1]
+    assert evaluation_epochs(60) == [0, 10, 20, 30, 40, 50, 60]
+    assert evaluation_epochs(2) == [0, 1, 2] and evaluation_epochs(1) == [0, 1]
 
 
 @pytest.mark.parametrize(("command", "seconds"), [("--help", 0.3), ("--space smoke --dry-run", 2.0)])

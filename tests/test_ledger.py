@@ -13,7 +13,7 @@ import pytest
 
 from no_links import refuse_links
 from study.errors import UserError
-from study.ledger.files import finite, put_once, read_json, read_rows, read_sealed, write_atomic, write_sealed
+from study.ledger.files import finite_or_null, put_once, read_json, read_rows, read_sealed, write_atomic, write_sealed
 from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
 from study.sweep.plan import Plan, write_planned
@@ -119,7 +119,7 @@ def test_a_checkpoint_that_was_changed_on_disk_is_noticed(tmp_path):
 
 
 def test_numbers_that_json_does_not_know_become_null():
-    assert finite({"a": float("nan"), "b": [float("inf"), 1.0]}) == {"a": None, "b": [None, 1.0]}
+    assert finite_or_null({"a": float("nan"), "b": [float("inf"), 1.0]}) == {"a": None, "b": [None, 1.0]}
 
 
 def test_a_second_driver_of_the_same_study_is_refused(ledger):

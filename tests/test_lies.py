@@ -9,11 +9,11 @@ from test_tracking import everything, train
 from test_trial import killed_after, planned
 from tiny import IDENTITY, finish, outcome
 
-from study import trial
 from study.sweep import repair
 from study.sweep import preparation
 from study.training import run
 from study.data import digits
+from study.ledger.files import read_rows
 from study.ledger.folder import Ledger, read_planned
 from study.sweep.plan import Plan, PROTOCOL, write_planned
 from study.mlflow_view.tracker import Tracker
@@ -56,7 +56,7 @@ def test_a_spec_that_lies_is_made_again_from_the_result(ledger, plan, damage):
     first = plan.left()[0]
     finish(plan, first, params={"lr": 0.005})
     damage(ledger.folder(first.key) / "spec.json")
-    repair.mend(plan, print)
+    repair.repair_specs(plan, print)
     assert ledger.spec(first.key)["params"] == {"lr": 0.005} and aside(ledger.folder(first.key), "spec.json")
 
 
@@ -65,7 +65,7 @@ def test_an_unfinished_trial_whose_spec_lies_starts_anew(ledger, plan, damage):
     first, said = plan.left()[0], []
     train(ledger, plan, first, finish=False)
     damage(ledger.folder(first.key) / "spec.json")
-    repair.mend(plan, said.append)
+    repair.repair_specs(plan, said.append)
     assert first.key not in ledger.keys() and list((ledger.root / "set_aside").glob(f"{first.key}-*/metrics.jsonl"))
     assert len(said) == 1 and "starts anew" in said[0]
 
@@ -79,7 +79,7 @@ def test_curves_that_lie_are_trained_again_with_the_same_numbers(tmp_path, data_
     path = broken / "metrics.jsonl"
     path.write_bytes(content if content is not None else path.read_bytes().replace(b'"epoch": 1', b'"epoch": x'))
     assert run.run_trial(broken, data_dir)["attempts"] == [0]
-    rows = [[(row["epoch"], row["values"]) for row in trial.read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
+    rows = [[(row["epoch"], row["values"]) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
     assert rows[0] == rows[1] and aside(broken, "last.pt") and "set aside" in capsys.readouterr().out
 
 
@@ -114,7 +114,7 @@ def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
     place = tmp_path / "floors.json"
     place.write_bytes(content)
     extractor = type("Extractor", (), {"hash": "H"})
-    assert preparation.note_floor(place, digits, None, extractor)["measures"] == measured["measures"]
+    assert preparation.note_real_baseline(place, digits, None, extractor)["measures"] == measured["measures"]
     assert json.loads(place.read_text())["digits"] == {**measured, "features": "H", "protocol": PROTOCOL}
 
 
@@ -181,10 +181,10 @@ def test_a_clock_that_jumps_back_changes_nothing_but_the_times(tmp_path, data_di
     whole, odd = (planned(Ledger(tmp_path / name), data_dir, epochs=3) for name in ("whole", "odd"))
     expected = run.run_trial(whole, data_dir)
     moments = iter(range(10 ** 9, 0, -86400))
-    monkeypatch.setattr(trial.time, "time", lambda: float(next(moments)))
+    monkeypatch.setattr(run.time, "time", lambda: float(next(moments)))
     found = run.run_trial(odd, data_dir)
     assert found["objective"] == expected["objective"]
-    assert [row["epoch"] for row in trial.read_rows(odd / "metrics.jsonl")] == [0, 1, 2, 3]
+    assert [row["epoch"] for row in read_rows(odd / "metrics.jsonl")] == [0, 1, 2, 3]
 
 
 def test_a_trial_that_ran_out_of_memory_gets_twice_the_share_at_the_next_launch(ledger, plan):
@@ -194,7 +194,7 @@ def test_a_trial_that_ran_out_of_memory_gets_twice_the_share_at_the_next_launch(
         assert ledger.share(first.key, 0.25) == share
         ledger.put_result(first.key, {**outcome(first, status="failed"), "out_of_memory": True, "gpus": share})
         assert ledger.share(second.key, 0.25) == 0.25
-        again = repair.reopened(Plan(plan.space, ledger, IDENTITY), False, said.append)
+        again = repair.retry_failed(Plan(plan.space, ledger, IDENTITY), False, said.append)
         assert (first.key in [each.key for each in again.left()]) == (share < 1)
     assert len(said) == 2 and "twice as much" in said[0]
     assert ledger.share(first.key, 0.0) == 0.0  # no accelerator here
@@ -209,7 +209,7 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
     monkeypatch.setattr(run, "run_trial", short)
     monkeypatch.setattr(ray_executor.tune, "report", told.append)
-    config = {"ledger": ledger.address, "key": folder.name, "marker": storage_check.mark(ledger), "cwd": "/nowhere", "data_dir": "",
+    config = {"ledger": ledger.address, "key": folder.name, "token": storage_check.write_token(ledger), "cwd": "/nowhere", "data_dir": "",
               "cpus": 1, "gpus": 0.25, "checkpoint_s": 1, "graphs": False, "trust": ("", False)}
     ray_executor.train(config)
     recorded = json.loads(told[0]["outcome"])
@@ -221,10 +221,10 @@ def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(
     from study.sweep import ray_executor
     from study.ledger import storage_check
     from study.sweep.ray_searcher import LedgerSearch
-    told, word = [], storage_check.mark(ledger)
+    told, word = [], storage_check.write_token(ledger)
     monkeypatch.setattr(ray_executor.tune, "report", told.append)
-    ray_executor.train({"ledger": str(tmp_path / "elsewhere"), "marker": word})
-    ray_executor.train({"ledger": ledger.address, "marker": "other"})
+    ray_executor.train({"ledger": str(tmp_path / "elsewhere"), "token": word})
+    ray_executor.train({"ledger": ledger.address, "token": "other"})
     assert all("does not see the storage folder" in row["stop"] for row in told) and len(told) == 2
     search = LedgerSearch(plan, {}, commit=None)
     assert search.suggest("1")

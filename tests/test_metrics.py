@@ -18,7 +18,7 @@ from study.metrics import Unmeasurable, coverage, critics, distances, memorisati
 @pytest.fixture(scope="module")
 def table(data_dir, tmp_path_factory):
     """Name of a generator -> its measures against the validation split."""
-    images = digits.prepare(data_dir, say=lambda line: None)
+    images = digits.prepare(data_dir, log=lambda line: None)
     extractor = features.prepare(digits, images, tmp_path_factory.mktemp("features"))
     evaluation = Evaluation(images, extractor, "search")
     made = generators(images, evaluation.samples)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from study.mlflow_view import store
+from study.mlflow_view import store as store_module
 from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.mlflow_view.store import default_uri, fault_of, make_ready, revisions
@@ -70,13 +70,13 @@ def is_whole(place) -> bool:
     ["CREATE TABLE _alembic_tmp_runs (x)"], ["UPDATE alembic_version SET version_num = '0584bdc529eb'", "DROP TABLE logged_models"],
     ["DROP TABLE alembic_version"], None], ids=["a temporary table", "an early revision", "no revision yet", "an empty file"])
 def test_a_store_whose_making_was_cut_off_is_known_although_sqlite_finds_nothing_wrong_with_it(store, statements, monkeypatch):
-    monkeypatch.setattr(store, "REST_S", 0.1)
+    monkeypatch.setattr(store_module, "REST_S", 0.1)
     changed(store, *statements) if statements else store.write_bytes(b"")
-    assert store.sound_database(store) and fault_of(store) == "an MLflow store whose making was cut off"
+    assert store_module.sound_database(store) and fault_of(store) == "an MLflow store whose making was cut off"
 
 
 def test_a_store_that_was_cut_off_is_set_aside_and_made_again(store, monkeypatch):
-    monkeypatch.setattr(store, "REST_S", 0.1)
+    monkeypatch.setattr(store_module, "REST_S", 0.1)
     said = []
     changed(store, "CREATE TABLE _alembic_tmp_runs (x)")
     store.with_name("mlflow.db.making").write_bytes(b"what a killed process left")
@@ -96,7 +96,7 @@ def test_a_store_of_an_older_mlflow_is_left_to_mlflow_and_one_of_a_newer_is_refu
 
 
 def test_a_store_that_a_server_is_just_making_is_waited_for(store, monkeypatch):
-    monkeypatch.setattr(store, "REST_S", 0.5)
+    monkeypatch.setattr(store_module, "REST_S", 0.5)
     changed(store, "UPDATE alembic_version SET version_num = '0584bdc529eb'")
 
     def go_on():
@@ -165,7 +165,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def addresses(folder: Path) -> list[str]:
     with sqlite3.connect(folder / "mlflow.db") as database:
-        return [address for table, columns in store.ADDRESSES.items() for column in columns
+        return [address for table, columns in store_module.ADDRESSES.items() for column in columns
                 for address, in database.execute(f"SELECT {column} FROM {table} WHERE {column} LIKE '%/original%'"
                                                  f" OR {column} LIKE '%/copy/%'")]
 

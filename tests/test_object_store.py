@@ -99,7 +99,7 @@ def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine
         if len(worker.rows(whole.name)) == 3:
             raise PulledOut
     with pytest.raises(PulledOut):
-        Run(worker.folder(whole.name), spec, data_dir, "cpu", 0.0, keep).go(lambda row: None)
+        Run(worker.folder(whole.name), spec, data_dir, "cpu", 0.0, keep).run(lambda row: None)
 
     machine("other")
     worker = ledger_at(address, worker=True)

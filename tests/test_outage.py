@@ -18,7 +18,7 @@ from test_tracking import everything, train
 from tiny import outcome
 
 from study.ledger.folder import Ledger
-from study.mlflow_view.background import Sink
+from study.mlflow_view.background import BackgroundTracker
 from study.mlflow_view.tracker import Tracker
 from study.mlflow_view.sync import sync
 
@@ -65,7 +65,7 @@ def longest_touch(sink, key, seconds: float) -> float:
     longest, end = 0.0, time.monotonic() + seconds
     while time.monotonic() < end:
         start = time.perf_counter()
-        sink.touch(key)
+        sink.notify(key)
         longest = max(longest, time.perf_counter() - start)
         time.sleep(0.005)
     return longest
@@ -77,7 +77,7 @@ def test_training_never_waits_for_a_server_that_hangs(ledger, plan):
     with socket.socket() as deaf:  # takes connections and never answers
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
-        sink = Sink(f"http://127.0.0.1:{deaf.getsockname()[1]}", ledger, "tiny", say=said.append)
+        sink = BackgroundTracker(f"http://127.0.0.1:{deaf.getsockname()[1]}", ledger, "tiny", log=said.append)
         sink.start()
         assert longest_touch(sink, trial.key, 2) < LONGEST_S
         start = time.monotonic()
@@ -88,7 +88,7 @@ def test_training_never_waits_for_a_server_that_hangs(ledger, plan):
 def test_the_sink_catches_up_by_itself_with_a_server_that_was_late_hung_and_died(ledger, plan, tmp_path):
     port, said, store = free_port(), [], f"sqlite:///{tmp_path / 'server.db'}"
     trials = plan.left()[:4]
-    sink = Sink(f"http://127.0.0.1:{port}", ledger, "tiny", say=said.append)
+    sink = BackgroundTracker(f"http://127.0.0.1:{port}", ledger, "tiny", log=said.append)
     sink.start()
     longest = []
 
@@ -98,12 +98,12 @@ def test_the_sink_catches_up_by_itself_with_a_server_that_was_late_hung_and_died
         longest.append(longest_touch(sink, trial.key, 3))
     one_more()  # not up yet
     with server(tmp_path, port, store) as process:
-        wait_for(lambda: not sink.dirty and not sink.failures and sink.tracker, 60)
+        wait_for(lambda: not sink.pending and not sink.failures and sink.tracker, 60)
         os.killpg(process.pid, signal.SIGSTOP)  # hangs
         one_more()
         time.sleep(8)
         os.killpg(process.pid, signal.SIGCONT)
-        wait_for(lambda: not sink.dirty and not sink.failures, 60)
+        wait_for(lambda: not sink.pending and not sink.failures, 60)
         one_more()
     one_more()  # killed
     with server(tmp_path, port, store):
@@ -150,9 +150,9 @@ def test_a_team_s_server_on_postgresql_holds_the_same_and_outlives_a_restart_of_
         late = plan.left()[2]
         train(ledger, plan, late)
         database("restart")
-        sink = Sink(f"http://127.0.0.1:{port}", ledger, "tiny", say=lambda line: None)
+        sink = BackgroundTracker(f"http://127.0.0.1:{port}", ledger, "tiny", log=lambda line: None)
         sink.start()
-        sink.touch(late.key)
+        sink.notify(late.key)
         wait_for(lambda: (ledger.folder(late.key) / "tracked.json").exists(), 60)
         assert sink.close(30)
         on_server = Tracker(f"http://127.0.0.1:{port}", ledger, "tiny")
@@ -172,7 +172,7 @@ def test_on_a_server_what_was_deleted_comes_back_and_two_ledgers_with_one_space_
     train(ledger, plan, first, finish=False)
     train(other, plan, first)
     with server(tmp_path, port, f"sqlite:///{tmp_path / 'server.db'}"):
-        trackers = [Tracker(uri, each, "tiny", say=said.append) for each in (ledger, other)]
+        trackers = [Tracker(uri, each, "tiny", log=said.append) for each in (ledger, other)]
         for tracker in trackers:
             tracker.project(first.key)
         one = trackers[0]
@@ -182,10 +182,10 @@ def test_on_a_server_what_was_deleted_comes_back_and_two_ledgers_with_one_space_
         ledger.put_result(first.key, outcome(first))
         one.project(first.key)
         one.client.delete_experiment(one.experiment)
-        sink = Sink(uri, ledger, "tiny", say=said.append)
+        sink = BackgroundTracker(uri, ledger, "tiny", log=said.append)
         sink.start()
         for key in ledger.keys():
-            sink.touch(key)
+            sink.notify(key)
         sink.summarise()
         assert sink.close(60)
         found, others = (everything(tracker.client, tracker.experiment) for tracker in trackers)
@@ -222,7 +222,7 @@ def test_a_slow_server_gets_everything_and_holds_up_nothing(ledger, plan, tmp_pa
     for trial in plan.left()[:2]:
         train(ledger, plan, trial)
     with server(tmp_path, port, f"sqlite:///{tmp_path / 'server.db'}"), relay(slow, port, delay=1.0):
-        sink = Sink(f"http://127.0.0.1:{slow}", ledger, "tiny", say=lambda line: None)
+        sink = BackgroundTracker(f"http://127.0.0.1:{slow}", ledger, "tiny", log=lambda line: None)
         sink.start()
         assert max(longest_touch(sink, trial.key, 2) for trial in plan.left()[:2]) < LONGEST_S
         assert sink.close(120)
@@ -239,12 +239,12 @@ def test_a_server_whose_disk_was_full_has_everything_once_there_is_room(ledger, 
         pytest.skip("only root can mount a small disk")
     try:
         with server(disk, port, f"sqlite:///{disk / 'server.db'}"):
-            sink = Sink(f"http://127.0.0.1:{port}", ledger, "tiny", say=said.append)
+            sink = BackgroundTracker(f"http://127.0.0.1:{port}", ledger, "tiny", log=said.append)
             sink.start()
             trials = plan.left()[:2]
             train(ledger, plan, trials[0])
-            sink.touch(trials[0].key)
-            wait_for(lambda: not sink.dirty and not sink.failures and sink.tracker, 60)
+            sink.notify(trials[0].key)
+            wait_for(lambda: not sink.pending and not sink.failures and sink.tracker, 60)
             with open(disk / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
                 while True:
                     ballast.write(bytes(4096))

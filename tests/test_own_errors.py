@@ -55,11 +55,11 @@ RAISED = {"Missing": "FileNotFoundError: [Errno 2] No such file or directory: '/
 @pytest.fixture(autouse=True)
 def another_worker():
     """A process opens one study once."""
-    storage_check.ledger_here.cache_clear(), ray_executor.furnished.cache_clear()
+    storage_check.ledger_here.cache_clear(), ray_executor.open_with_data.cache_clear()
 
 
 def config(ledger, key, data_dir) -> dict:
-    return {"ledger": ledger.address, "key": key, "marker": storage_check.mark(ledger), "cwd": "/nowhere", "data_dir": str(data_dir),
+    return {"ledger": ledger.address, "key": key, "token": storage_check.write_token(ledger), "cwd": "/nowhere", "data_dir": str(data_dir),
             "cpus": 1, "gpus": 0, "checkpoint_s": 1, "graphs": False, "trust": ("", False)}
 
 

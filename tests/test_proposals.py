@@ -113,10 +113,10 @@ def test_what_a_rebuild_looks_at_is_bounded(ledger):
         for trial in trials[:-1]:
             search._learn(trial, outcome(trial, objective=trial.proposal))
     trial = plan.search[space.cells[7].name][-1]
-    adviser = search._adviser(trial)
-    assert sum(map(len, adviser.finished.values())) == 440 > MEMORY > RANDOM_FIRST
-    assert len(adviser._study(trial).trials) <= MEMORY
-    assert [row[0] for row in adviser._remembered(trial.cell.name)].count(trial.cell.name) == 11
+    sampler = search._sampler(trial)
+    assert sum(map(len, sampler.finished.values())) == 440 > MEMORY > RANDOM_FIRST
+    assert len(sampler._study(trial).trials) <= MEMORY
+    assert [row[0] for row in sampler._remembered(trial.cell.name)].count(trial.cell.name) == 11
 
 
 def test_optuna_is_imported_nowhere_else():

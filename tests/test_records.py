@@ -57,7 +57,7 @@ def test_the_spec_of_a_finished_trial_that_was_edited_is_noticed_and_made_again(
     assert finished(ledger) == [] and "set aside" in capsys.readouterr().out
     again = Plan(plan.space, ledger, IDENTITY)
     assert first.key in again.results
-    repair.mend(again, print)
+    repair.repair_specs(again, print)
     assert ledger.spec(first.key) == spec and len(finished(ledger)) == 1
 
 

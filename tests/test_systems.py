@@ -25,7 +25,7 @@ from study.training.replicas import Replicas
 from study.space import grid, match_parameters, moved_to
 from study.space.loading import load_space
 from study.space.systems import NARROWEST, TOLERANCE, parameters
-from study.training.run import moments, run_trial
+from study.training.run import evaluation_epochs, run_trial
 from study.analysis.verdicts import judge
 
 NAMES = ("bottleneck_20", "three_sizes", "dropout_or_dcgan", "matched_weights", "depth_and_latent")
@@ -241,7 +241,7 @@ def test_latent_size_is_crossed_with_the_reduction_of_the_loss():
 
 
 def test_a_dcgan_is_measured_half_way_where_its_report_stopped_first():
-    assert 25 in moments(50)
+    assert 25 in evaluation_epochs(50)
 
 
 # Every system trains

@@ -16,7 +16,7 @@ from study.errors import UserError
 from study.training.image_grids import png, tile
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
-from study.mlflow_view.background import Sink
+from study.mlflow_view.background import BackgroundTracker
 from study.mlflow_view.tracker import Tracker
 from study.mlflow_view.sync import sync
 from study.mlflow_view.store import default_uri
@@ -199,11 +199,11 @@ def test_training_never_waits_for_a_server_that_is_down(ledger, plan):
         port = free.getsockname()[1]
     trial, said = plan.left()[0], []
     train(ledger, plan, trial)
-    sink = Sink(f"http://127.0.0.1:{port}", ledger, "tiny", say=said.append)
+    sink = BackgroundTracker(f"http://127.0.0.1:{port}", ledger, "tiny", log=said.append)
     sink.start()
     start = time.perf_counter()
     for _ in range(1000):
-        sink.touch(trial.key)
+        sink.notify(trial.key)
     assert time.perf_counter() - start < 0.2
     assert not sink.close(20) and "training goes on" in said[0]
 
@@ -220,13 +220,13 @@ def test_news_settles_before_it_is_projected_and_then_goes_in_once(ledger, plan,
     projected = []
     project = Tracker.project
     monkeypatch.setattr(Tracker, "project", lambda self, key: (projected.append(key), project(self, key)))
-    sink = Sink(uri, ledger, "tiny")
+    sink = BackgroundTracker(uri, ledger, "tiny")
     sink.tracker = Tracker(uri, ledger, "tiny")  # made here, since it takes longer than news waits
     sink.start()
-    sink.touch(trial.key)
+    sink.notify(trial.key)
     time.sleep(0.3)
     assert not projected
-    sink.touch(trial.key)
+    sink.notify(trial.key)
     assert sink.close(60) and projected == [trial.key]
 
 
@@ -236,10 +236,10 @@ def test_a_locked_database_is_waited_for_and_nobody_else_waits(ledger, plan, uri
     tracker = Tracker(uri, ledger, "tiny")
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
-    sink = Sink(uri, ledger, "tiny")
+    sink = BackgroundTracker(uri, ledger, "tiny")
     sink.start()
     start = time.monotonic()
-    sink.touch(trial.key)
+    sink.notify(trial.key)
     assert time.monotonic() - start < 0.05
     time.sleep(3)
     lock.execute("ROLLBACK")
@@ -252,7 +252,7 @@ def test_an_experiment_deleted_before_or_during_a_study_is_restored_and_nothing_
     first = Tracker(uri, ledger, "tiny")
     first.project(trials[0].key)
     first.client.delete_experiment(first.experiment)
-    tracker = Tracker(uri, ledger, "tiny", say=said.append)
+    tracker = Tracker(uri, ledger, "tiny", log=said.append)
     for trial in trials[1:]:
         tracker.client.delete_experiment(tracker.experiment)
         train(ledger, plan, trial)
@@ -269,7 +269,7 @@ def test_when_an_experiment_is_gone_for_good_the_sink_brings_all_its_runs_back(l
     trials = plan.left()[:2]
     for trial in trials:
         train(ledger, plan, trial, finish=trial is trials[0])
-    sink = Sink(uri, ledger, "tiny", say=lambda text: None)
+    sink = BackgroundTracker(uri, ledger, "tiny", log=lambda text: None)
     for trial in trials:
         sink._project(trial.key)
     client = sink.tracker.client
@@ -280,7 +280,7 @@ def test_when_an_experiment_is_gone_for_good_the_sink_brings_all_its_runs_back(l
     client._tracking_client.store._hard_delete_experiment(sink.tracker.experiment)
     ledger.put_result(trials[1].key, outcome(trials[1]))
     sink.start()
-    sink.touch(trials[1].key)
+    sink.notify(trials[1].key)
     assert sink.close(60)
     found = everything(client, sink.tracker.experiment)
     assert found.keys() == {trial.key for trial in trials} and {run[0] for run in found.values()} == {"FINISHED"}
@@ -317,13 +317,13 @@ def test_a_trial_that_mlflow_refuses_is_named_and_stops_no_other(ledger, plan, u
     bad = refused_run(tracker, min(trial.key for trial in trials))
     with pytest.raises(UserError, match=f"MLflow refuses {min(trial.key for trial in trials)}: .*The other 2 trials are in it"):
         sync(tmp_path, "tiny", uri)
-    sink = Sink(uri, ledger, "tiny", say=said.append)
+    sink = BackgroundTracker(uri, ledger, "tiny", log=said.append)
     sink.start()
     for trial in trials:
         (ledger.folder(trial.key) / "tracked.json").unlink(missing_ok=True)
-        sink.touch(trial.key)
+        sink.notify(trial.key)
     sink.summarise()
-    assert not sink.close(60) and set(sink.dirty) == {min(trial.key for trial in trials)}
+    assert not sink.close(60) and set(sink.pending) == {min(trial.key for trial in trials)}
     found = everything(tracker.client, tracker.experiment)
     assert len(found) == 4 and sum(run[0] == "FINISHED" for run in found.values()) == 3
     assert len(said) == 1 and f"does not take {min(trial.key for trial in trials)} (" in said[0]
@@ -337,13 +337,13 @@ def test_the_run_of_a_trial_that_starts_anew_is_ended(ledger, plan, uri):
     Tracker(uri, ledger, "tiny").project(trial.key)
     ledger.start_anew(trial.key)
     train(ledger, plan, trial, epochs=1)
-    tracker = Tracker(uri, ledger, "tiny", say=said.append)
+    tracker = Tracker(uri, ledger, "tiny", log=said.append)
     tracker.project(trial.key)
     runs = {run.info.status: run.data.tags for run in tracker.client.search_runs([tracker.experiment])}
     assert runs.keys() == {"KILLED", "FINISHED"} and runs["FINISHED"]["trial_key"] == trial.key
     assert runs["KILLED"]["stage"] == "set aside" and runs["KILLED"]["trial_key"].startswith(f"{trial.key}-")
     assert len(said) == 1 and "is ended" in said[0]
-    Tracker(uri, ledger, "tiny", say=said.append)
+    Tracker(uri, ledger, "tiny", log=said.append)
     assert len(said) == 1
 
 
@@ -351,7 +351,7 @@ def test_two_ledgers_with_one_space_name_have_an_experiment_each(ledger, plan, u
     other, said = Ledger(tmp_path / "elsewhere" / "tiny"), []
     for each in (ledger, other):
         train(each, plan, plan.left()[0])
-    trackers = [Tracker(uri, each, "tiny", say=said.append) for each in (ledger, other, ledger, other)]
+    trackers = [Tracker(uri, each, "tiny", log=said.append) for each in (ledger, other, ledger, other)]
     for tracker in trackers:
         tracker.project(plan.left()[0].key)
     assert len({tracker.experiment for tracker in trackers}) == 2 and trackers[0].experiment == trackers[2].experiment
@@ -391,12 +391,12 @@ def test_an_error_that_says_nothing_and_a_terminal_that_is_closed_do_not_end_the
         monkeypatch.setattr(Tracker, "project", project)
         raise error
 
-    def say(text):
+    def log(text):
         said.append(text)
         raise OSError(5, "Input/output error")
     monkeypatch.setattr(Tracker, "project", fail_once)
-    sink = Sink(uri, ledger, "tiny", say=say)
+    sink = BackgroundTracker(uri, ledger, "tiny", log=log)
     sink.start()
-    sink.touch(trial.key)
+    sink.notify(trial.key)
     assert sink.close(60) and len(said) == 2 and f"({type(error).__name__})" in said[0] and "answers again" in said[1]
     assert (ledger.folder(trial.key) / "tracked.json").exists()

@@ -18,12 +18,11 @@ from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study import trial
 from study.training import run
 from study.metrics import features
 from study.data import digits
 from study.errors import UserError
-from study.ledger.files import read_sealed, write_sealed
+from study.ledger.files import read_rows, read_sealed, write_sealed
 from study.ledger.folder import Ledger
 from study.sweep.plan import Plan
 from study.space import Budget, grid
@@ -50,16 +49,16 @@ class Killed(Exception):
 
 def killed_after(folder, data_dir, epochs, device="cpu"):
     """Run until so many epochs are trained, with a checkpoint after each, then stop dead."""
-    run = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, device, 0.0, lambda: None)
-    after = run.checkpoint
+    started = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, device, 0.0, lambda: None)
+    after = started.checkpoint
 
     def checkpoint():
         after()
-        if run.state["epoch"] == epochs:
+        if started.state["epoch"] == epochs:
             raise Killed
-    run.checkpoint = checkpoint
+    started.checkpoint = checkpoint
     with pytest.raises(Killed):
-        run.go(lambda row: None)
+        started.run(lambda row: None)
 
 
 @pytest.mark.parametrize("model", [*(pytest.param(model, marks=pytest.mark.long) for model in (VAE, GAN)), WGAN])
@@ -76,7 +75,7 @@ def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interru
     for name in ("weights", "curves"):
         one, other = (load_file(folder / f"{name}.safetensors") for folder in (whole, broken))
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
-    rows = [[(row["epoch"], row["values"]) for row in trial.read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
+    rows = [[(row["epoch"], row["values"]) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
     assert rows[0] == rows[1] and [epoch for epoch, _ in rows[0]] == list(range(7))
 
 
@@ -157,12 +156,12 @@ def copied(folder) -> Path:
 def test_a_checkpoint_that_lacks_anything_is_refused_as_if_there_had_never_been_one(interrupted, data_dir, model, damage):
     folder = copied(interrupted[model][1])
     rewritten(folder, DAMAGES[damage])
-    run = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 1e9, lambda: None)
-    fresh = run.untrained()
-    run.resume()
+    started = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 1e9, lambda: None)
+    fresh = started.untrained()
+    started.resume()
     assert list(folder.glob("last.pt.bad-*")) and not (folder / "last.pt").exists()
-    assert run.state["epoch"] == 0 and run.state["attempts"] == [0] and run.curves == {}
-    assert same(run.replicas.state_dict(), fresh.state_dict())
+    assert started.state["epoch"] == 0 and started.state["attempts"] == [0] and started.curves == {}
+    assert same(started.replicas.state_dict(), fresh.state_dict())
 
 
 def same(one, other) -> bool:
@@ -188,7 +187,7 @@ def test_a_trial_whose_checkpoint_was_refused_ends_bit_for_bit_like_one_that_nev
 
 
 def values_of(folder) -> list:
-    return [row["values"] for row in trial.read_rows(folder / "metrics.jsonl")]
+    return [row["values"] for row in read_rows(folder / "metrics.jsonl")]
 
 
 def test_rows_that_are_not_what_training_again_gives_are_written_anew(interrupted, data_dir, capsys):

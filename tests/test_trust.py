@@ -5,6 +5,7 @@ import uuid
 from types import SimpleNamespace
 
 import pytest
+from mlflow.exceptions import MlflowException
 import torch
 from safetensors.torch import save_file
 
@@ -160,6 +161,6 @@ def test_a_champion_of_foreign_code_is_said_and_the_others_are_registered(sent, 
 
     class Client:
         def get_model_version_by_alias(self, *_):
-            raise tracking.MlflowException("none")
+            raise MlflowException("none")
     register(Client(), sent, "sent")
     assert one_line(capsys.readouterr().err, file) and not was_run(file)

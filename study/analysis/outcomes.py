@@ -27,7 +27,7 @@ def slim(row: dict, value) -> dict:
     return {**{key: entry for key, entry in row.items() if "/" not in key}, "value": value}
 
 
-def finite(value) -> bool:
+def is_finite(value) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
@@ -49,9 +49,9 @@ def taken(rows: list[dict], measure: str) -> list[dict]:
 def diverged(row: dict, measure: str) -> bool:
     """Whether its outcome is the worst one: cost is what it is, and a measure that is no number is a divergence too."""
     value = row.get(measure)
-    if measure.startswith(COSTS) and finite(value):
+    if measure.startswith(COSTS) and is_finite(value):
         return False
-    return row["status"] == "diverged" or (value is not None and not isinstance(value, list) and not finite(value))
+    return row["status"] == "diverged" or (value is not None and not isinstance(value, list) and not is_finite(value))
 
 
 def worst_values(rows: list[dict], measure: str) -> dict:
@@ -61,7 +61,7 @@ def worst_values(rows: list[dict], measure: str) -> dict:
         return {}
     limit, seen = described(measure).worst, defaultdict(list)
     for row in rows:
-        seen[row["dataset"]] += [value for value in (limit, row.get(measure)) if finite(value)]
+        seen[row["dataset"]] += [value for value in (limit, row.get(measure)) if is_finite(value)]
     side = min if described(measure).better == HIGHER else max
     return {dataset: side(values) for dataset, values in seen.items() if values}
 
@@ -128,7 +128,7 @@ def unit_of(row: dict) -> str:
 
 def curve_of(row: dict, measure: str) -> dict[int, float]:
     """Epoch -> value, where it was measured and finite."""
-    return {epoch: value for epoch, value in enumerate(row.get(measure) or []) if finite(value)}
+    return {epoch: value for epoch, value in enumerate(row.get(measure) or []) if is_finite(value)}
 
 
 def trend_over_training(rows: list[dict], measure: str) -> list[dict]:

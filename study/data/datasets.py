@@ -92,7 +92,7 @@ class Dataset:
         """(C, H, W) of the images; None for a folder, whose images decide."""
         return self.size and (self.source.channels, self.size, self.size)
 
-    def at_hand(self, data_dir):
+    def is_available(self, data_dir):
         """Whether the raw files are there; looks at no more than their names."""
         return all(os.path.exists(root) for root in self.source.roots(Path(data_dir)))
 
@@ -105,7 +105,7 @@ class Dataset:
             raise UserError(f"could not download {self.source.name} to {data_dir} ({reason}): check the connection, "
                             "or copy the files there by hand") from error
 
-    def prepare(self, data_dir, skip_corrupt=False, say=print):
+    def prepare(self, data_dir, skip_corrupt=False, log=print):
         """The images, decoded into memory-mapped arrays if that was not done yet, or if the raw files changed.
 
         Image files that cannot be read are refused, or left out with skip_corrupt; that choice stays with the
@@ -113,8 +113,8 @@ class Dataset:
         """
         data_dir = Path(data_dir)
         self._require(data_dir)
-        stored = self._find(data_dir, lambda folder, damage: _set_aside(folder, damage, say))
-        return self._images(stored or self._decode(data_dir, skip_corrupt, say))
+        stored = self._find(data_dir, lambda folder, damage: _quarantine(folder, damage, log))
+        return self._images(stored or self._decode(data_dir, skip_corrupt, log))
 
     def publish(self, data_dir, place):
         """Copy the prepared images to the folder `place`, if they are not there: for machines without the raw files."""
@@ -130,15 +130,15 @@ class Dataset:
 
     def load(self, data_dir):
         """`prepare`, silently: what a trial calls."""
-        return self.prepare(data_dir, say=lambda line: None)
+        return self.prepare(data_dir, log=lambda line: None)
 
     def fingerprint(self, data_dir):
         """Images.fingerprint if they are prepared and the raw files unchanged, else None; reads no raw file."""
-        stored = self.at_hand(data_dir) and self._find(Path(data_dir), lambda folder, damage: None)
+        stored = self.is_available(data_dir) and self._find(Path(data_dir), lambda folder, damage: None)
         return self._fingerprint(stored) if stored else None
 
     def _require(self, data_dir):
-        if self.at_hand(data_dir):
+        if self.is_available(data_dir):
             return
         if not isinstance(self.source, Folder):
             raise UserError(f"{self.source.name} is not in {data_dir}: run again with --download, or say with "
@@ -161,25 +161,25 @@ class Dataset:
         files = [file for root in self.source.roots(data_dir) for file in raw_files(str(root), root.name)]
         return hashlib.sha256(json.dumps([VERSION, self.size, sorted(files)]).encode()).hexdigest()
 
-    def _decode(self, data_dir, skip_corrupt, say):
+    def _decode(self, data_dir, skip_corrupt, log):
         signature = self._signature(data_dir)  # taken before: should files change meanwhile, it will no longer fit
         with prepared.workspace(prepared.places(data_dir, self._plain_slug)) as workspace:
-            raw = self.source.read(data_dir, workspace.scratch, skip_corrupt, say)
+            raw = self.source.read(data_dir, workspace.scratch, skip_corrupt, log)
             counts = [len(part.images) for part in (raw.train, raw.test) if part]
             if 0 in counts or sum(counts) < len(SPLITS) or counts[0] < 2:  # no split may be empty
                 raise UserError(f"{self.source.name} has only {' + '.join(map(str, counts))} images: too few to divide")
             stored = workspace.publish(divide(raw, self.source.validation), signature,
                                        {"classes": raw.classes, "levels": raw.levels})
-        self._describe(stored, counts, say)
+        self._describe(stored, counts, log)
         return stored
 
-    def _describe(self, stored, counts, say):
+    def _describe(self, stored, counts, log):
         train, validation, test = (stored.arrays[name] for name in SPLITS)
-        say(f"{self.source.name}: {len(train):,} training, {len(validation):,} validation and {len(test):,} test "
+        log(f"{self.source.name}: {len(train):,} training, {len(validation):,} validation and {len(test):,} test "
             f"images of {train.shape[3]} x {train.shape[2]} pixels prepared in {stored.folder}")
         published = getattr(self.source, "published", None)
         if published and list(published) != counts:
-            say(f"{self.source.name}: these are {counts[0]:,} + {counts[1]:,} of the published {published[0]:,} + "
+            log(f"{self.source.name}: these are {counts[0]:,} + {counts[1]:,} of the published {published[0]:,} + "
                 f"{published[1]:,} images, so scores do not compare with published ones")
 
     def _images(self, stored):
@@ -194,9 +194,9 @@ class Dataset:
         return hashlib.sha256(f"{plain} binarised".encode()).hexdigest() if self.binarised else plain
 
 
-def _set_aside(folder, damage, say):
-    aside = prepared.set_aside(folder)
-    say(f"the prepared images in {folder} are damaged ({damage}): "
+def _quarantine(folder, damage, log):
+    aside = prepared.quarantine(folder)
+    log(f"the prepared images in {folder} are damaged ({damage}): "
         f"{f'moved to {aside.name}' if aside else 'left there'}, preparing them again")
 
 

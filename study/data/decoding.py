@@ -129,7 +129,7 @@ def _fitted(image, side, mode):
     return np.ascontiguousarray(np.asarray(image).reshape(side, side, -1).transpose(2, 0, 1))
 
 
-def refuse_or_skip(unreadable, skip_corrupt, say, named=3):
+def refuse_or_skip(unreadable, skip_corrupt, log, named=3):
     """Raise UserError naming the first few unreadable files, or say that they are left out."""
     if not unreadable:
         return
@@ -138,4 +138,4 @@ def refuse_or_skip(unreadable, skip_corrupt, say, named=3):
     count = f"{len(unreadable):,} image{'s' * (len(unreadable) > 1)} cannot be read: {first}{rest}"
     if not skip_corrupt:
         raise UserError(f"{count}; mend or remove them, or leave them out with --skip-corrupt")
-    say(f"{count}; left out")
+    log(f"{count}; left out")

@@ -39,21 +39,21 @@ class Folder:
     def roots(self, data_dir):
         return [Path(self.path)]
 
-    def read(self, data_dir, scratch, skip_corrupt, say):
-        listings = self._listings(say)
+    def read(self, data_dir, scratch, skip_corrupt, log):
+        listings = self._listings(log)
         classes = sorted(listings[0]) if None not in listings[0] else []
         numbers = {name: number for number, name in enumerate(classes)} or {None: None}
         self._check_classes(listings, numbers)
         parts = [[(path, numbers[name]) for name in sorted(listing, key=str) for path in listing[name]]
                  for listing in listings]
-        side, grey = self._form([path for part in parts for path, _ in part], skip_corrupt, say)
-        train, *test = decode_parts(parts, side, grey, scratch, skip_corrupt, say)
+        side, grey = self._form([path for part in parts for path, _ in part], skip_corrupt, log)
+        train, *test = decode_parts(parts, side, grey, scratch, skip_corrupt, log)
         return Raw(train, test[0] if test else None, tuple(classes))
 
     def download(self, data_dir):
         raise UserError(f"{self.path} is your own folder: there is nothing to download")
 
-    def _listings(self, say):
+    def _listings(self, log):
         """[training images] or [training images, test images], each {class or None: [path, ...]}."""
         root, left_out = Path(self.path), []
         try:
@@ -68,7 +68,7 @@ class Folder:
         except OSError as error:
             raise UserError(f"cannot read {error.filename or root}: {error.strerror}") from error
         if left_out:
-            say(f"{root}: {len(left_out):,} files or folders that are not images left out, such as {left_out[0]}")
+            log(f"{root}: {len(left_out):,} files or folders that are not images left out, such as {left_out[0]}")
         return listings
 
     def _check_classes(self, listings, numbers):
@@ -76,15 +76,15 @@ class Folder:
             what = "images outside classes" if unknown is None else f"a class {unknown!r}"
             raise UserError(f"{self.path}: test has {what}, train has not: both must be divided into the same classes")
 
-    def _form(self, paths, skip_corrupt, say):
+    def _form(self, paths, skip_corrupt, log):
         """(side, whether grey) that all images are brought to."""
         sizes, grey = decoding.measure(paths)
         if not sizes:
-            decoding.refuse_or_skip([(path, "not an image") for path in paths], False, say)
+            decoding.refuse_or_skip([(path, "not an image") for path in paths], False, log)
         side, change = decoding.common_side(sizes)
         if change:
             (width, height), (wide, high) = min(sizes), max(sizes)
-            say(f"{self.path}: images of {width} x {height} to {wide} x {high} pixels are resized and cropped "
+            log(f"{self.path}: images of {width} x {height} to {wide} x {high} pixels are resized and cropped "
                 f"at the centre to {side} x {side}")
         return side, grey
 

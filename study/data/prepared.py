@@ -89,7 +89,7 @@ def copy(folder, place):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def set_aside(folder):
+def quarantine(folder):
     """Rename a damaged folder, so that it can be looked at, and return where it went (None if it cannot be renamed)."""
     aside = folder.with_name(f"{folder.name}.damaged-{time.time_ns()}")
     try:
@@ -178,7 +178,7 @@ class Workspace(NamedTuple):
                     return  # another process was faster; its folder holds the same
                 self._discard()  # made from other files than are there now
             except Damaged:
-                set_aside(self.final)
+                quarantine(self.final)
         raise OSError(f"{self.final} cannot be replaced")
 
     def _discard(self):

@@ -41,7 +41,7 @@ class Digits:
     def roots(self, data_dir):
         return []
 
-    def read(self, data_dir, scratch, skip_corrupt, say):
+    def read(self, data_dir, scratch, skip_corrupt, log):
         from sklearn.datasets import load_digits  # a second to import, needed once
 
         digits = load_digits()
@@ -68,7 +68,7 @@ class IDX:
         return [folder / f"{part}-{kind}-ubyte"
                 for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
-    def read(self, data_dir, scratch, skip_corrupt, say):
+    def read(self, data_dir, scratch, skip_corrupt, log):
         from study.data.vision import torchvision  # a second to import, needed once
 
         mnist = torchvision.datasets.mnist
@@ -122,7 +122,7 @@ class CIFAR10:
         folder = data_dir / "cifar-10-batches-py"
         return [*(folder / f"data_batch_{number}" for number in range(1, 6)), folder / "test_batch"]
 
-    def read(self, data_dir, scratch, skip_corrupt, say):
+    def read(self, data_dir, scratch, skip_corrupt, log):
         *train, test = map(_read_batch, self.roots(data_dir))
         images, labels = map(np.concatenate, zip(*train))
         return Raw(Part(images, labels), test, self.classes)
@@ -176,7 +176,7 @@ class Imagenette:
     def roots(self, data_dir):
         return [data_dir / "imagenette2-160" / part for part in ("train", "val")]
 
-    def read(self, data_dir, scratch, skip_corrupt, say):
+    def read(self, data_dir, scratch, skip_corrupt, log):
         from study.data.vision import torchvision
 
         try:  # `loader=str`: an item is (path, label), decoded by several threads below
@@ -187,7 +187,7 @@ class Imagenette:
         except (KeyError, OSError) as error:
             raise UserError(f"{data_dir}/imagenette2-160 is incomplete ({error}); "
                             "delete it and run again with --download") from error
-        parts = decode_parts([list(train), list(test)], self.size, False, scratch, skip_corrupt, say)
+        parts = decode_parts([list(train), list(test)], self.size, False, scratch, skip_corrupt, log)
         return Raw(*parts, tuple(names[0] for names in train.classes))
 
     def download(self, data_dir):
@@ -196,7 +196,7 @@ class Imagenette:
         torchvision.datasets.Imagenette(data_dir, "train", "160px", download=True)
 
 
-def decode_parts(parts, side, grey, scratch, skip_corrupt, say):
+def decode_parts(parts, side, grey, scratch, skip_corrupt, log):
     """Decode lists of (path, label), label None where there is none, into Parts of what could be read."""
     decoded, unreadable = [], []
     for number, items in enumerate(parts):
@@ -205,5 +205,5 @@ def decode_parts(parts, side, grey, scratch, skip_corrupt, say):
         unreadable += failed
         labels = None if None in labels else np.array(labels, np.int64)[readable]
         decoded.append(Part(images, labels))
-    decoding.refuse_or_skip(unreadable, skip_corrupt, say)
+    decoding.refuse_or_skip(unreadable, skip_corrupt, log)
     return decoded

@@ -77,7 +77,7 @@ def _temporary(path: Path, content: bytes) -> Path:
     return temporary
 
 
-def read_json(path: Path, say=print, check=lambda value: records.checked(value, {})):
+def read_json(path: Path, log=print, check=lambda value: records.checked(value, {})):
     """The file's record as check(value) gives it (see study/ledger/records.py); None where there is no file. What is no sound one is
     set aside and said; where nothing can be renamed it is passed over."""
     try:
@@ -87,9 +87,9 @@ def read_json(path: Path, say=print, check=lambda value: records.checked(value, 
     except (ValueError, RecursionError) as error:
         reason = f"not what was written there: {' '.join(str(error).split())}"
     try:
-        set_aside(path, reason, say)
+        quarantine(path, reason, log)
     except OSError as error:
-        say(f"{path} is passed over ({reason}); it cannot be set aside: {error.strerror}")
+        log(f"{path} is passed over ({reason}); it cannot be set aside: {error.strerror}")
     return None
 
 
@@ -108,20 +108,20 @@ def read_own(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def set_aside(path: Path, reason: str, say=print) -> Path:
+def quarantine(path: Path, reason: str, log=print) -> Path:
     """Rename a file that cannot be trusted, and say so; what it held is done again."""
     aside = path.with_name(f"{path.name}.bad-{uuid.uuid4().hex[:8]}")
     os.replace(path, aside)
-    say(f"set aside {aside} ({reason}); its work is done again")
+    log(f"set aside {aside} ({reason}); its work is done again")
     return aside
 
 
-def finite(value):
+def finite_or_null(value):
     """`value` as JSON allows it: numbers that are not finite become null."""
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: finite_or_null(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [finite_or_null(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

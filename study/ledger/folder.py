@@ -17,7 +17,7 @@ from pathlib import Path
 
 from study.errors import UserError
 from study.ledger import records
-from study.ledger.files import _sound, as_written, finite, put_once, read_json, read_own, read_rows
+from study.ledger.files import _sound, as_written, finite_or_null, put_once, read_json, read_own, read_rows
 from study.ledger.names import is_key, is_own_file
 
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
@@ -80,9 +80,9 @@ class Ledger:
     def result(self, key: str) -> dict | None:
         return self._read(self.folder(key) / "result.json", lambda value: records.result(value, key))
 
-    def tracked(self, key: str, say=print) -> dict | None:
+    def tracked(self, key: str, log=print) -> dict | None:
         """How far a trial has been projected into MLflow."""
-        return read_json(self.folder(key) / "tracked.json", say, records.tracked)
+        return read_json(self.folder(key) / "tracked.json", log, records.tracked)
 
     def floors(self) -> dict:
         """Dataset -> what real images score."""
@@ -94,7 +94,7 @@ class Ledger:
         return self.spec(key)
 
     def put_result(self, key: str, result: dict) -> bool:
-        return self._put_once(self.folder(key) / "result.json", as_written(finite(result)))
+        return self._put_once(self.folder(key) / "result.json", as_written(finite_or_null(result)))
 
     def put_once(self, name: str, value: dict) -> bool:
         """Record JSON as root/name if nobody has yet."""
@@ -113,12 +113,12 @@ class Ledger:
         path = self.folder(key) / "result.json"
         self._rename(path, path.with_name(f"result.failed-{uuid.uuid4().hex[:8]}.json"))
 
-    def start_anew(self, key: str, say=print) -> None:
+    def start_anew(self, key: str, log=print) -> None:
         """Move what a trial left behind out of the way: nobody knows any more which params it belongs to."""
         aside = self.root / "set_aside" / f"{key}-{uuid.uuid4().hex[:8]}"
         aside.parent.mkdir(exist_ok=True)
         self._rename(self.folder(key), aside)
-        say(f"set aside {aside} (its spec.json was lost); the trial starts anew")
+        log(f"set aside {aside} (its spec.json was lost); the trial starts anew")
 
     def share(self, key: str, share: float) -> float:
         """The share of an accelerator that a trial gets: `share`, or twice the largest that was too small for it."""

@@ -12,7 +12,7 @@ from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.opening import ledger_at
 
-MARKER = ".marker"
+TOKEN = ".marker"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENONET)  # nothing that another try of the same trial could mend
 
 
@@ -22,11 +22,11 @@ class Stopped(UserError):
     exit_code = 1
 
 
-def mark(ledger: Ledger) -> str:
+def write_token(ledger: Ledger) -> str:
     """Leave a new word with the study; the word, which goes to the workers with their trials."""
     word = uuid.uuid4().hex
-    write_atomic(ledger.root / MARKER, word.encode())
-    ledger.publish(MARKER)
+    write_atomic(ledger.root / TOKEN, word.encode())
+    ledger.publish(TOKEN)
     return word
 
 
@@ -36,10 +36,10 @@ def ledger_here(address: str) -> Ledger:
     return ledger_at(address, worker=True)
 
 
-def complaint(address: str, word: str) -> str:
+def storage_mismatch(address: str, word: str) -> str:
     """What is wrong with the storage as this machine sees it; empty where nothing is."""
     try:
-        seen = ledger_here(address).read(MARKER)
+        seen = ledger_here(address).read(TOKEN)
     except (OSError, UserError) as error:
         seen = error
     reason = f" ({seen})" if isinstance(seen, Exception) else ""

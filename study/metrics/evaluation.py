@@ -26,7 +26,7 @@ IMPORTANCE_VALUES = 2**18  # pixel values of the images with an iw_nll: 334 of 2
 CHUNK = 2**20  # pixel values decoded at a time
 
 
-class Drawn(NamedTuple):
+class SampleFeatures(NamedTuple):
     """All that is kept of a set of images; the images themselves are not, so that any number of them fits."""
 
     features: torch.Tensor  # (n, d)
@@ -117,7 +117,7 @@ class Evaluation:
             parts.append((*self.extractor.both(x), memorisation.pixels(x)))
         if not parts:
             raise Unmeasurable("there are no samples")
-        return Drawn(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
+        return SampleFeatures(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
 
     def _frechet(self, fake):
         fd = distances.fd(self.moments, fake)

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from study.errors import UserError
-from study.ledger.files import set_aside
+from study.ledger.files import quarantine
 from study.metrics.inception import INCEPTION_SHA256, inception
 
 DESIGN = 1  # a new number for any change below that the other constants do not show: everything is trained anew
@@ -233,7 +233,7 @@ def _read(file, network, head):
         nn.ModuleList([network, head]).load_state_dict(tensors)
         return about["facts"]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
-        set_aside(file, "not the features that were written there")
+        quarantine(file, "not the features that were written there")
         return None
 
 

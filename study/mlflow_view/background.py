@@ -13,28 +13,28 @@ SUMMARY = "summary"      # stands among the trial keys for the summary run
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
 SETTLE_S = 0.1           # news waits so long: Tune's loop, which shares Python's lock, is just then starting the next trial
 SWITCH_S = 0.0005        # so soon does that loop get the lock while this thread works; Python's own 5 ms add up over its calls
-FAREWELLS = 3            # tries that may fail once the study is at its end
+RETRIES_AT_CLOSE = 3            # tries that may fail once the study is at its end
 
 
-class Sink(threading.Thread):
+class BackgroundTracker(threading.Thread):
     """Runs a Tracker in the background. `touch` costs microseconds; what fails is tried again until it works."""
 
-    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", say=print):
+    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", log=print):
         super().__init__(daemon=True, name="mlflow-sink")
-        self.arguments, self.say = (uri, ledger, space, question), say
+        self.arguments, self.log = (uri, ledger, space, question), log
         self.tracker, self.failures, self.refused = None, 0, set()
-        self.news, self.dirty = threading.Condition(), {}
-        self.closing, self.hurry, self.farewells = False, threading.Event(), FAREWELLS
+        self.news, self.pending = threading.Condition(), {}
+        self.closing, self.hurry, self.retries_at_close = False, threading.Event(), RETRIES_AT_CLOSE
 
-    def touch(self, key: str) -> None:
+    def notify(self, key: str) -> None:
         """Something about this trial is new in the ledger."""
         with self.news:
-            self.dirty.setdefault(key, time.monotonic())
+            self.pending.setdefault(key, time.monotonic())
             self.news.notify()
 
     def summarise(self) -> None:
         """Bring the summary run up to date after everything else."""
-        self.touch(SUMMARY)
+        self.notify(SUMMARY)
 
     def close(self, wait_s: float) -> bool:
         """Project what is left for at most `wait_s` seconds; whether everything could be."""
@@ -43,25 +43,25 @@ class Sink(threading.Thread):
             self.news.notify()
         self.hurry.set()
         self.join(wait_s)
-        return not self.is_alive() and not self.dirty
+        return not self.is_alive() and not self.pending
 
     def run(self):
         sys.setswitchinterval(SWITCH_S)
         while True:
             with self.news:
-                self.news.wait_for(lambda: self.dirty or self.closing)
-                if not self.dirty:
+                self.news.wait_for(lambda: self.pending or self.closing)
+                if not self.pending:
                     return
-                key = next(iter(self.dirty))
-            self.hurry.wait(max(0.0, self.dirty[key] + SETTLE_S - time.monotonic()))
+                key = next(iter(self.pending))
+            self.hurry.wait(max(0.0, self.pending[key] + SETTLE_S - time.monotonic()))
             with self.news:
-                del self.dirty[key]
+                del self.pending[key]
             try:
                 self._project(key)
                 self._recovered(key)
             except Exception as error:  # whatever MLflow raises: the ledger keeps everything, so try again later
                 self._failed(key, error)
-                if not self.farewells:
+                if not self.retries_at_close:
                     return  # the next launch, or `tracking.py sync`, does the rest
 
     def _project(self, key: str) -> None:
@@ -71,25 +71,25 @@ class Sink(threading.Thread):
         self.tracker.summarise() if key == SUMMARY else self.tracker.project(key)
         if self.tracker.store != store:  # MLflow lost the experiment with all its runs, and has a new one
             for each in self.arguments[1].keys():
-                self.touch(each)
+                self.notify(each)
 
     def _recovered(self, key: str) -> None:
         if key in self.refused:
             self.refused.remove(key)
             if not self.refused:
                 self._tell("MLflow answers again; catching up")
-        self.failures, self.farewells = 0, FAREWELLS
+        self.failures, self.retries_at_close = 0, RETRIES_AT_CLOSE
 
     def _failed(self, key: str, error: Exception) -> None:
         if not self.refused:
             self._tell(f"MLflow at {self.arguments[0]} does not take {key} ({first_line(error)});"
                        " training goes on, the ledger keeps everything, and this is tried again")
         self.refused.add(key)
-        self.touch(key)  # behind what others have sent
-        if self.dirty.keys() - self.refused and self.tracker and self.tracker.answers():
+        self.notify(key)  # behind what others have sent
+        if self.pending.keys() - self.refused and self.tracker and self.tracker.answers():
             return  # it is this trial's own trouble
         if self.closing:
-            self.farewells -= 1  # the server may have come back just now
+            self.retries_at_close -= 1  # the server may have come back just now
             time.sleep(RETRY_S[0])
         else:
             self.hurry.wait(RETRY_S[min(self.failures, len(RETRY_S) - 1)])
@@ -97,4 +97,4 @@ class Sink(threading.Thread):
 
     def _tell(self, text: str) -> None:
         with contextlib.suppress(Exception):  # a terminal that is closed must not end this thread
-            self.say(text)
+            self.log(text)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from study.errors import UserError
-from study.ledger.files import set_aside
+from study.ledger.files import quarantine
 from study.ledger.opening import STORAGE
 
 REST_S = 5.0  # a store that is not whole and does not change for so long is not being made by a server just now
@@ -40,7 +40,7 @@ def database_of(uri: str) -> Path | None:
     return Path(make_url(uri).database).resolve() if uri.startswith("sqlite:///") else None
 
 
-def make_ready(uri: str, say) -> None:
+def make_ready(uri: str, log) -> None:
     """Have a whole store at a SQLite address, whose own addresses lead into its folder; servers see to theirs.
 
     UserError where a newer MLflow wrote the store."""
@@ -53,12 +53,12 @@ def make_ready(uri: str, say) -> None:
         if place.exists() and (fault := fault_of(place)):
             for part in PARTS:
                 if (path := place.with_name(place.name + part)).exists():
-                    set_aside(path, fault, say)
-            say("MLflow is made again from the ledger; other studies in it come back at their next launch, or by"
+                    quarantine(path, fault, log)
+            log("MLflow is made again from the ledger; other studies in it come back at their next launch, or by"
                 " `python study/tracking.py sync --space NAME`")
         if not place.exists():
             make(place)
-        move_addresses(place, say)
+        move_addresses(place, log)
 
 
 def make(place: Path) -> None:
@@ -144,7 +144,7 @@ def reading(place: Path):
     return contextlib.closing(sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True, timeout=5))
 
 
-def move_addresses(place: Path, say) -> None:
+def move_addresses(place: Path, log) -> None:
     """Let the addresses in a store that was copied or moved lead into its own folder, not into that of before.
 
     What is not of a study stays where it is if its files were not brought along."""
@@ -172,7 +172,7 @@ def move_addresses(place: Path, say) -> None:
         for table in tables & ADDRESSES.keys():
             for column in ADDRESSES[table]:
                 database.execute(f"UPDATE {table} SET {column} = moved({column}) WHERE {column} <> moved({column})")
-    say(f"{place} was made in {', '.join(map(str, sorted(before)))}; what it says of files leads into {here} now")
+    log(f"{place} was made in {', '.join(map(str, sorted(before)))}; what it says of files leads into {here} now")
 
 
 def local(address: str) -> Path:

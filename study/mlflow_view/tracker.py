@@ -50,10 +50,10 @@ RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 class Tracker:
     """Projects the trials of one ledger into one MLflow experiment."""
 
-    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", say=print):
-        make_ready(uri, say)
+    def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", log=print):
+        make_ready(uri, log)
         self.client, self.ledger, self.uri, self.space = MlflowClient(tracking_uri=uri), ledger, uri, space
-        self.note, self.say, self.words = f"{question}\n\n{HOW_TO_READ}", say, words(ledger)
+        self.note, self.log, self.words = f"{question}\n\n{HOW_TO_READ}", log, words(ledger)
         self.word = self.words[0][0]
         self.begun = set(ledger.keys())  # what may have a run that was never noted; other trials are new
         self.store = None
@@ -66,7 +66,7 @@ class Tracker:
         deleted = found.lifecycle_stage == "deleted"
         if deleted:
             self.client.restore_experiment(found.experiment_id)
-            self.say(f"MLflow's experiment {found.name} was deleted; it is restored, since its study goes on")
+            self.log(f"MLflow's experiment {found.name} was deleted; it is restored, since its study goes on")
         shown = self._shown() if found.tags.get("view") != VIEW else {}
         for name, value in ({OWNER: self.word} | shown).items():
             if found.tags.get(name) != value:
@@ -101,7 +101,7 @@ class Tracker:
                     raise
             if found := self._found():  # another process of this study was quicker
                 return found
-            self.say(f"MLflow's experiment {self.space} belongs to another ledger; that of {self.ledger.address} is called {own}")
+            self.log(f"MLflow's experiment {self.space} belongs to another ledger; that of {self.ledger.address} is called {own}")
 
     def _shown(self) -> dict[str, str]:
         return dict([saved_view.tag(), ("view", VIEW), ("mlflow.note.content", self.note)])
@@ -109,14 +109,14 @@ class Tracker:
     def _end_former_runs(self) -> None:
         """Trials that were set aside to start anew get other runs: end those of before, so that nobody waits for them."""
         for place in sorted((self.ledger.root / "set_aside").glob("*/tracked.json")):
-            state = read_json(place, self.say, records.tracked)
+            state = read_json(place, self.log, records.tracked)
             if state is None or state["store"] != self.store:
                 continue
             if (run := self._run(state["run_id"])) and run.info.lifecycle_stage == "active":
                 for name, value in (("trial_key", place.parent.name), ("stage", "set aside")):
                     self.client.set_tag(run.info.run_id, name, value)
                 self.client.set_terminated(run.info.run_id, "KILLED")
-                self.say(f"MLflow's run of {place.parent.name}, which was set aside, is ended")
+                self.log(f"MLflow's run of {place.parent.name}, which was set aside, is ended")
             place.unlink()
 
     def project(self, key: str) -> None:
@@ -147,7 +147,7 @@ class Tracker:
             state.clear()
         elif run and run.info.lifecycle_stage == "deleted":
             self.client.restore_run(run.info.run_id)
-            self.say(f"MLflow's run of {key} was deleted; it is restored, since the trial is not at its end")
+            self.log(f"MLflow's run of {key} was deleted; it is restored, since the trial is not at its end")
         else:
             return opened
         return True

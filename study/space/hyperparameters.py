@@ -54,7 +54,7 @@ class DefaultTrial:
     """Stands where propose() expects an optuna.Trial: answers with the default of each name and records the range."""
 
     def __init__(self, defaults: Mapping):
-        self.values, self.ranges, self.drawn, self.returned = defaults, {}, {}, {}
+        self.values, self.ranges, self.suggested, self.returned = defaults, {}, {}, {}
 
     def suggest_float(self, name, low, high, *, log=False, step=None):
         return self._answer(name, float, {"low": low, "high": high, "log": log, "step": step})
@@ -68,7 +68,7 @@ class DefaultTrial:
             raise UserError(f"the choices of '{name}' must be a list of numbers or texts, not {choices!r}")
         if value not in choices:
             raise UserError(f"the default {value!r} of '{name}' is not among the choices {list(choices)}")
-        self.ranges[name], self.drawn[name] = {"choices": list(choices)}, value
+        self.ranges[name], self.suggested[name] = {"choices": list(choices)}, value
         return value
 
     def _answer(self, name, kind, limits):
@@ -77,7 +77,7 @@ class DefaultTrial:
             raise UserError(f"the range of '{name}' must be two finite numbers, not {limits['low']!r} to {limits['high']!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not limits["low"] <= value <= limits["high"]:
             raise UserError(f"the default {value!r} of '{name}' is outside its range {limits['low']} to {limits['high']}")
-        self.ranges[name], self.drawn[name] = {"type": kind.__name__, **limits}, kind(value)
+        self.ranges[name], self.suggested[name] = {"type": kind.__name__, **limits}, kind(value)
         return kind(value)
 
     def _default(self, name):

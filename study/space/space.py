@@ -48,9 +48,9 @@ class Space:
         return self._asked(cell).ranges
 
     def default_proposal(self, cell: Cell) -> tuple[dict, dict]:
-        """Proposal 0, the published defaults as they stand in the model's signature: (params, values drawn)."""
+        """Proposal 0, the published defaults as they stand in the model's signature: (params, values suggested)."""
         trial = self._asked(cell)
-        return trial.returned, trial.drawn
+        return trial.returned, trial.suggested
 
     def _asked(self, cell: Cell) -> "DefaultTrial":
         trial = DefaultTrial({**defaults_of(cell), **cell.settings})

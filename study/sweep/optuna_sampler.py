@@ -29,20 +29,20 @@ def distribution(limits: dict):
     return kind(limits["low"], limits["high"], log=limits["log"], step=limits["step"])
 
 
-class Adviser:
+class GroupSampler:
     """Proposes params for one group of cells that share a model, a net and a dataset."""
 
     def __init__(self, propose, ranges_of):
         self.propose, self.ranges_of = propose, ranges_of
-        self.finished = defaultdict(list)  # cell name -> (rank key, drawn values), in order of finishing
-        self.running = {}                  # trial key -> (cell name, drawn values)
+        self.finished = defaultdict(list)  # cell name -> (rank key, suggested values), in order of finishing
+        self.running = {}                  # trial key -> (cell name, suggested values)
 
     def ask(self, trial: Trial) -> tuple[dict, dict, str]:
-        """(params, the values drawn, who proposed: 'random' or 'tpe') for a trial of this group."""
+        """(params, the values suggested, who proposed: 'random' or 'tpe') for a trial of this group."""
         study = self._study(trial)
-        drawn = sum(max(0, len(rows) - 1) for rows in self.finished.values())  # proposal 0 was not drawn by anyone
+        suggested = sum(max(0, len(rows) - 1) for rows in self.finished.values())  # proposal 0 was not suggested by anyone
         seed = zlib.crc32(trial.key.encode())  # a constant seed would draw the first proposals again after a rebuild
-        random = drawn < RANDOM_FIRST
+        random = suggested < RANDOM_FIRST
         study.sampler = optuna.samplers.RandomSampler(seed=seed) if random else optuna.samplers.TPESampler(
             seed=seed, n_startup_trials=0, constant_liar=True)
         asked = study.ask()
@@ -51,29 +51,29 @@ class Adviser:
 
     def _study(self, trial: Trial) -> optuna.Study:
         study = optuna.create_study()
-        for name, value, drawn in self._remembered(trial.cell.name):
-            study.add_trial(create_trial(value=value, **self._known(name, drawn)))
-        for name, drawn in self.running.values():
-            study.add_trial(create_trial(state=TrialState.RUNNING, **self._known(name, drawn)))
+        for name, value, suggested in self._remembered(trial.cell.name):
+            study.add_trial(create_trial(value=value, **self._known(name, suggested)))
+        for name, suggested in self.running.values():
+            study.add_trial(create_trial(state=TrialState.RUNNING, **self._known(name, suggested)))
         return study
 
     def _remembered(self, own: str):
-        """(cell, rank inside the cell from 0 to 1, values drawn), of at most MEMORY trials, the own cell's first."""
+        """(cell, rank inside the cell from 0 to 1, values suggested), of at most MEMORY trials, the own cell's first."""
         room = MEMORY
         for name in sorted(self.finished, key=lambda name: name != own):
             ranked = sorted(self.finished[name], key=lambda row: row[0])
             if not room:
                 return
             kept = list(enumerate(ranked))[::-(-len(ranked) // room)]  # evenly over the ranks
-            for rank, (_, drawn) in kept:
-                yield name, (rank + 0.5) / len(ranked), drawn
+            for rank, (_, suggested) in kept:
+                yield name, (rank + 0.5) / len(ranked), suggested
             room -= len(kept)
 
-    def _known(self, name: str, drawn: dict) -> dict:
-        """The values drawn that have a recorded range (one behind an `if` in propose() may have none)."""
+    def _known(self, name: str, suggested: dict) -> dict:
+        """The values suggested that have a recorded range (one behind an `if` in propose() may have none)."""
         ranges = self.ranges_of[name]
-        return {"params": {key: value for key, value in drawn.items() if key in ranges},
-                "distributions": {key: distribution(ranges[key]) for key in drawn if key in ranges}}
+        return {"params": {key: value for key, value in suggested.items() if key in ranges},
+                "distributions": {key: distribution(ranges[key]) for key in suggested if key in ranges}}
 
 
 def export(ledger: Ledger, space: str, storage: str) -> int:

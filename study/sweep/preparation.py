@@ -34,12 +34,12 @@ def identities(space: Space, data_dir, options) -> dict:
     return table
 
 
-def prepare(space: Space, options, data_dir, ledger: Ledger, say) -> None:
+def prepare(space: Space, options, data_dir, ledger: Ledger, log) -> None:
     """Decode every dataset and make its features, in the ledger's folder where all workers find them."""
     root = ledger.root
     for dataset in datasets(space):
         start = time.monotonic()
-        images = dataset.prepare(data_dir, skip_corrupt=options.skip_corrupt, say=say)
+        images = dataset.prepare(data_dir, skip_corrupt=options.skip_corrupt, log=log)
         for cell in space.cells:
             if cell.dataset == dataset:
                 check_batch(images, space.budget(cell).batch_size)
@@ -47,9 +47,9 @@ def prepare(space: Space, options, data_dir, ledger: Ledger, say) -> None:
         if options.address or ledger.address != str(root):  # there may be machines without the data
             dataset.publish(data_dir, root / DATA / images.fingerprint)
         extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
-        known = note_floor(root / FLOORS, dataset, images, extractor)
+        known = note_real_baseline(root / FLOORS, dataset, images, extractor)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
-        say(f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
+        log(f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
             f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
             f" measured by {extractor.describe}{accuracy}; real images score fd_rel {spread(known['measures']['quality/fd_rel'])}"
             f" ({time.monotonic() - start:.1f} s)")
@@ -70,7 +70,7 @@ def check_built(cell, shape) -> None:
         pass
 
 
-def note_floor(place: Path, dataset, images, extractor) -> dict:
+def note_real_baseline(place: Path, dataset, images, extractor) -> dict:
     """What real images score against each other: the best that can be expected. Measured once per features, and anew where
     measures have changed their meaning since."""
     floors, identity = read_json(place, check=records.floors) or {}, {"features": extractor.hash, "protocol": PROTOCOL}

@@ -58,7 +58,7 @@ def systems_table(space: Space, data_dir) -> Table:
         for row in [cells] if len(cells) > 2 else [[cell] for cell in cells]:
             depths, latents = (dict.fromkeys(getattr(cell, word) for cell in row) for word in ("depth", "latent_dim"))
             budget = space.budget(row[0])
-            table.add_row(system, f"{row[0].family} {row[0].net.name}", dataset.name + ("" if dataset.at_hand(data_dir) else " *"),
+            table.add_row(system, f"{row[0].family} {row[0].net.name}", dataset.name + ("" if dataset.is_available(data_dir) else " *"),
                           ", ".join(map(str, depths)), ", ".join(map(str, latents)),
                           f"{budget.epochs} x {budget.batch_size}", sizes(row))
     table.caption = "epochs x images of a step; down: encoder or discriminator; up: decoder or generator; *: not on disk"
@@ -100,7 +100,7 @@ class Display:
         self.stop.set()
         self.live.stop() if self.live else self.thread.join()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def began(self, key: str) -> None:
@@ -114,7 +114,7 @@ class Display:
             self.units[group(trial.cell)] += len(trial.seeds) * trial.budget.epochs
         self._note_best(trial, result)
         if result["status"] == "failed":
-            self.say(f"failed: {trial.key}: {result.get('error', '')}")
+            self.log(f"failed: {trial.key}: {result.get('error', '')}")
 
     def _note_best(self, trial: Trial, result: dict) -> None:
         if result["status"] == "done" and trial.stage == "search":
@@ -163,6 +163,6 @@ class Display:
 
     def _lines(self):
         while True:
-            self.say(self.line())
+            self.log(self.line())
             if self.stop.wait(LINE_S):
-                return self.say(self.line())
+                return self.log(self.line())

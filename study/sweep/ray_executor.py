@@ -41,7 +41,7 @@ from study.errors import UnfitMachine, UserError  # noqa: E402
 from study.ledger.files import read_spec, write_atomic
 from study.ledger.folder import DATA, Ledger
 from study.ledger.records import failure  # noqa: E402
-from study.ledger.storage_check import Stopped, complaint, ledger_here, unwritable  # noqa: E402
+from study.ledger.storage_check import Stopped, ledger_here, storage_mismatch, unwritable  # noqa: E402
 from study.space.importing import allow  # noqa: E402
 from study.sweep.ray_searcher import RAY_IS_GONE, LedgerSearch  # noqa: E402
 from study.sweep.scratch import check_scratch  # noqa: E402
@@ -127,7 +127,7 @@ def trusting(trust: tuple, function, *arguments):
 def train(config: dict) -> None:
     """One trial inside a Ray worker. An error of the model's code is the trial's own and is recorded; a dead worker is
     retried, as is a trial that lost its storage."""
-    if wrong := complaint(config["ledger"], config["marker"]):
+    if wrong := storage_mismatch(config["ledger"], config["token"]):
         return tune.report({"objective": None, "stop": wrong})
     import torch
 
@@ -140,9 +140,9 @@ def train(config: dict) -> None:
     if device == "cuda" and config["gpus"] < 1:
         torch.cuda.set_per_process_memory_fraction(config["gpus"])
     try:
-        with workplace(config["ledger"], config["key"]) as (folder, keep):
+        with trial_folder(config["ledger"], config["key"]) as (folder, on_checkpoint):
             try:
-                outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], keep, config["graphs"])
+                outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], on_checkpoint, config["graphs"])
             except UnfitMachine as error:
                 return tune.report({"objective": None, "stop": str(error)})
             except torch.OutOfMemoryError as error:
@@ -160,7 +160,7 @@ def train(config: dict) -> None:
 
 
 @lru_cache(maxsize=1)
-def furnished(address: str) -> Ledger:
+def open_with_data(address: str) -> Ledger:
     """The study as this worker sees it, with the images and the features that its trials need."""
     ledger = ledger_here(address)
     ledger.fetch("features")
@@ -169,9 +169,9 @@ def furnished(address: str) -> Ledger:
 
 
 @contextlib.contextmanager
-def workplace(address: str, key: str):
+def trial_folder(address: str, key: str):
     """The folder of a trial with what was left there, and what stores its checkpoints; at the end all of it is stored."""
-    ledger = furnished(address)
+    ledger = open_with_data(address)
     ledger.fetch(f"trials/{key}")
     yield ledger.folder(key), partial(ledger.publish_later, f"trials/{key}")
     ledger.leave(key)
@@ -205,8 +205,8 @@ def printable(text: str) -> str:
 class News(tune.Callback):
     """Passes on what happens to trials: quick calls only, this is the Tune loop."""
 
-    def __init__(self, began, progressed, say):
-        self.began, self.progressed, self.say = began, progressed, say
+    def __init__(self, began, progressed, log):
+        self.began, self.progressed, self.log = began, progressed, log
         self.looked = time.monotonic()
 
     def on_trial_start(self, iteration, trials, trial, **info):
@@ -217,7 +217,7 @@ class News(tune.Callback):
             self.progressed(trial.config["key"])
 
     def on_trial_recover(self, iteration, trials, trial, **info):
-        self.say(f"the worker of {trial.config['key']} died; it goes on from its last checkpoint in another one")
+        self.log(f"the worker of {trial.config['key']} died; it goes on from its last checkpoint in another one")
 
     def on_step_end(self, iteration, trials, **info):
         """Without nodes Ray would wait for ever for new ones."""
@@ -230,7 +230,7 @@ class News(tune.Callback):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
 
 
-def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed, say=print, train=train) -> None:
+def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed, log=print, train=train) -> None:
     """Run every trial that is left, `slots` at a time; `train` is what a worker does with one."""
     search = LedgerSearch(plan, {**settings, "cpus": resources["CPU"], "gpus": resources["GPU"]}, commit, alive)
     scratch = plan.ledger.root / "ray"
@@ -240,23 +240,23 @@ def execute(plan, settings: dict, resources: dict, slots: int, commit, began, pr
             tuner = tune.Tuner(
                 tune.with_resources(train, needs),
                 tune_config=tune.TuneConfig(num_samples=-1, search_alg=search, max_concurrent_trials=slots, reuse_actors=True),
-                run_config=tune.RunConfig(storage_path=str(scratch), verbose=0, callbacks=[News(began, progressed, say)],
+                run_config=tune.RunConfig(storage_path=str(scratch), verbose=0, callbacks=[News(began, progressed, log)],
                                           failure_config=tune.FailureConfig(max_failures=RETRIES)))
-            going_on = not fitted(tuner, search, say)
+            going_on = not fitted(tuner, search, log)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if search.stopped:
         raise Stopped(search.stopped)
 
 
-def fitted(tuner, search: LedgerSearch, say) -> bool:
+def fitted(tuner, search: LedgerSearch, log) -> bool:
     """Run the tuner; False where Ray ended workers for want of memory, which Tune does not outlive: start it again."""
     try:
         tuner.fit()
     except RuntimeError as error:
         if not isinstance(error.__cause__, ray.exceptions.OutOfMemoryError):
             raise
-        say("this machine ran low on memory, and Ray ended trials to free some; they go on from their last checkpoints")
+        log("this machine ran low on memory, and Ray ended trials to free some; they go on from their last checkpoints")
         search.workers_lost(RETRIES, "its worker was ended for want of memory more often than it is retried")
         return False
     return True
@@ -269,7 +269,7 @@ def needs(config: dict) -> tune.PlacementGroupFactory:
 
 def check_nodes(address: str, word: str) -> None:
     """Ask every node of the connected cluster before anything is trained; Stopped names the first that complains."""
-    look = ray.remote(num_cpus=0)(complaint)
+    look = ray.remote(num_cpus=0)(storage_mismatch)
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
     answers = [look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(address, word)
                for node in nodes]

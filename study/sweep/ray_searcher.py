@@ -8,7 +8,7 @@ from ray.tune.search import Searcher
 
 from study.ledger.records import failure
 from study.ledger.storage_check import unwritable
-from study.sweep.optuna_sampler import Adviser
+from study.sweep.optuna_sampler import GroupSampler
 from study.sweep.plan import Plan, Trial
 
 RAY_IS_GONE = "Ray has died on this machine; the same command goes on from here"
@@ -25,7 +25,7 @@ class LedgerSearch(Searcher):
     def __init__(self, plan: Plan, settings: dict, commit, alive=lambda: True):
         super().__init__(metric="objective", mode="min")
         self.plan, self.settings, self.commit, self.alive = plan, settings, commit, alive
-        self.advisers = {}
+        self.samplers = {}
         self.live = {}  # Ray's trial id -> Trial
         self.losses = Counter()  # trial key -> how often it was lost together with Tune's loop
         left = plan.left()
@@ -94,21 +94,21 @@ class LedgerSearch(Searcher):
     def _spec(self, trial: Trial) -> dict:
         """The spec that stands in the ledger, or a new one, written before the trial is dispatched."""
         spec = self.plan.ledger.spec(trial.key)
-        adviser = self._adviser(trial)
+        sampler = self._sampler(trial)
         if spec is None:
-            spec = self.plan.ledger.put_spec(trial.key, self._proposed(trial, adviser))
+            spec = self.plan.ledger.put_spec(trial.key, self._proposed(trial, sampler))
         if trial.stage == "search":
-            adviser.running[trial.key] = (trial.cell.name, spec["drawn"])
+            sampler.running[trial.key] = (trial.cell.name, spec["drawn"])
         return spec
 
-    def _proposed(self, trial: Trial, adviser: Adviser) -> dict:
+    def _proposed(self, trial: Trial, sampler: GroupSampler) -> dict:
         if trial.stage == "confirm":
             return {**self.plan.spec(trial, trial.params, "confirm"), "drawn": {}}
         if trial.proposal == 0:
-            params, drawn, who = *self.plan.space.default_proposal(trial.cell), "default"
+            params, suggested, who = *self.plan.space.default_proposal(trial.cell), "default"
         else:
-            params, drawn, who = adviser.ask(trial)
-        return {**self.plan.spec(trial, params, who), "drawn": drawn}
+            params, suggested, who = sampler.ask(trial)
+        return {**self.plan.spec(trial, params, who), "drawn": suggested}
 
     def _finish(self, trial: Trial, outcome: dict) -> None:
         self._learn(trial, outcome)
@@ -131,14 +131,14 @@ class LedgerSearch(Searcher):
         """Diverged and failed trials take the worst rank."""
         if trial.stage != "search":
             return
-        adviser = self._adviser(trial)
-        adviser.running.pop(trial.key, None)
+        sampler = self._sampler(trial)
+        sampler.running.pop(trial.key, None)
         good = result["status"] == "done" and result["objective"] is not None
         rank_key = result["objective"] if good else float("inf")
-        adviser.finished[trial.cell.name].append((rank_key, result.get("drawn", {})))
+        sampler.finished[trial.cell.name].append((rank_key, result.get("drawn", {})))
 
-    def _adviser(self, trial: Trial) -> Adviser:
+    def _sampler(self, trial: Trial) -> GroupSampler:
         group = (trial.cell.model, trial.cell.net.name, trial.cell.dataset.name)
-        if group not in self.advisers:
-            self.advisers[group] = Adviser(self.plan.space.propose, self.plan.ranges)
-        return self.advisers[group]
+        if group not in self.samplers:
+            self.samplers[group] = GroupSampler(self.plan.space.propose, self.plan.ranges)
+        return self.samplers[group]

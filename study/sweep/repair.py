@@ -4,7 +4,7 @@ from collections import Counter
 from study.sweep.plan import Plan
 
 
-def note_changed_code(plan, say) -> None:
+def note_changed_code(plan, log) -> None:
     """Say of how many trials the code has changed since, which are therefore left as they are and planned anew."""
     now = {path: digest for cell in plan.space.cells for path, digest in plan.code(cell).items()}
     changed, planned = Counter(), {trial.key for trial in plan.trials()}
@@ -12,10 +12,10 @@ def note_changed_code(plan, say) -> None:
         then = (plan.ledger.spec(key) or {}).get("code", {})
         changed.update(path for path, digest in now.items() if then.get(path, digest) != digest)
     for path, count in changed.items():
-        say(f"the code of {path} has changed: {count} trials of what it was stay in the ledger and are planned anew")
+        log(f"the code of {path} has changed: {count} trials of what it was stay in the ledger and are planned anew")
 
 
-def mend(plan, say) -> None:
+def repair_specs(plan, log) -> None:
     """Give finished trials whose spec was lost a new one, from their result; let unfinished ones start anew."""
     begun = set(plan.ledger.keys())
     for trial in plan.trials():
@@ -29,10 +29,10 @@ def mend(plan, say) -> None:
             made = {**plan.spec(trial, result["params"], "not known"), "drawn": result["drawn"]}
             plan.ledger.put_spec(trial.key, result.get("spec", made))
         elif any((folder / name).exists() for name in ("metrics.jsonl", "last.pt")):
-            plan.ledger.start_anew(trial.key, say)
+            plan.ledger.start_anew(trial.key, log)
 
 
-def reopened(plan, retry: bool, say):
+def retry_failed(plan, retry: bool, log):
     """The plan with failed trials to run again: all of them if asked to, else those that a larger share may save."""
     failed = {trial.key: plan.results[trial.key] for trial in plan.trials()
               if plan.results.get(trial.key, {}).get("status") == "failed"}
@@ -41,7 +41,7 @@ def reopened(plan, retry: bool, say):
     for key in again:
         plan.ledger.reopen(key)
     if retry:
-        say(f"{len(failed)} failed trials are run again")
+        log(f"{len(failed)} failed trials are run again")
     if short:
-        say(f"{len(short)} trials ran out of memory on their share of an accelerator; they are run again with twice as much")
+        log(f"{len(short)} trials ran out of memory on their share of an accelerator; they are run again with twice as much")
     return Plan(plan.space, plan.ledger, plan.identity) if again else plan

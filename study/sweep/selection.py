@@ -29,17 +29,17 @@ def chosen(names, known, kind: str, space):
     return [spelled[name.lower()] for name in names] if names else None
 
 
-def with_datasets(space, options, data_dir, say):
+def with_datasets(space, options, data_dir, log):
     """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
     if options.datasets:
         own = {cell.dataset.name: cell.dataset for cell in space.cells}
         wanted = list({name: own.get(name) or named(name) for name in options.datasets}.values())
     else:
         wanted = list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
-    missing = [dataset for dataset in wanted if not dataset.at_hand(data_dir)]
+    missing = [dataset for dataset in wanted if not dataset.is_available(data_dir)]
     if options.download and not options.dry_run:
         for dataset in missing:
-            say(f"downloading {dataset.name} to {data_dir}")
+            log(f"downloading {dataset.name} to {data_dir}")
             dataset.download(data_dir)
         missing = []
     fetch = command("launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download")
@@ -50,6 +50,6 @@ def with_datasets(space, options, data_dir, say):
         raise UserError(f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look,"
                         f" --download fetches: {fetch}")
     if missing:
-        say(f"not on disk, so left out: {', '.join(d.name for d in missing)}. To fetch them: {fetch}")
+        log(f"not on disk, so left out: {', '.join(d.name for d in missing)}. To fetch them: {fetch}")
     parts = [space.with_dataset(dataset) for dataset in wanted if dataset not in missing]
     return replace(space, cells=[cell for part in parts for cell in part.cells])

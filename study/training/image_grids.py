@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from study.metrics.catalogue import literal
+from study.metrics.evaluation import CHUNK
 
 COLUMNS, ROWS = 8, 4   # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
 TILE = 32              # pixels at least on a tile's side; smaller images are enlarged by whole factors
@@ -59,10 +60,10 @@ def latent_path(a: torch.Tensor, b: torch.Tensor, steps: int = COLUMNS) -> torch
 def in_training(model, noise: torch.Tensor, real: torch.Tensor) -> dict[str, np.ndarray]:
     """Name -> picture of a model in eval mode: samples of `noise` (n, d), and what a VAE makes of `real` (n, C, H, W)."""
     count = COLUMNS * ROWS
-    drawn = {"samples": tile(model.sample(noise[:count]))}
+    pictures = {"samples": tile(model.sample(noise[:count]))}
     if hasattr(model, "reconstruct"):
-        drawn["reconstructions"] = paired(real[:count // 2], model.reconstruct(real[:count // 2]))
-    return drawn
+        pictures["reconstructions"] = paired(real[:count // 2], model.reconstruct(real[:count // 2]))
+    return pictures
 
 
 def at_the_end(model, noise: torch.Tensor, real: torch.Tensor, nearest) -> dict[str, np.ndarray]:
@@ -70,13 +71,13 @@ def at_the_end(model, noise: torch.Tensor, real: torch.Tensor, nearest) -> dict[
     samples = model.sample(noise[:MANY])
     half = min(COLUMNS * ROWS // 2, len(real))
     path = latent_path(noise[:ROWS], noise[ROWS:2 * ROWS])
-    drawn = {"sheet": tile(samples), "beside": paired(real[:half], samples[:half]),
+    pictures = {"sheet": tile(samples), "beside": paired(real[:half], samples[:half]),
              "nearest": paired(samples[:half], nearest(samples[:half])), "interpolation": tile(model.sample(path))}
     if model.latent_dim == 2:
-        drawn["plane"] = tile(model.sample(latent_plane(noise)), PLANE)
+        pictures["plane"] = tile(model.sample(latent_plane(noise)), PLANE)
     if hasattr(model, "posterior"):
-        drawn |= {"interpolation-real": between_images(model, real), "traversal": traversal(model, real)}
-    return drawn
+        pictures |= {"interpolation-real": between_images(model, real), "traversal": traversal(model, real)}
+    return pictures
 
 
 def latent_plane(like: torch.Tensor) -> torch.Tensor:
@@ -133,24 +134,23 @@ def thinned(values: torch.Tensor) -> torch.Tensor:
     return values[:, :values.shape[1] // run * run].unflatten(1, (-1, run)).mean(2)
 
 
-AT_ONCE = 256    # images decoded at a time
 STEP = 1.0       # along a dimension, for how much the image depends on it
 
 
 @torch.no_grad()
-def decoded(model, latents: torch.Tensor) -> torch.Tensor:
-    """(n, latent_dim) -> images (n, C, H, W) in [0, 1]."""
-    return torch.cat([model.sample(z) for z in latents.split(AT_ONCE)])
+def decode(model, z: torch.Tensor) -> torch.Tensor:
+    """Latents (n, latent_dim) -> images (n, C, H, W) in [0, 1] in eval mode, so few at a time that photographs fit into memory."""
+    return torch.cat([model.eval().sample(part) for part in z.split(max(1, CHUNK // math.prod(model.shape)))])
 
 
-def drawn(model, n: int, seed: int) -> torch.Tensor:
+def prior_sample(model, n: int, seed: int) -> torch.Tensor:
     """The same n points of the prior for a seed, whatever else is drawn."""
     return torch.randn(n, model.latent_dim, generator=torch.Generator().manual_seed(seed))
 
 
 def interpolated(model, n: int, seed: int) -> torch.Tensor:
     """Paths of COLUMNS points between pairs of points of the prior, about n points in all."""
-    ends = drawn(model, 2 * max(1, n // COLUMNS), seed)
+    ends = prior_sample(model, 2 * max(1, n // COLUMNS), seed)
     return latent_path(ends[::2], ends[1::2])
 
 
@@ -167,10 +167,10 @@ def traversed(model, n: int) -> torch.Tensor:
 
 def sensitivity(model, samples: int = 32) -> torch.Tensor:
     """Root mean square change of the image when one latent dimension (latent_dim,) moves by STEP."""
-    base = drawn(model, samples, 0)
-    still = decoded(model, base)
+    base = prior_sample(model, samples, 0)
+    still = decode(model, base)
     moved = torch.eye(model.latent_dim) * STEP
-    return torch.stack([(decoded(model, base + step) - still).square().mean().sqrt() for step in moved])
+    return torch.stack([(decode(model, base + step) - still).square().mean().sqrt() for step in moved])
 
 
 @torch.enable_grad()
@@ -186,9 +186,9 @@ def invert(model, x, steps=200, starts=256, rate=0.1):
     Each search starts from the nearest of `starts` samples. The same images for every look, so drawings compare.
     """
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(starts, model.latent_dim, generator=generator).to(x.device)
+    starting = torch.randn(starts, model.latent_dim, generator=generator).to(x.device)
     with torch.no_grad():
-        z = drawn[torch.cdist(x.flatten(1), model.sample(drawn).flatten(1)).argmin(1)]
+        z = starting[torch.cdist(x.flatten(1), model.sample(starting).flatten(1)).argmin(1)]
     z = z.requires_grad_(True)
     optimiser = torch.optim.Adam([z], rate)
     for _ in range(steps):

@@ -14,11 +14,11 @@ from safetensors.torch import save as save_tensors
 from study.data.datasets import Dataset, dataset_of
 from study.errors import UserError
 from study.ledger.files import (
-    finite,
+    finite_or_null,
+    quarantine,
     read_rows,
     read_sealed,
     read_spec,
-    set_aside,
     write_atomic,
     write_sealed,
 )
@@ -26,23 +26,23 @@ from study.ledger.folder import DATA
 from study.metrics import features
 from study.metrics.catalogue import OBJECTIVE, aggregate, over_seeds
 from study.metrics.cost import cost
-from study.metrics.evaluation import CHUNK, Evaluation
+from study.metrics.evaluation import Evaluation
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
 from study.space.importing import imported
 from study.training import image_grids
 from study.training.checkpoint import CHECKPOINT_S, check_progress
-from study.training.image_grids import differentiable, invert
+from study.training.image_grids import decode, differentiable, invert
 from study.training.numerics import check_precision
 from study.training.replicas import Replicas
 
-LOOKS = 6              # how often a trial is drawn, after the untrained start
+EVALUATIONS = 6              # how often a trial is drawn, after the untrained start
 MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
 REPORT_S = 3.0         # seconds between reports to whoever runs the trial: each brings MLflow up to date
 
 
 def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: None,
-              checkpoint_s: float = CHECKPOINT_S, keep=lambda: None, graphs: bool = False) -> dict:
+              checkpoint_s: float = CHECKPOINT_S, on_checkpoint=lambda: None, graphs: bool = False) -> dict:
     """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
 
     report(row) is told now and then how far it is, keep() is called after each checkpoint; `graphs` captures steps on a
@@ -51,12 +51,12 @@ def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: No
     """
     spec = read_spec(folder)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
-    return Run(folder, spec, data_dir, device, checkpoint_s, keep, graphs).go(report)
+    return Run(folder, spec, data_dir, device, checkpoint_s, on_checkpoint, graphs).run(report)
 
 
-def moments(epochs: int, looks: int = LOOKS) -> list[int]:
+def evaluation_epochs(epochs: int, evaluations: int = EVALUATIONS) -> list[int]:
     """The epochs after which a trial is looked at: 0 (untrained), then about `looks` times, the last included."""
-    return sorted({round(epochs * part / looks) for part in range(looks + 1)})
+    return sorted({round(epochs * part / evaluations) for part in range(evaluations + 1)})
 
 
 def replica_seed(spec: dict, seed: int) -> int:
@@ -87,8 +87,8 @@ def evaluation(dataset: Dataset, data_dir: str, device: str, published: Path, fo
 class Run:
     """One trial being run."""
 
-    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, keep, graphs: bool = False):
-        self.folder, self.spec, self.device, self.checkpoint_s, self.keep = folder, spec, device, checkpoint_s, keep
+    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, on_checkpoint, graphs: bool = False):
+        self.folder, self.spec, self.device, self.checkpoint_s, self.on_checkpoint = folder, spec, device, checkpoint_s, on_checkpoint
         check_precision(spec["precision"], device)
         dataset = dataset_of(spec)
         study = folder.parent.parent
@@ -97,7 +97,7 @@ class Run:
         if self.images.fingerprint != spec["fingerprint"]:
             raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
         check_code(spec)
-        self.watch, self.judge = (evaluation(*where, study / "features", spec["features_kind"], spec["features"], stage)
+        self.validation, self.final = (evaluation(*where, study / "features", spec["features_kind"], spec["features"], stage)
                                   for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
         self.build = lambda: model_of(spec, self.images.shape)
         self.untrained = lambda: Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device,
@@ -105,13 +105,13 @@ class Run:
         self.replicas = self.untrained()
         self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0,
                       "attempts": []}
-        self.measured_at = set(moments(spec["epochs"], MEASURED[spec["stage"]]))
-        if self.watch is self.judge:
+        self.measured_at = set(evaluation_epochs(spec["epochs"], MEASURED[spec["stage"]]))
+        if self.validation is self.final:
             self.measured_at.discard(spec["epochs"])  # the result has the same values
         self.curves = {}  # loss -> pieces (seeds, steps) of its values in every batch
         self.checkpointed = self.reported = time.monotonic()
 
-    def go(self, report) -> dict:
+    def run(self, report) -> dict:
         self.resume()
         if self.state["epoch"] == 0:
             self.record(self.observe({}))
@@ -124,7 +124,7 @@ class Run:
         rows = self.folder / "metrics.jsonl"
         self.written = {row["epoch"]: row for row in read_rows(rows)}
         if list(self.written) != list(range(len(self.written))):  # the end may be cut off, but nothing before it
-            set_aside(rows, "lines are missing")
+            quarantine(rows, "lines are missing")
             self.written = {}
         place = self.folder / "last.pt"
         if place.exists():
@@ -139,7 +139,7 @@ class Run:
             self.replicas.load_state_dict(saved["replicas"])
         except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-            set_aside(place, f"not a checkpoint of this trial and its metrics.jsonl: {reason}")
+            quarantine(place, f"not a checkpoint of this trial and its metrics.jsonl: {reason}")
             self.replicas = self.untrained()  # whatever got into the others before it was refused
         else:
             self.state, self.curves = saved["state"], {name: [values.cpu()] for name, values in saved["curves"].items()}
@@ -155,11 +155,11 @@ class Run:
         for name, history in losses.items():
             self.curves.setdefault(name, []).append(history)
         values = {f"loss/{name}": history.mean(1).tolist() for name, history in losses.items()}
-        if self.state["epoch"] in moments(self.spec["epochs"]):
+        if self.state["epoch"] in evaluation_epochs(self.spec["epochs"]):
             values = self.observe(values)
         self.record(values)
         self.checkpoint()
-        self.tell(report, values)
+        self.report_progress(report, values)
 
     def note_divergence(self, losses: dict) -> None:
         """A replica whose loss is no longer finite has diverged: it is counted, and the others go on."""
@@ -174,9 +174,9 @@ class Run:
     def observe(self, values: dict) -> dict:
         """Draw, and measure the objective, with the same noise and the same test images each time."""
         start = time.perf_counter()
-        noise = self.watch.noise(self.replicas.model.latent_dim)
+        noise = self.validation.noise(self.replicas.model.latent_dim)
         if self.state["epoch"] in self.measured_at:
-            objective = [self.watch.objective(drawn(model, noise)) for model in self.replicas.models]
+            objective = [self.validation.objective(decode(model, noise)) for model in self.replicas.models]
             for name in dict.fromkeys(key for row in objective for key in row):
                 values[name] = [row.get(name) for row in objective]
         for name, picture in self.pictures(noise).items():
@@ -187,10 +187,10 @@ class Run:
     @torch.no_grad()
     def pictures(self, noise) -> dict:
         """Grids of the first seed's model."""
-        model, real = self.replicas.models[0].eval(), self.watch.real
+        model, real = self.replicas.models[0].eval(), self.validation.real
         pictures = image_grids.in_training(model, noise, real)
         if self.state["epoch"] == self.spec["epochs"]:
-            pictures |= image_grids.at_the_end(model, noise, real, self.watch.nearest)
+            pictures |= image_grids.at_the_end(model, noise, real, self.validation.nearest)
             if self.spec["stage"] == "confirm" and "reconstructions" not in pictures and differentiable(model, noise[:2]):
                 half = real[:image_grids.COLUMNS * image_grids.ROWS // 2]  # a generator has no encoder: its latents are searched
                 pictures["reconstructions"] = image_grids.paired(half, invert(model, half))
@@ -201,7 +201,7 @@ class Run:
 
     def record(self, values: dict) -> None:
         """Add the epoch's row, once: where another run left another one there, it goes, and those behind it."""
-        epoch, values, rows = self.state["epoch"], finite(values), self.folder / "metrics.jsonl"
+        epoch, values, rows = self.state["epoch"], finite_or_null(values), self.folder / "metrics.jsonl"
         if epoch in self.written and self.written[epoch]["values"] == values:
             return
         if epoch in self.written:
@@ -218,7 +218,7 @@ class Run:
         torch.save({"key": self.spec["key"], "replicas": self.replicas.state_dict(), "state": self.state,
                     "curves": self.whole_curves()}, buffer)
         write_sealed(self.folder / "last.pt", buffer.getvalue())
-        self.keep()
+        self.on_checkpoint()
         self.checkpointed = time.monotonic()
 
     def whole_curves(self) -> dict:
@@ -227,7 +227,7 @@ class Run:
         self.curves = {name: [values] for name, values in whole.items()}
         return whole
 
-    def tell(self, report, values: dict) -> None:
+    def report_progress(self, report, values: dict) -> None:
         if time.monotonic() - self.reported >= REPORT_S:
             self.reported = time.monotonic()
             report({"epoch": self.state["epoch"], "objective": aggregate(values).get(OBJECTIVE)})
@@ -235,7 +235,7 @@ class Run:
     def finish(self) -> dict:
         start = time.perf_counter()
         alive = [k for k, at in enumerate(self.state["diverged_at"]) if at is None]
-        measured = dict(zip(alive, self.judge.everything(self.replicas, self.build, alive))) if alive else {}
+        measured = dict(zip(alive, self.final.everything(self.replicas, self.build, alive))) if alive else {}
         for k in alive:
             measured[k] |= self.further_measures(self.replicas.models[k])
         weights = {f"{k}/{name}": tensor.contiguous().cpu() for k in alive for name, tensor in self.replicas.weights(k).items()}
@@ -252,8 +252,8 @@ class Run:
         """What the space itself measures; a value that is not finite is absent, as for all measures."""
         if not self.spec["measures"]:
             return {}
-        samples = drawn(model, self.judge.noise(model.latent_dim))
-        values = {name: float(imported(path, self.spec["origin"])(samples, self.judge.real))
+        samples = decode(model, self.final.noise(model.latent_dim))
+        values = {name: float(imported(path, self.spec["origin"])(samples, self.final.real))
                   for name, path in self.spec["measures"].items()}
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
@@ -275,7 +275,7 @@ class Run:
     def result(self, replicas: list[dict]) -> dict:
         measures = over_seeds(replicas)
         status = "done" if any(replica["status"] == "done" for replica in replicas) else "diverged"
-        return finite({"key": self.spec["key"], "status": status, "objective": measures.get(OBJECTIVE), "measures": measures,
+        return finite_or_null({"key": self.spec["key"], "status": status, "objective": measures.get(OBJECTIVE), "measures": measures,
                        "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
                        "attempts": self.state["attempts"],
                        "params": self.spec["params"], "drawn": self.spec["drawn"], "spec": self.spec, "time": time.time(),
@@ -286,12 +286,6 @@ class Run:
         return {"torch": torch.__version__, "device": self.device, "threads": torch.get_num_threads(),
                 "fused": self.replicas.fused, "hardware": platform.machine() if self.device == "cpu" else
                 torch.cuda.get_device_name(self.device)}
-
-
-@torch.no_grad()
-def drawn(model, noise) -> torch.Tensor:
-    """Samples (n, C, H, W) in eval mode, decoded so few at a time that photographs fit into memory."""
-    return torch.cat([model.eval().sample(z) for z in noise.split(max(1, CHUNK // math.prod(model.shape)))])
 
 
 def append_line(path: Path, line: str) -> None:
