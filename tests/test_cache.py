@@ -141,7 +141,7 @@ def file_instead(folder):
 
 @pytest.mark.parametrize("damage", [truncate, append, overwrite_in_place, garbage_of_the_same_size, lose_an_array,
                                     swap_arrays, garbage_meta, strange_meta, lose_meta, file_instead])
-def test_damaged_images_are_set_aside_said_and_prepared_again(data_dir, prepared_digits, damage):
+def test_damaged_images_are_quarantined_said_and_prepared_again(data_dir, prepared_digits, damage):
     sound = digits.load(data_dir)
     total, fingerprint = int(sound.train.images.long().sum()), sound.fingerprint
     damage(prepared_digits)

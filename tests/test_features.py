@@ -91,7 +91,7 @@ def test_weights_do_not_depend_on_the_threads_or_the_random_state_of_the_process
 @pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b"", lambda content: b"x" * 1000,
                                     lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]],
                          ids=["truncated", "empty", "garbage", "one bit"])
-def test_a_damaged_cache_is_set_aside_and_made_again(quick, tmp_path, damage):
+def test_a_damaged_cache_is_quarantined_and_made_again(quick, tmp_path, damage):
     first = features.prepare(digits, made_up(), tmp_path)
     file = next(tmp_path.iterdir())
     content = file.read_bytes()

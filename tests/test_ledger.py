@@ -91,11 +91,11 @@ def test_a_reader_never_sees_a_part_of_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\x00\xff\x00", b'{"a": 1'])
-def test_a_file_that_lies_is_set_aside_and_said(tmp_path, content):
+def test_a_file_that_lies_is_quarantined_and_said(tmp_path, content):
     path, said = tmp_path / "result.json", []
     path.write_bytes(content)
     assert read_json(path, said.append) is None
-    assert not path.exists() and "set aside" in said[0] and len(os.listdir(tmp_path)) == 1
+    assert not path.exists() and "quarantined" in said[0] and len(os.listdir(tmp_path)) == 1
 
 
 def test_a_line_cut_off_by_a_crash_is_no_row_and_does_not_spoil_the_next(tmp_path):

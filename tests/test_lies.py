@@ -1,4 +1,4 @@
-"""Files that are not what was written: each is noticed, set aside with its name, said, and its work done again."""
+"""Files that are not what was written: each is noticed, quarantined with its name, said, and its work done again."""
 import json
 import shutil
 import sqlite3
@@ -41,7 +41,7 @@ def test_a_result_that_lies_is_trained_again(ledger, plan, damage, capsys):
     finish(plan, first)
     damage(ledger.folder(first.key) / "result.json")
     assert first.key in [each.key for each in Plan(plan.space, ledger, IDENTITY).left()]
-    assert aside(ledger.folder(first.key), "result.json") and "set aside" in capsys.readouterr().out
+    assert aside(ledger.folder(first.key), "result.json") and "quarantined" in capsys.readouterr().out
 
 
 def test_a_number_changed_in_a_result_is_noticed(ledger, plan):
@@ -66,7 +66,7 @@ def test_an_unfinished_trial_whose_spec_lies_starts_anew(ledger, plan, damage):
     train(ledger, plan, first, finish=False)
     damage(ledger.folder(first.key) / "spec.json")
     repair.repair_specs(plan, said.append)
-    assert first.key not in ledger.keys() and list((ledger.root / "set_aside").glob(f"{first.key}-*/metrics.jsonl"))
+    assert first.key not in ledger.keys() and list((ledger.root / "quarantine").glob(f"{first.key}-*/metrics.jsonl"))
     assert len(said) == 1 and "starts anew" in said[0]
 
 
@@ -80,7 +80,7 @@ def test_curves_that_lie_are_trained_again_with_the_same_numbers(tmp_path, data_
     path.write_bytes(content if content is not None else path.read_bytes().replace(b'"epoch": 1', b'"epoch": x'))
     assert run.run_trial(broken, data_dir)["attempts"] == [0]
     rows = [[(row["epoch"], row["values"]) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
-    assert rows[0] == rows[1] and aside(broken, "last.pt") and "set aside" in capsys.readouterr().out
+    assert rows[0] == rows[1] and aside(broken, "last.pt") and "quarantined" in capsys.readouterr().out
 
 
 def test_a_note_of_what_is_in_mlflow_that_lies_is_made_again(ledger, plan, damage):
@@ -119,7 +119,7 @@ def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
 
 
 @pytest.mark.parametrize("how", ["garbage", *(pytest.param(how, marks=pytest.mark.long) for how in ("cut short", "gone"))])
-def test_an_mlflow_store_that_lies_is_set_aside_and_made_again_from_the_ledger(ledger, plan, tmp_path, how, whole_store, capsys):
+def test_an_mlflow_store_that_lies_is_quarantined_and_made_again_from_the_ledger(ledger, plan, tmp_path, how, whole_store, capsys):
     uri, place = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow.db"
     for name in ("mlflow.db", "other.db"):
         shutil.copyfile(whole_store, tmp_path / name)
@@ -132,7 +132,7 @@ def test_an_mlflow_store_that_lies_is_set_aside_and_made_again_from_the_ledger(l
     (tmp_path / "mlflow.db-wal").write_bytes(b"of the old one")
     make_ready(uri, print)
     text = capsys.readouterr().out
-    assert how == "gone" or "set aside" in text and "from the ledger" in text and not list(tmp_path.glob("mlflow.db-wal"))
+    assert how == "gone" or "quarantined" in text and "from the ledger" in text and not list(tmp_path.glob("mlflow.db-wal"))
     fresh = f"sqlite:///{tmp_path / '.' / 'fresh.db'}"   # one process opens an address once: a launch is another process
     sync(tmp_path, "tiny", fresh)
     again = Tracker(fresh, ledger, "tiny")

@@ -75,7 +75,7 @@ def test_a_store_whose_making_was_cut_off_is_known_although_sqlite_finds_nothing
     assert store_module.sound_database(store) and fault_of(store) == "an MLflow store whose making was cut off"
 
 
-def test_a_store_that_was_cut_off_is_set_aside_and_made_again(store, monkeypatch):
+def test_a_store_that_was_cut_off_is_quarantined_and_made_again(store, monkeypatch):
     monkeypatch.setattr(store_module, "REST_S", 0.1)
     said = []
     changed(store, "CREATE TABLE _alembic_tmp_runs (x)")

@@ -142,11 +142,11 @@ def test_what_is_in_flight_is_bounded_and_a_checkpoint_follows_its_rows():
     assert len(list(object_store.batches([("small", 1)] * 200))) == 4
 
 
-def test_an_object_that_lies_is_set_aside_in_the_store_as_well(machine, address, capsys):
+def test_an_object_that_lies_is_quarantined_in_the_store_as_well(machine, address, capsys):
     ledger = ledger_at(address)
     ledger.store.pipe_file(ledger.remote("trials/one/result.json"), b"{")
     ledger.refresh()
-    assert ledger.result("one") is None and "set aside" in capsys.readouterr().out
+    assert ledger.result("one") is None and "quarantined" in capsys.readouterr().out
     names = objects(ledger)
     assert "trials/one/result.json" not in names and any(name.startswith("trials/one/result.json.bad-") for name in names)
     assert ledger.put_result("one", result_of()) and ledger.result("one")["status"] == "failed"

@@ -1,4 +1,4 @@
-"""The adviser: every cell covered at equal budgets, whatever Optuna thinks; nothing but the ledger remembered."""
+"""The sampler: every cell covered at equal budgets, whatever Optuna thinks; nothing but the ledger remembered."""
 import math
 
 import optuna
@@ -74,7 +74,7 @@ def test_proposals_do_not_repeat_after_a_restart(plan, ledger):
     assert len(set(drawn)) == len(drawn) == 2 * 5
 
 
-def test_the_adviser_finds_the_good_region_across_cells_of_unequal_difficulty(ledger):
+def test_the_sampler_finds_the_good_region_across_cells_of_unequal_difficulty(ledger):
     """Raw objectives would only tell it that the easy cell is easy; ranks inside a cell tell it which rate is good."""
     space = tiny_space(cells=grid([VAE], [fc], [1], [2, 4, 8, 16], [digits]), proposals=16, seeds=1)
     served = serve(searcher(Plan(space, ledger, IDENTITY)),

@@ -1,4 +1,4 @@
-"""What is well-formed JSON and yet no record is recognised, set aside with one line, and its work is done again."""
+"""What is well-formed JSON and yet no record is recognised, quarantined with one line, and its work is done again."""
 import json
 
 import pytest
@@ -25,19 +25,19 @@ UNSOUND = [{"status": "done"}, {}, result_of(status="finished"), result_of(key="
 
 
 @pytest.mark.parametrize("content", UNSOUND, ids=range(len(UNSOUND)))
-def test_a_result_that_is_none_is_set_aside_with_one_line(ledger, content, capsys):
+def test_a_result_that_is_none_is_quarantined_with_one_line(ledger, content, capsys):
     path = ledger.folder("one") / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(content))
     assert ledger.result("one") is None and not path.exists() and len(list(path.parent.glob("result.json.bad-*"))) == 1
     said = capsys.readouterr().out
-    assert said.count("\n") == 1 and "set aside" in said
+    assert said.count("\n") == 1 and "quarantined" in said
 
 
 @pytest.mark.parametrize("changes", [{"key": "../../x"}, {"key": "other"}, {"stage": "sear"}, {"seeds": []}, {"seeds": [True]}, {"epochs": 0},
                                      {"depth": 1.5}, {"model": "models.vae"}, {"model": "a:b:c"}, {"params": []}, {"settings": None},
                                      {"measures": {"x": 3}}, {"precision": "float16"}, {"shape": [8]}, {"origin": 3}], ids=str)
-def test_a_spec_that_is_none_is_set_aside_and_what_it_says_is_not_dispatched(ledger, changes, capsys):
+def test_a_spec_that_is_none_is_quarantined_and_what_it_says_is_not_dispatched(ledger, changes, capsys):
     path = ledger.folder("one") / "spec.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(spec_of(**changes)))
@@ -54,7 +54,7 @@ def test_the_spec_of_a_finished_trial_that_was_edited_is_noticed_and_made_again(
     if how != "edited":
         del written["sha256"]
     path.write_text(json.dumps(as_written(written) if how == "sealed anew" else written))
-    assert finished(ledger) == [] and "set aside" in capsys.readouterr().out
+    assert finished(ledger) == [] and "quarantined" in capsys.readouterr().out
     again = Plan(plan.space, ledger, IDENTITY)
     assert first.key in again.results
     repair.repair_specs(again, print)
@@ -80,7 +80,7 @@ def test_a_result_says_what_it_was_made_from(ledger, data_dir):
 def test_a_ledger_of_an_earlier_version_is_read_as_it_is(tmp_path, capsys):
     """Its specs and results have no checksums, and not every field."""
     ledger = sweep(tmp_path / "old", models=("vae",), depths=(1,), latents=(2,), draw=False)
-    assert len(findings(ledger)["rows"]) == 9 and "set aside" not in "".join(capsys.readouterr())
+    assert len(findings(ledger)["rows"]) == 9 and "quarantined" not in "".join(capsys.readouterr())
     spec = ledger.spec(ledger.keys()[0])
     assert spec["features_kind"] == "classifier" and spec["precision"] == "float32" and spec["drawn"] == {}
 
@@ -104,7 +104,7 @@ def test_a_plan_on_disk_with_keys_that_lead_elsewhere_is_damaged(ledger, plan, c
     assert study_counts(ledger.root.parent, "tiny")["planned"] == 1
 
 
-def test_notes_and_floors_that_are_none_are_set_aside(ledger, capsys):
+def test_notes_and_floors_that_are_none_are_quarantined(ledger, capsys):
     place = ledger.folder("one") / "tracked.json"
     place.parent.mkdir(parents=True)
     for content in ({"run_id": "1"}, {"store": 3, "run_id": "1", "rows": 0, "images": [], "ended": None}):
@@ -113,7 +113,7 @@ def test_notes_and_floors_that_are_none_are_set_aside(ledger, capsys):
     for content in ({"digits": 3}, {"digits": {"measures": {"quality/fd_rel": ["low", 1]}}}):
         (ledger.root / "floors.json").write_text(json.dumps(content))
         assert ledger.floors() == {} and not (ledger.root / "floors.json").exists()
-    assert capsys.readouterr().out.count("set aside") == 4
+    assert capsys.readouterr().out.count("quarantined") == 4
 
 
 @QUIET

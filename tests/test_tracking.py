@@ -341,7 +341,7 @@ def test_the_run_of_a_trial_that_starts_anew_is_ended(ledger, plan, uri):
     tracker.project(trial.key)
     runs = {run.info.status: run.data.tags for run in tracker.client.search_runs([tracker.experiment])}
     assert runs.keys() == {"KILLED", "FINISHED"} and runs["FINISHED"]["trial_key"] == trial.key
-    assert runs["KILLED"]["stage"] == "set aside" and runs["KILLED"]["trial_key"].startswith(f"{trial.key}-")
+    assert runs["KILLED"]["stage"] == "quarantined" and runs["KILLED"]["trial_key"].startswith(f"{trial.key}-")
     assert len(said) == 1 and "is ended" in said[0]
     Tracker(uri, ledger, "tiny", log=said.append)
     assert len(said) == 1

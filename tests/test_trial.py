@@ -80,12 +80,12 @@ def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interru
 
 
 @pytest.mark.parametrize("content", [*(pytest.param(content, marks=pytest.mark.long) for content in (b"", b"garbage" * 100)), None])
-def test_a_checkpoint_that_lies_is_set_aside_and_the_trial_starts_again(ledger, data_dir, capsys, content):
+def test_a_checkpoint_that_lies_is_quarantined_and_the_trial_starts_again(ledger, data_dir, capsys, content):
     folder = planned(ledger, data_dir, epochs=2)
     killed_after(folder, data_dir, 1)
     (folder / "last.pt").write_bytes(content if content is not None else (folder / "last.pt").read_bytes()[:-9])
     assert run.run_trial(folder, data_dir)["attempts"] == [0]
-    assert "set aside" in capsys.readouterr().out and list(folder.glob("last.pt.bad-*"))
+    assert "quarantined" in capsys.readouterr().out and list(folder.glob("last.pt.bad-*"))
 
 
 def rewritten(folder, change) -> None:

@@ -132,7 +132,7 @@ def test_what_is_not_the_projects_is_not_imported(path):
     assert "\n" not in str(caught.value) and "nothing_there" not in sys.modules
 
 
-@pytest.mark.parametrize("path", ["study.ledger.files:set_aside", "study.ledger.folder:os", "study.launch:main", "study:nothing", "study.nothing:x",
+@pytest.mark.parametrize("path", ["study.ledger.files:quarantine", "study.ledger.folder:os", "study.launch:main", "study:nothing", "study.nothing:x",
                                   "models.vae", "models.nets:fc"])
 def test_the_projects_own_code_is_no_model_unless_it_is_one(path):
     with pytest.raises(UserError) as caught:

@@ -127,7 +127,7 @@ def separable(points: list[tuple]) -> bool:
 
 def tuning(rows: list[dict]) -> list[dict]:
     """Per dataset and model, averaged over cells: fd_rel at the defaults, what to expect of the best of k random
-    proposals, and the best so far of the adviser's, which depend on one another and so have no such expectation."""
+    proposals, and the best so far of the sampler's, which depend on one another and so have no such expectation."""
     table = []
     for (dataset, model), group in by_family(rows):
         found = as_measured([row for row in group if row["stage"] == "search"], FIDELITY)

@@ -123,7 +123,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def tuning_curve(scores, lower_is_better: bool = True) -> np.ndarray:
     """Expected best score after k = 1..n proposals, from the scores (n,) of independent RANDOM proposals.
 
-    Sum of x_(i) [(i/n)^k - ((i-1)/n)^k] (Dodge et al. 2019). An adviser's proposals depend on one another: leave them
+    Sum of x_(i) [(i/n)^k - ((i-1)/n)^k] (Dodge et al. 2019). A sampler's proposals depend on one another: leave them
     out. A diverged training enters as the worst score, not as NaN.
     """
     sign = -1 if lower_is_better else 1

@@ -107,7 +107,7 @@ def instability(rows: list[dict], measure: str) -> list[dict]:
 def spread_over_proposals(rows: list[dict], measure: str) -> list[dict]:
     """Spread of a cell over its hyperparameter proposals, one row per cell: log2 of the standard deviation of log2.
 
-    Every proposal counts, the adviser's too: all families are advised in the same way.
+    Every proposal counts, the sampler's too: all families are tuned in the same way.
     """
     groups = grouped_by(in_doublings(rows, measure), FACTORS)
     return [{**group[0], "seed": unit_of(group[0]), "value": math.log2(max(np.std(spread, ddof=1), TINY))}

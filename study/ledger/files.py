@@ -79,7 +79,7 @@ def _temporary(path: Path, content: bytes) -> Path:
 
 def read_json(path: Path, log=print, check=lambda value: records.checked(value, {})):
     """The file's record as check(value) gives it (see study/ledger/records.py); None where there is no file. What is no sound one is
-    set aside and said; where nothing can be renamed it is passed over."""
+    quarantined and said; where nothing can be renamed it is passed over."""
     try:
         return check(json.loads(read_own(path)))
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def read_json(path: Path, log=print, check=lambda value: records.checked(value, 
     try:
         quarantine(path, reason, log)
     except OSError as error:
-        log(f"{path} is passed over ({reason}); it cannot be set aside: {error.strerror}")
+        log(f"{path} is passed over ({reason}); it cannot be quarantined: {error.strerror}")
     return None
 
 
@@ -112,7 +112,7 @@ def quarantine(path: Path, reason: str, log=print) -> Path:
     """Rename a file that cannot be trusted, and say so; what it held is done again."""
     aside = path.with_name(f"{path.name}.bad-{uuid.uuid4().hex[:8]}")
     os.replace(path, aside)
-    log(f"set aside {aside} ({reason}); its work is done again")
+    log(f"quarantined {aside} ({reason}); its work is done again")
     return aside
 
 

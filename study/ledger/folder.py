@@ -115,10 +115,10 @@ class Ledger:
 
     def start_anew(self, key: str, log=print) -> None:
         """Move what a trial left behind out of the way: nobody knows any more which params it belongs to."""
-        aside = self.root / "set_aside" / f"{key}-{uuid.uuid4().hex[:8]}"
+        aside = self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}"
         aside.parent.mkdir(exist_ok=True)
         self._rename(self.folder(key), aside)
-        log(f"set aside {aside} (its spec.json was lost); the trial starts anew")
+        log(f"quarantined {aside} (its spec.json was lost); the trial starts anew")
 
     def share(self, key: str, share: float) -> float:
         """The share of an accelerator that a trial gets: `share`, or twice the largest that was too small for it."""

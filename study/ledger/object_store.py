@@ -172,7 +172,7 @@ class ObjectStoreLedger(Ledger):
 
     def _read(self, path: Path, check):
         value = super()._read(path, check)
-        if value is None and self.versions.pop(self.name(path), None):  # it was set aside here: there as well
+        if value is None and self.versions.pop(self.name(path), None):  # it was quarantined here: there as well
             self._move(self.name(path), f"{self.name(path)}.bad-{uuid.uuid4().hex[:8]}")
         return value
 

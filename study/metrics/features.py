@@ -221,7 +221,7 @@ def _write(file, network, head, facts):
 
 
 def _read(file, network, head):
-    """Fill both networks from a cache file and give its facts; None when it is missing or broken (then set aside)."""
+    """Fill both networks from a cache file and give its facts; None when it is missing or broken (then quarantined)."""
     if not file.exists():
         return None
     try:

@@ -107,16 +107,16 @@ class Tracker:
         return dict([saved_view.tag(), ("view", VIEW), ("mlflow.note.content", self.note)])
 
     def _end_former_runs(self) -> None:
-        """Trials that were set aside to start anew get other runs: end those of before, so that nobody waits for them."""
-        for place in sorted((self.ledger.root / "set_aside").glob("*/tracked.json")):
+        """Trials that were quarantined to start anew get other runs: end those of before, so that nobody waits for them."""
+        for place in sorted((self.ledger.root / "quarantine").glob("*/tracked.json")):
             state = read_json(place, self.log, records.tracked)
             if state is None or state["store"] != self.store:
                 continue
             if (run := self._run(state["run_id"])) and run.info.lifecycle_stage == "active":
-                for name, value in (("trial_key", place.parent.name), ("stage", "set aside")):
+                for name, value in (("trial_key", place.parent.name), ("stage", "quarantined")):
                     self.client.set_tag(run.info.run_id, name, value)
                 self.client.set_terminated(run.info.run_id, "KILLED")
-                self.log(f"MLflow's run of {place.parent.name}, which was set aside, is ended")
+                self.log(f"MLflow's run of {place.parent.name}, which was quarantined, is ended")
             place.unlink()
 
     def project(self, key: str) -> None:

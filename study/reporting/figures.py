@@ -145,7 +145,7 @@ def colour_of(model: str) -> str:
 
 
 def tuning(found: dict, dataset: str):
-    """The expected best of k random proposals, and the adviser's apart from them."""
+    """The expected best of k random proposals, and the sampler's apart from them."""
     rows = [row for row in found["tuning"] if row["dataset"] == dataset]
     if not rows:
         return None
@@ -156,7 +156,7 @@ def tuning(found: dict, dataset: str):
         for word, style, mark in (("random", "-", "."), ("tpe", "--", ".")):
             if row[word]:
                 axis.plot(range(1, len(row[word]) + 1), row[word], style, marker=mark, color=colour,
-                          label=f"{name}, {'random' if word == 'random' else 'adviser'}")
+                          label=f"{name}, {'random' if word == 'random' else 'sampler'}")
         if row["default"] is not None:
             axis.plot([0], [row["default"]], "o", color=colour, label=f"{name}, defaults")
     axis.set(xlabel="proposals (0: published defaults)", ylabel="fd_rel, best of k, mean over cells", title=literal(dataset))

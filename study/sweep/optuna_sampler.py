@@ -1,6 +1,6 @@
 """Proposes hyperparameters with Optuna, and shows it what was proposed: the only place of optuna.
 
-Coverage comes from the plan, never from the adviser: Optuna is asked only for the params inside a cell. What it is told
+Coverage comes from the plan, never from the sampler: Optuna is asked only for the params inside a cell. What it is told
 is the RANK of a trial inside its cell, so that easy cells do not own the good half of its model. One in-memory study per
 (model, net, dataset), rebuilt from finished trials at each ask; nothing of it is stored.
 """
@@ -15,7 +15,7 @@ from study.ledger.folder import Ledger, finished
 from study.space.cells import label
 from study.sweep.plan import Trial
 
-RANDOM_FIRST = 8    # finished proposals of a group before the adviser models anything: those until then are random
+RANDOM_FIRST = 8    # finished proposals of a group before the sampler models anything: those until then are random
 MEMORY = 200        # finished trials at most that a rebuild looks at, the cell's own first: an ask costs the same for ever
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -79,7 +79,7 @@ class GroupSampler:
 def export(ledger: Ledger, space: str, storage: str) -> int:
     """Write every finished search trial into an Optuna storage, one study per model, net and dataset; how many.
 
-    The value is the objective itself, for people to look at; what the adviser is told is the rank inside the cell.
+    The value is the objective itself, for people to look at; what the sampler is told is the rank inside the cell.
     """
     studies, count = {}, 0
     for key, spec, result in finished(ledger):

@@ -7,7 +7,7 @@ function drawTuning() {
       const family = familyOf(row.model), name = row.model.toUpperCase();
       const steps = curve => curve.map((_, index) => index + 1);
       if (row.random.length) lines.push({name: `${name}, random`, family, x: steps(row.random), y: row.random});
-      if (row.tpe.length) lines.push({name: `${name}, adviser`, family, x: steps(row.tpe), y: row.tpe, dash: "5 4"});
+      if (row.tpe.length) lines.push({name: `${name}, sampler`, family, x: steps(row.tpe), y: row.tpe, dash: "5 4"});
       const label = `${name}, published defaults: ${number(row.default)}`;
       if (row.default !== null) points.push({x: 0, y: row.default, family, label});
     }
@@ -16,7 +16,7 @@ function drawTuning() {
              wholeX: true}),
       legend([...rows.map(row => [familyOf(row.model), row.model.toUpperCase()]),
               ...(lines.some(line => !line.dash) ? [["", "random proposals, expected", "solid"]] : []),
-              ...(lines.some(line => line.dash) ? [["", "adviser's, as they came", "dashed"]] : [])]));
+              ...(lines.some(line => line.dash) ? [["", "sampler's, as they came", "dashed"]] : [])]));
     if (!rows.some(row => row.random.length)) {
       place.append(element("p", {class: "small"}, "No random proposals were made here."));
     }
