@@ -4,6 +4,7 @@ A round is one crash at a random moment; a study takes several of them before it
 
     python benchmarks/crash.py --rounds 20 [--only driver worker] [--markdown docs/crashes.md]
 """
+
 import argparse
 import contextlib
 import functools
@@ -22,17 +23,17 @@ from pathlib import Path
 
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # of the clusters here; Ray reads it when imported
 
-import psutil  # noqa: E402
-import torch  # noqa: E402
-from ray.cluster_utils import Cluster  # noqa: E402
+import psutil
+import torch
+from ray.cluster_utils import Cluster
 
 PER_STUDY = 3  # crashes of one study before it may end; Ray gives a trial up that its workers die under a fourth time
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from study.ledger.files import read_sealed, write_sealed
 from study.ledger.folder import Ledger
-from study.mlflow_view.tracker import Tracker
 from study.mlflow_view.store import default_uri
+from study.mlflow_view.tracker import Tracker
 
 SPACE = '''"""A study made to be killed: checkpoints at every epoch, so that every kill hits something."""
 from models.gan import GAN
@@ -50,6 +51,7 @@ SPACE = Space(cells=grid([{models}], [fc], [1], [2], [digits], width=[32]),
 @dataclass
 class Study:
     """One study in a folder of its own, launched as a user launches it, here or on a cluster of Ray nodes."""
+
     folder: Path
     name: str = "killed"
     models: tuple = ("VAE", "GAN")
@@ -71,14 +73,26 @@ class Study:
     def start(self, *arguments, **options) -> subprocess.Popen:
         where = ["--address", self.cluster.address] if self.cluster else []
         with open(self.folder / f"{self.name}.txt", "a") as log:
-            return subprocess.Popen([*self.command(), *where, *arguments], stdout=log, stderr=log, start_new_session=True, **options)
+            return subprocess.Popen(
+                [*self.command(), *where, *arguments], stdout=log, stderr=log, start_new_session=True, **options
+            )
 
     def command(self) -> list:
         """What launches the study, its space file written."""
         space = self.folder / f"{self.name}.py"
         space.write_text(SPACE.format(models=", ".join(self.models), epochs=self.epochs))
-        return [sys.executable, ROOT / "study/launch.py", "--space", space, "--storage", self.storage,
-                "--data-dir", self.folder / "data", "--checkpoint-seconds", "0.001"]
+        return [
+            sys.executable,
+            ROOT / "study/launch.py",
+            "--space",
+            space,
+            "--storage",
+            self.storage,
+            "--data-dir",
+            self.folder / "data",
+            "--checkpoint-seconds",
+            "0.001",
+        ]
 
     def finish(self, *arguments) -> None:
         """Launch until nothing is left, as a user would; a study that cannot be finished raises."""
@@ -109,6 +123,7 @@ class Study:
 @dataclass(frozen=True)
 class Count:
     """What a crash cost: trials (or the report) lost, results or runs doubled, runs stuck RUNNING, epochs trained twice."""
+
     lost: int
     doubled: int
     stuck: int
@@ -141,11 +156,20 @@ def count(study: Study, saved: list[tuple]) -> Count:
     rows = [[row["epoch"] for row in ledger.rows(key)] for key in done]
     attempts = {key: ledger.result(key)["attempts"] for key in done}
     retrained = sum(max(0, epoch - attempts[key][begun]) for key, begun, epoch in saved if len(attempts.get(key, ())) > begun)
-    return Count(lost=study.planned - len(done) + len(set(done) - set(tracked)) + sum(len(set(r)) != study.epochs + 1 for r in rows)
-                 + (not whole_report(study)),
-                 doubled=len(tracked) - len(set(tracked)) + sum(len(row) - len(set(row)) for row in rows)
-                 + len(ledger.keys()) - study.planned,
-                 stuck=sum(run.info.status == "RUNNING" for run in runs), retrained=retrained)
+    return Count(
+        lost=study.planned
+        - len(done)
+        + len(set(done) - set(tracked))
+        + sum(len(set(r)) != study.epochs + 1 for r in rows)
+        + (not whole_report(study)),
+        doubled=len(tracked)
+        - len(set(tracked))
+        + sum(len(row) - len(set(row)) for row in rows)
+        + len(ledger.keys())
+        - study.planned,
+        stuck=sum(run.info.status == "RUNNING" for run in runs),
+        retrained=retrained,
+    )
 
 
 def whole_report(study: Study) -> bool:
@@ -193,15 +217,20 @@ def damage_checkpoints(study, process):
     """Kill everything, then leave no checkpoint as it was: cut short, without one of its parts, or another trial's."""
     kill_everything(study, process)
     process.wait(300)
-    whole = {place: place.read_bytes() for place in study.ledger.root.glob("trials/*/last.pt")
-             if not place.with_name("result.json").exists()}
+    whole = {
+        place: place.read_bytes()
+        for place in study.ledger.root.glob("trials/*/last.pt")
+        if not place.with_name("result.json").exists()
+    }
     for place, content in whole.items():
         others = [other for name, other in whole.items() if name != place]
-        random.choice([cut_short, without_a_part, *[lambda place, _: place.write_bytes(others[0])] * bool(others)])(place, content)
+        random.choice(
+            [cut_short, without_a_part, *[lambda place, _, other=others[:1]: place.write_bytes(other[0])] * bool(others)]
+        )(place, content)
 
 
 def cut_short(place, content):
-    place.write_bytes(content[:random.randrange(len(content))])
+    place.write_bytes(content[: random.randrange(len(content))])
 
 
 def without_a_part(place, content):
@@ -247,8 +276,11 @@ def numbers(study: Study) -> dict:
     """All that training and measuring gave, to the bit: trial -> its rows, measures, weights and curves."""
     ledger, found = study.ledger, {}
     for key in ledger.keys():
-        measures = {name: value for name, value in (ledger.result(key) or {"measures": {}})["measures"].items()
-                    if not name.startswith(("time/", "cost/"))}
+        measures = {
+            name: value
+            for name, value in (ledger.result(key) or {"measures": {}})["measures"].items()
+            if not name.startswith(("time/", "cost/"))
+        }
         files = [path.read_bytes() for path in sorted(ledger.folder(key).glob("*.safetensors"))]
         found[key] = [row["values"] for row in ledger.rows(key)], measures, files
     return found
@@ -345,15 +377,21 @@ def row(kind, **options):
     return functools.partial(crash_again_and_again, kind, **options)
 
 
-ROWS = {"kill -9 of the driver": row(kill_driver), "kill -9 of a worker": row(kill_worker),
-        "kill -9 of everything at once": row(kill_everything), "kill -9 of the driver as it commits": row(kill_at_a_commit),
-        "SIGTERM": row(terminate), "Ctrl-C": row(interrupt), "kill -9 of Ray's raylet": row(kill_ray),
-        "kill -9 of one node of three": row(kill_node),
-        "kill -9, MLflow being made": row(kill_driver, moment=mlflow_being_made, models=("VAE",), epochs=12),
-        "kill -9, its checkpoints damaged": row(damage_checkpoints, exact=True, models=("VAE", "GAN"), epochs=200),
-        "kill -9, features being made": row(kill_driver, moment=features_being_made, exact=True, models=("VAE",), epochs=12),
-        "two first launches at once": two_first_launches,
-        "kill -9, report being written": row(kill_driver, moment=report_being_written, models=("VAE",), epochs=12)}
+ROWS = {
+    "kill -9 of the driver": row(kill_driver),
+    "kill -9 of a worker": row(kill_worker),
+    "kill -9 of everything at once": row(kill_everything),
+    "kill -9 of the driver as it commits": row(kill_at_a_commit),
+    "SIGTERM": row(terminate),
+    "Ctrl-C": row(interrupt),
+    "kill -9 of Ray's raylet": row(kill_ray),
+    "kill -9 of one node of three": row(kill_node),
+    "kill -9, MLflow being made": row(kill_driver, moment=mlflow_being_made, models=("VAE",), epochs=12),
+    "kill -9, its checkpoints damaged": row(damage_checkpoints, exact=True, models=("VAE", "GAN"), epochs=200),
+    "kill -9, features being made": row(kill_driver, moment=features_being_made, exact=True, models=("VAE",), epochs=12),
+    "two first launches at once": two_first_launches,
+    "kill -9, report being written": row(kill_driver, moment=report_being_written, models=("VAE",), epochs=12),
+}
 
 
 def main(arguments=None) -> int:

@@ -4,6 +4,7 @@
 
 On a processor one thread is used, as a trial gets. `best path` is what `Replicas` chooses by itself.
 """
+
 import sys
 import time
 from pathlib import Path

@@ -7,6 +7,7 @@ Rows with a limit as peer: the limit that the project set itself, or what each o
 large matrix product, or its bytes at the rate of a large copy, whichever is longer, in this run. The rows on TF32 have the
 shift of a measure as ours and its standard deviation over seeds as peer: below 1 it would move more than seeds do.
 """
+
 import os
 import statistics
 import sys
@@ -24,18 +25,21 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study.metrics import features
 from study.data import digits
+from study.metrics import features
+from study.metrics.catalogue import OBJECTIVE
 from study.metrics.cost import Flops
 from study.metrics.evaluation import Evaluation
-from study.training.replicas import Replicas
-from study.metrics.catalogue import OBJECTIVE
 from study.training.image_grids import decode
+from study.training.replicas import Replicas
 
 ROUNDS, STEPS, MANY, EPOCHS = 5, 40, 32, 20
 SEEDS, PRECISION_EPOCHS, NEIGHBOURS = 8, 20, (2, 4, 8)
-FULLY_CONNECTED = {"VAE 784-400-20": (VAE, 1, 20), "GAN 784, two layers of 400": (GAN, 2, 100),
-                   "WGAN-GP 784, two layers of 400": (WGAN, 2, 100)}
+FULLY_CONNECTED = {
+    "VAE 784-400-20": (VAE, 1, 20),
+    "GAN 784, two layers of 400": (GAN, 2, 100),
+    "WGAN-GP 784, two layers of 400": (WGAN, 2, 100),
+}
 
 
 def main(arguments=None) -> int:
@@ -60,8 +64,9 @@ class Bench:
         self.images = torch.randint(0, 256, (STEPS * BATCH, 1, 28, 28), dtype=torch.uint8, device=device)
 
     def replicas(self, model, net, depth, latent_dim, seeds, graphs, shape=(1, 28, 28), **settings):
-        return Replicas(lambda: model(shape, net, depth, latent_dim, **settings), range(seeds), self.device,
-                        graphs=graphs and self.cuda)
+        return Replicas(
+            lambda: model(shape, net, depth, latent_dim, **settings), range(seeds), self.device, graphs=graphs and self.cuda
+        )
 
     def epoch_s(self, *replicas, images=None) -> list[float]:
         """Seconds of an epoch of each; the losses are fetched at its end, which waits for the device."""
@@ -69,13 +74,22 @@ class Bench:
         return in_turn([lambda own=own: own.train_epoch(images, 256, BATCH) for own in replicas], ROUNDS, time.perf_counter)
 
     def fully_connected(self, name, model, depth, latent_dim) -> list[dict]:
-        plain, graph, packed = (self.replicas(model, fc, depth, latent_dim, seeds, graphs, width=400)
-                                for seeds, graphs in ((1, False), (1, True), (MANY, True)))
+        plain, graph, packed = (
+            self.replicas(model, fc, depth, latent_dim, seeds, graphs, width=400)
+            for seeds, graphs in ((1, False), (1, True), (MANY, True))
+        )
         plain_ms, graph_ms, packed_ms = (1000 * spent / STEPS for spent in self.epoch_s(plain, graph, packed))
-        return [row(f"{name}: a step as a graph", graph_ms, plain_ms, "ms", "eager",
-                    difference=difference(plain, graph)),
-                row(f"{name}: {MANY} seeds, per seed", packed_ms / MANY, plain_ms, "ms", "eager, one at a time",
-                    peak_memory_mb=self.peak_mb())]
+        return [
+            row(f"{name}: a step as a graph", graph_ms, plain_ms, "ms", "eager", difference=difference(plain, graph)),
+            row(
+                f"{name}: {MANY} seeds, per seed",
+                packed_ms / MANY,
+                plain_ms,
+                "ms",
+                "eager, one at a time",
+                peak_memory_mb=self.peak_mb(),
+            ),
+        ]
 
     def dcgan(self) -> dict:
         """Eight seeds of DCGAN on 32x32 colour images against what their operations' arithmetic and bytes allow."""
@@ -83,7 +97,7 @@ class Bench:
         own = self.replicas(GAN, conv, 3, 100, seeds, True, shape=(3, 32, 32), width=64)
         with Roofline(self.matrix_rate(), self.copy_rate()) as allowed:
             self.replicas(GAN, conv, 3, 100, 1, False, shape=(3, 32, 32), width=64).train_epoch(images, 256, BATCH)
-        spent, = self.epoch_s(own, images=images)
+        (spent,) = self.epoch_s(own, images=images)
         limit = seeds * allowed.seconds
         return row(f"DCGAN 32x32, {seeds} seeds, an epoch of 8 steps", 1000 * spent, 1000 * limit, "ms", "limit")
 
@@ -108,8 +122,9 @@ class Bench:
                 torch.mm(a, a)
             if self.cuda:
                 torch.cuda.synchronize()
-        spent, = in_turn([products], ROUNDS, time.perf_counter)
-        return 8 * 2 * size ** 3 / spent
+
+        (spent,) = in_turn([products], ROUNDS, time.perf_counter)
+        return 8 * 2 * size**3 / spent
 
     def copy_rate(self) -> float:
         """Bytes read and written per second by a copy too large for any cache."""
@@ -121,7 +136,8 @@ class Bench:
                 target.copy_(source)
             if self.cuda:
                 torch.cuda.synchronize()
-        spent, = in_turn([copies], ROUNDS, time.perf_counter)
+
+        (spent,) = in_turn([copies], ROUNDS, time.perf_counter)
         return 4 * 2 * 4 * source.numel() / spent
 
     def precision(self, data_dir) -> list[dict]:
@@ -141,17 +157,24 @@ class Bench:
             noise = judge.noise(own.model.latent_dim)
             scores.append([judge.objective(decode(each, noise))[OBJECTIVE] for each in own.models])
         exact, rounded = map(statistics.fmean, scores)
-        return row(f"{name} conv, TF32: fd_rel {exact:.3f} to {rounded:.3f}", max(abs(rounded - exact), 1e-6), statistics.stdev(scores[0]),
-                   "", "seeds' deviation")
+        return row(
+            f"{name} conv, TF32: fd_rel {exact:.3f} to {rounded:.3f}",
+            max(abs(rounded - exact), 1e-6),
+            statistics.stdev(scores[0]),
+            "",
+            "seeds' deviation",
+        )
 
     def neighbours(self) -> list[dict]:
         """Several processes on one card: epochs of the MNIST VAE in all of them, against one process alone."""
         alone = together_s(1, self.device)
-        return [row(f"VAE 784-400-20, {count} trials on a card, per trial", together_s(count, self.device) / count, alone, "s",
-                    "one") for count in NEIGHBOURS]
+        return [
+            row(f"VAE 784-400-20, {count} trials on a card, per trial", together_s(count, self.device) / count, alone, "s", "one")
+            for count in NEIGHBOURS
+        ]
 
     def peak_mb(self) -> float:
-        return round(torch.cuda.max_memory_allocated() / 2 ** 20) if self.cuda else 0
+        return round(torch.cuda.max_memory_allocated() / 2**20) if self.cuda else 0
 
 
 class Roofline(Flops):
@@ -164,8 +187,15 @@ class Roofline(Flops):
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         before = self.total
         result = super().__torch_dispatch__(operation, types, args, kwargs)
-        size = 0 if operation.is_view else sum(value.numel() * value.element_size() for value in tree_leaves((args, kwargs, result))
-                                               if isinstance(value, torch.Tensor))
+        size = (
+            0
+            if operation.is_view
+            else sum(
+                value.numel() * value.element_size()
+                for value in tree_leaves((args, kwargs, result))
+                if isinstance(value, torch.Tensor)
+            )
+        )
         self.seconds += max((self.total - before) / self.rates[0], size / self.rates[1])
         return result
 

@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONPATH=$PWD
-python -m pytest -q tests/test_replicas.py tests/test_accelerator.py
+python -m pytest -q tests/training/test_replicas.py tests/training/test_accelerator.py
 python benchmarks/fused.py --device cuda
 python benchmarks/gpu.py "$@"

@@ -1,6 +1,6 @@
 """What every measure says about generators whose defect is known, beside what real images score.
 
-    python benchmarks/measures.py [--data-dir data] [--markdown docs/measures.md]
+python benchmarks/measures.py [--data-dir data] [--markdown docs/measures.md]
 """
 
 import argparse
@@ -11,19 +11,28 @@ from pathlib import Path
 
 import torch
 
-from study.metrics import features
 from study.cli import run_command
 from study.data import digits, mnist
 from study.data.datasets import data_folder
+from study.metrics import features
 from study.metrics.evaluation import Evaluation
 from study.metrics.real_baseline import floor
 
 COLUMNS = {  # key -> heading
-    "quality/fd_rel": "fd_rel", "quality/kid": "kid", "quality/precision": "precision", "quality/recall": "recall",
-    "quality/density": "density", "quality/coverage": "coverage", "quality/swd": "swd",
-    "quality/swd_pixel": "swd_pixel", "modes/label_jsd": "label_jsd", "modes/classes": "classes",
-    "two_sample/accuracy": "two-sample accuracy", "two_sample/jsd": "two-sample jsd",
-    "memory/nn_ratio": "nn_ratio", "memory/authenticity": "authenticity",
+    "quality/fd_rel": "fd_rel",
+    "quality/kid": "kid",
+    "quality/precision": "precision",
+    "quality/recall": "recall",
+    "quality/density": "density",
+    "quality/coverage": "coverage",
+    "quality/swd": "swd",
+    "quality/swd_pixel": "swd_pixel",
+    "modes/label_jsd": "label_jsd",
+    "modes/classes": "classes",
+    "two_sample/accuracy": "two-sample accuracy",
+    "two_sample/jsd": "two-sample jsd",
+    "memory/nn_ratio": "nn_ratio",
+    "memory/authenticity": "authenticity",
 }
 
 
@@ -107,7 +116,8 @@ def main(arguments=None):
 PREFACE = """# What the measures see
 
 Generators whose defect is known, made of training images, held against the validation split. The first row is the
-floor: other held-out images as if they were samples, the mean over random divisions of all of them (study/metrics/real_baseline.py).
+floor: other held-out images as if they were samples, the mean over random divisions of all
+of them (study/metrics/real_baseline.py).
 Written by `python benchmarks/measures.py --markdown docs/measures.md`; definitions, units and sources are in the
 docstrings of `study/metrics/`. Lower is better for fd_rel, kid, swd, label_jsd and two-sample jsd; higher for
 precision, recall, density, coverage and classes; two-sample accuracy is best at .5, nn_ratio about 1 and authenticity

@@ -1,7 +1,8 @@
 """What a sweep adds to a trial: Ray Tune, Optuna, the ledger and MLflow around an empty training step.
 
-    python benchmarks/overhead.py [--trials 200]
+python benchmarks/overhead.py [--trials 200]
 """
+
 import argparse
 import json
 import sys
@@ -14,13 +15,14 @@ from models.nets import fc
 from models.vae import VAE
 from study.data import digits
 from study.ledger.folder import Ledger
-from study.sweep.plan import Plan
 from study.space import Budget, Space, grid
+from study.sweep.plan import Plan
 
 
 def empty_trial(config: dict) -> None:
     """Reports what a trial reports, having done nothing."""
     from ray import tune
+
     result = empty_outcome(json.loads((Path(config["root"]) / "trials" / config["key"] / "spec.json").read_text()))
     tune.report({"objective": result["objective"], "outcome": json.dumps(result)})
 
@@ -28,16 +30,31 @@ def empty_trial(config: dict) -> None:
 def empty_outcome(spec: dict) -> dict:
     """The result of a trial that trained nothing; its objective is its learning rate."""
     measures = {"quality/fd_rel": spec["params"]["lr"]}
-    return {"key": spec["key"], "status": "done", "objective": measures["quality/fd_rel"], "measures": measures,
-            "replicas": [{"seed": seed, "status": "done", "measures": measures} for seed in spec["seeds"]],
-            "seeds": spec["seeds"], "epochs": 1, "params": spec["params"], "drawn": spec["drawn"], "time": time.time()}
+    return {
+        "key": spec["key"],
+        "status": "done",
+        "objective": measures["quality/fd_rel"],
+        "measures": measures,
+        "replicas": [{"seed": seed, "status": "done", "measures": measures} for seed in spec["seeds"]],
+        "seeds": spec["seeds"],
+        "epochs": 1,
+        "params": spec["params"],
+        "drawn": spec["drawn"],
+        "time": time.time(),
+    }
 
 
 def plan_of(trials: int, root: Path) -> Plan:
     """A plan of `trials` search trials in cells of ten, with as many confirm trials as cells."""
     cells = grid([VAE], [fc], [1], list(range(1, max(2, trials // 11 + 1))), [digits])
-    space = Space(cells=cells, propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True)},
-                  budget=lambda cell: Budget(1), proposals=10, seeds=1, name="overhead")
+    space = Space(
+        cells=cells,
+        propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True)},
+        budget=lambda cell: Budget(1),
+        proposals=10,
+        seeds=1,
+        name="overhead",
+    )
     return Plan(space, Ledger(root / "overhead"), {"digits": {"fingerprint": "", "features": ""}})
 
 
@@ -45,9 +62,10 @@ def measure(trials: int = 220) -> dict:
     """Milliseconds per trial of a sweep of empty trials, one at a time, Ray's start left out."""
     import ray
 
-    from study.sweep import ray_executor
     from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
+    from study.sweep import ray_executor
+
     with tempfile.TemporaryDirectory() as folder:
         plan, moments = plan_of(trials, Path(folder)), []
         sink = BackgroundTracker(default_uri(Path(folder) / "studies"), plan.ledger, "overhead")
@@ -60,15 +78,28 @@ def measure(trials: int = 220) -> dict:
 
         ray_executor.start(None)
         try:
-            ray_executor.execute(plan, {"root": str(plan.ledger.root), "data_dir": ""}, {"CPU": 1, "GPU": 0}, 1, commit,
-                             lambda key: None, sink.notify, train=empty_trial)
+            ray_executor.execute(
+                plan,
+                {"root": str(plan.ledger.root), "data_dir": ""},
+                {"CPU": 1, "GPU": 0},
+                1,
+                commit,
+                lambda key: None,
+                sink.notify,
+                train=empty_trial,
+            )
         finally:
             ray.shutdown()
         start = time.monotonic()
         sink.close(600)
         behind = time.monotonic() - start
-    return {"name": "overhead of a trial in a sweep", "trials": len(moments), "unit": "ms per trial",
-            "ours": 1000 * (moments[-1] - moments[9]) / (len(moments) - 10), "mlflow_behind_s": behind}
+    return {
+        "name": "overhead of a trial in a sweep",
+        "trials": len(moments),
+        "unit": "ms per trial",
+        "ours": 1000 * (moments[-1] - moments[9]) / (len(moments) - 10),
+        "mlflow_behind_s": behind,
+    }
 
 
 def main(arguments=None) -> int:
@@ -80,8 +111,10 @@ def main(arguments=None) -> int:
 
 
 def line(row: dict) -> str:
-    return (f"{row['name']}: {row['ours']:.1f} ms ({row['trials']} empty trials, one at a time; MLflow caught up"
-            f" {row['mlflow_behind_s']:.1f} s after the end)")
+    return (
+        f"{row['name']}: {row['ours']:.1f} ms ({row['trials']} empty trials, one at a time; MLflow caught up"
+        f" {row['mlflow_behind_s']:.1f} s after the end)"
+    )
 
 
 if __name__ == "__main__":

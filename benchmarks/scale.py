@@ -6,6 +6,7 @@ Without Ray, whose share benchmarks/overhead.py measures: the plan, the searcher
 are called as a sweep calls them. `suggestion` is the mean of the last fifth, when most of the study is to be remembered;
 the peer of every row is the limit that the project set itself.
 """
+
 import json
 import os
 import subprocess
@@ -21,10 +22,10 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.overhead import empty_outcome, plan_of
 from benchmarks.table import keep, parser_of, row
 from study.ledger.folder import Ledger
+from study.mlflow_view.store import default_uri
+from study.mlflow_view.tracker import Tracker
 from study.sweep.plan import write_planned
 from study.sweep.ray_searcher import LedgerSearch
-from study.mlflow_view.tracker import Tracker
-from study.mlflow_view.store import default_uri
 
 
 def main(arguments=None) -> int:
@@ -47,16 +48,25 @@ def measure(trials: int) -> list[dict]:
         suggestions, reports = drive(plan)
         grown = psutil.Process().memory_info().rss - memory
         count, last = len(suggestions), max(1, len(suggestions) // 5)
-        rows = [row(f"{count} trials: a suggestion", 1000 * sum(suggestions[-last:]) / last, 20, "ms", "limit"),
-                row(f"{count} trials: a result taken in", 1000 * sum(reports[-last:]) / last, 50, "ms", "limit"),
-                row(f"{count} trials: the driver's memory per trial", grown / 1000 / count, 100, "KB", "limit"),
-                row(f"{count} trials: the plan written", planned_s, 2, "s", "limit"),
-                row(f"{count} trials: the plan read again", seconds(lambda: plan_of(trials, storage)), 20, "s", "limit")]
+        rows = [
+            row(f"{count} trials: a suggestion", 1000 * sum(suggestions[-last:]) / last, 20, "ms", "limit"),
+            row(f"{count} trials: a result taken in", 1000 * sum(reports[-last:]) / last, 50, "ms", "limit"),
+            row(f"{count} trials: the driver's memory per trial", grown / 1000 / count, 100, "KB", "limit"),
+            row(f"{count} trials: the plan written", planned_s, 2, "s", "limit"),
+            row(f"{count} trials: the plan read again", seconds(lambda: plan_of(trials, storage)), 20, "s", "limit"),
+        ]
         keys = plan.ledger.keys()[:500]
-        rows += [row(f"{count} trials: a trial into MLflow", seconds(lambda: [tracker.project(key) for key in keys]) * 1000
-                     / len(keys), 100, "ms", "limit"),
-                 row(f"{count} trials: status.py", command("status.py", storage), 2, "s", "limit"),
-                 row(f"{count} trials: report.py", command("report.py", storage), 60, "s", "limit")]
+        rows += [
+            row(
+                f"{count} trials: a trial into MLflow",
+                seconds(lambda: [tracker.project(key) for key in keys]) * 1000 / len(keys),
+                100,
+                "ms",
+                "limit",
+            ),
+            row(f"{count} trials: status.py", command("status.py", storage), 2, "s", "limit"),
+            row(f"{count} trials: report.py", command("report.py", storage), 60, "s", "limit"),
+        ]
         return rows
 
 
@@ -88,8 +98,15 @@ def seconds(call) -> float:
 
 
 def command(script: str, storage: Path) -> float:
-    return seconds(lambda: subprocess.run([sys.executable, ROOT / "study" / script, "--space", "overhead", "--storage", storage],
-                                          check=True, capture_output=True, cwd=storage, env={**os.environ}))
+    return seconds(
+        lambda: subprocess.run(
+            [sys.executable, ROOT / "study" / script, "--space", "overhead", "--storage", storage],
+            check=True,
+            capture_output=True,
+            cwd=storage,
+            env={**os.environ},
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 The peer of every row is the limit that the project set itself.
 """
+
 import subprocess
 import sys
 import tempfile
@@ -22,9 +23,11 @@ def main(arguments=None) -> int:
     options = parser_of(__doc__).parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         storage = ["--storage", folder + "/studies"]
-        rows = [row("launch.py --help", least([*SMOKE[:1], "--help"]), 0.3, "s", "limit"),
-                row("launch.py --space smoke --dry-run", least([*SMOKE, *storage, "--dry-run"]), 2.5, "s", "limit"),
-                row("the first trial at work, from nothing", first_trial([*SMOKE, *storage], Path(folder)), 20.0, "s", "limit")]
+        rows = [
+            row("launch.py --help", least([*SMOKE[:1], "--help"]), 0.3, "s", "limit"),
+            row("launch.py --space smoke --dry-run", least([*SMOKE, *storage, "--dry-run"]), 2.5, "s", "limit"),
+            row("the first trial at work, from nothing", first_trial([*SMOKE, *storage], Path(folder)), 20.0, "s", "limit"),
+        ]
     keep(rows, options)
     return 0
 

@@ -6,6 +6,7 @@ The limit of a step is its floating point operations (torch's counter) at the ra
 the same run; `of limit` is how near we come, `of fastest` the same for the fastest product there is here (models/linear.py).
 At the end: what a sweep adds to a trial.
 """
+
 import os
 import sys
 import tempfile
@@ -24,9 +25,9 @@ from models.linear import linear
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
+from study.data.vision import torchvision
 from study.metrics.cost import Flops
 from study.training.replicas import Replicas
-from study.data.vision import torchvision
 
 STEPS, CONV_STEPS, ROUNDS, BATCH = 80, 6, 9, 128
 SHAPE, COLOUR = (1, 28, 28), (3, 32, 32)
@@ -41,17 +42,27 @@ def main():
     grey, colour = mnist.data.unsqueeze(1), torch.randint(0, 256, (CONV_STEPS * BATCH, *COLOUR), dtype=torch.uint8)
     digits = torch.randint(0, 17, (STEPS // 8 * BATCH, 1, 8, 8), dtype=torch.uint8)
     print(f"{source}, batch {BATCH}, one thread: ms of a step, the least of {ROUNDS} rounds of {STEPS} steps in turn")
-    rows = [compare("VAE 784-400-20", Ours(VAE, fc, 1, 20, grey, width=400), customary_vae(mnist)),
-            compare("GAN 784, two hidden layers of 400", Ours(GAN, fc, 2, 100, grey, width=400), customary_gan(mnist)),
-            compare("WGAN-GP 784, two hidden layers of 400", Ours(WGAN, fc, 2, 100, grey, width=400), customary_wgan(mnist)),
-            compare("WGAN 784, clipped, two hidden layers of 400",
-                    Ours(WGAN, fc, 2, 100, grey, width=400, clip=0.01, optimiser="rmsprop", lr=5e-5), customary_wgan(mnist, clip=0.01)),
-            compare("DCGAN 28x28, 64 and 128 channels", Ours(GAN, conv, 2, 100, grey[:CONV_STEPS * BATCH], width=64),
-                    customary_dcgan(grey[:CONV_STEPS * BATCH], 2)),
-            compare("DCGAN 32x32 in colour, 64 to 256 channels", Ours(GAN, conv, 3, 100, colour, width=64),
-                    customary_dcgan(colour, 3)),
-            compare("VAE 64-128-20, 8 seeds at once, per seed", Ours(VAE, fc, 1, 20, digits, seeds=8, levels=17, width=128),
-                    customary_small_vae())]
+    rows = [
+        compare("VAE 784-400-20", Ours(VAE, fc, 1, 20, grey, width=400), customary_vae(mnist)),
+        compare("GAN 784, two hidden layers of 400", Ours(GAN, fc, 2, 100, grey, width=400), customary_gan(mnist)),
+        compare("WGAN-GP 784, two hidden layers of 400", Ours(WGAN, fc, 2, 100, grey, width=400), customary_wgan(mnist)),
+        compare(
+            "WGAN 784, clipped, two hidden layers of 400",
+            Ours(WGAN, fc, 2, 100, grey, width=400, clip=0.01, optimiser="rmsprop", lr=5e-5),
+            customary_wgan(mnist, clip=0.01),
+        ),
+        compare(
+            "DCGAN 28x28, 64 and 128 channels",
+            Ours(GAN, conv, 2, 100, grey[: CONV_STEPS * BATCH], width=64),
+            customary_dcgan(grey[: CONV_STEPS * BATCH], 2),
+        ),
+        compare("DCGAN 32x32 in colour, 64 to 256 channels", Ours(GAN, conv, 3, 100, colour, width=64), customary_dcgan(colour, 3)),
+        compare(
+            "VAE 64-128-20, 8 seeds at once, per seed",
+            Ours(VAE, fc, 1, 20, digits, seeds=8, levels=17, width=128),
+            customary_small_vae(),
+        ),
+    ]
     overhead = measure()
     print(line(overhead))
     keep(rows, options, data=source, threads=1, overhead=overhead)
@@ -79,6 +90,7 @@ def matrix_products(product):
     def products():
         for _ in range(8):
             product(a, b)
+
     return products
 
 
@@ -86,10 +98,18 @@ def compare(name, ours: Ours, peer) -> dict:
     """Both loops and the limits; the peer's loop makes as many steps as its images fill batches."""
     peer_loop, peer_steps = peer
     ours_s, peer_s, *products_s = in_turn([ours, peer_loop, matrix_products(torch.mm), matrix_products(linear)], ROUNDS)
-    limits = [1000 * ours.flops / (8 * 2 * 1024 ** 3 / spent) for spent in products_s]
+    limits = [1000 * ours.flops / (8 * 2 * 1024**3 / spent) for spent in products_s]
     mine = 1000 * ours_s / ours.steps
-    return row(name, mine, 1000 * peer_s / peer_steps, "ms", "customary", limit=f"{limits[0]:.3f}",
-               of_limit=f"{limits[0] / mine:.0%}", of_fastest=f"{min(limits) / mine:.0%}")
+    return row(
+        name,
+        mine,
+        1000 * peer_s / peer_steps,
+        "ms",
+        "customary",
+        limit=f"{limits[0]:.3f}",
+        of_limit=f"{limits[0] / mine:.0%}",
+        of_fastest=f"{min(limits) / mine:.0%}",
+    )
 
 
 def mnist_or_noise(data_dir, count=STEPS * BATCH):
@@ -109,8 +129,10 @@ def write_noise(folder):
     """MNIST's IDX files: a magic number and the sizes as big-endian integers, then bytes."""
     folder.mkdir(parents=True)
     count = STEPS * BATCH
-    contents = {"images-idx3": ((2051, count, 28, 28), torch.randint(0, 256, (count * 784,)).byte().numpy().tobytes()),
-                "labels-idx1": ((2049, count), bytes(count))}
+    contents = {
+        "images-idx3": ((2051, count, 28, 28), torch.randint(0, 256, (count * 784,)).byte().numpy().tobytes()),
+        "labels-idx1": ((2049, count), bytes(count)),
+    }
     for part in ("train", "t10k"):
         for name, (sizes, content) in contents.items():
             header = b"".join(size.to_bytes(4, "big") for size in sizes)
@@ -122,7 +144,10 @@ class CustomaryVAE(nn.Module):
         super().__init__()
         self.pixels = pixels
         self.hidden, self.mean, self.log_variance = (
-            nn.Linear(pixels, hidden), nn.Linear(hidden, latent), nn.Linear(hidden, latent))
+            nn.Linear(pixels, hidden),
+            nn.Linear(hidden, latent),
+            nn.Linear(hidden, latent),
+        )
         self.decode, self.output = nn.Linear(latent, hidden), nn.Linear(hidden, pixels)
 
     def forward(self, x):
@@ -158,14 +183,24 @@ def vae_loop(model, loader):
             total += loss.item()
             optimiser.step()
         return total
+
     return epoch
 
 
 def critic_and_generator(*ending):
-    critic = nn.Sequential(nn.Linear(784, 400), nn.LeakyReLU(0.2), nn.Linear(400, 400), nn.LeakyReLU(0.2),
-                           nn.Linear(400, 1), *ending)
-    generator = nn.Sequential(nn.Linear(100, 400), nn.BatchNorm1d(400), nn.ReLU(), nn.Linear(400, 400),
-                              nn.BatchNorm1d(400), nn.ReLU(), nn.Linear(400, 784), nn.Tanh())
+    critic = nn.Sequential(
+        nn.Linear(784, 400), nn.LeakyReLU(0.2), nn.Linear(400, 400), nn.LeakyReLU(0.2), nn.Linear(400, 1), *ending
+    )
+    generator = nn.Sequential(
+        nn.Linear(100, 400),
+        nn.BatchNorm1d(400),
+        nn.ReLU(),
+        nn.Linear(400, 400),
+        nn.BatchNorm1d(400),
+        nn.ReLU(),
+        nn.Linear(400, 784),
+        nn.Tanh(),
+    )
     return critic, generator
 
 
@@ -178,13 +213,17 @@ def customary_dcgan(images, blocks):
     channels, side = images.shape[1], images.shape[2] >> blocks
     widths = [64 << block for block in range(blocks)]
     critic = [nn.Conv2d(channels, 64, 4, 2, 1), nn.LeakyReLU(0.2)]
-    generator = [nn.Linear(100, widths[-1] * side ** 2, bias=False), nn.Unflatten(1, (widths[-1], side, side)),
-                 nn.BatchNorm2d(widths[-1]), nn.ReLU()]
+    generator = [
+        nn.Linear(100, widths[-1] * side**2, bias=False),
+        nn.Unflatten(1, (widths[-1], side, side)),
+        nn.BatchNorm2d(widths[-1]),
+        nn.ReLU(),
+    ]
     for before, after in zip(widths, widths[1:]):
         critic += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
     for before, after in zip(widths[::-1], widths[-2::-1]):
         generator += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-    critic = nn.Sequential(*critic, nn.Flatten(), nn.Linear(widths[-1] * side ** 2, 1), nn.Sigmoid())
+    critic = nn.Sequential(*critic, nn.Flatten(), nn.Linear(widths[-1] * side**2, 1), nn.Sigmoid())
     generator = nn.Sequential(*generator, nn.ConvTranspose2d(64, channels, 4, 2, 1), nn.Tanh())
     loader = DataLoader(Pictures(images), batch_size=BATCH, shuffle=True)
     return gan_loop(critic, generator, loader, images.shape[1:]), len(images) // BATCH
@@ -223,14 +262,17 @@ def gan_loop(critic, generator, loader, shape):
             optimisers[1].step()
             losses.append((critic_loss.item(), generator_loss.item()))
         return losses
+
     return epoch
 
 
 def customary_wgan(mnist, clip=None):
     critic, generator = critic_and_generator()
     loader = DataLoader(mnist, batch_size=BATCH, shuffle=True)
-    optimisers = [torch.optim.RMSprop(side.parameters(), lr=5e-5) if clip else
-                  torch.optim.Adam(side.parameters(), lr=1e-4, betas=(0.0, 0.9)) for side in (critic, generator)]
+    optimisers = [
+        torch.optim.RMSprop(side.parameters(), lr=5e-5) if clip else torch.optim.Adam(side.parameters(), lr=1e-4, betas=(0.0, 0.9))
+        for side in (critic, generator)
+    ]
 
     def epoch():
         losses = []
@@ -251,6 +293,7 @@ def customary_wgan(mnist, clip=None):
                 generator_loss.backward()
                 optimisers[1].step()
         return losses
+
     return epoch, STEPS
 
 
@@ -258,7 +301,7 @@ def penalty(critic, real, fake):
     share = torch.rand(len(real), 1)
     mixed = (share * fake + (1 - share) * real).requires_grad_(True)
     score = critic(mixed)
-    gradient, = torch.autograd.grad(score, mixed, torch.ones_like(score), create_graph=True)
+    (gradient,) = torch.autograd.grad(score, mixed, torch.ones_like(score), create_graph=True)
     return ((gradient.norm(2, dim=1) - 1) ** 2).mean()
 
 

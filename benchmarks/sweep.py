@@ -11,6 +11,7 @@ A machine's speed drifts by a fifth within minutes, so two sides take turns of t
 stand still while the other runs, and each is timed by its own turns. Ours is run against the floor, then the customary
 script against the floor; what the floor lost or won between the two is taken off the script.
 """
+
 import contextlib
 import itertools
 import json
@@ -44,7 +45,7 @@ SPACE = Space(cells=grid([VAE, GAN], [fc], [1, 2], [2, 8], [digits], width=[128]
               propose=lambda trial, cell: {{"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}},
               budget=lambda cell: Budget(epochs={EPOCHS}, batch_size=64), proposals=23, seeds=4, pack=2)
 '''
-FLOOR = '''
+FLOOR = """
 import sys
 from pathlib import Path
 import torch
@@ -54,8 +55,8 @@ torch.set_num_threads(1)
 ledger, share, of = Ledger(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 for key in ledger.keys()[share::of]:
     ledger.put_result(key, run_trial(ledger.folder(key), "data"))
-'''
-CUSTOMARY = '''
+"""
+CUSTOMARY = """
 import json, sys, time
 import ray
 import torch
@@ -93,7 +94,7 @@ results = tune.Tuner(train, param_space={"lr": tune.loguniform(1e-4, 1e-2)},
                          MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder}/mlflow.db", experiment_name="customary")])).fit()
 rows = [row for result in results for row in result.metrics_dataframe["now"]]
 json.dump([min(rows), max(rows)], open(f"{folder}/customary.json", "w"))
-'''
+"""
 
 
 def main(arguments=None) -> int:
@@ -106,13 +107,22 @@ def main(arguments=None) -> int:
         ours, floor = in_turns(our_study(folder, "ours"), plain_processes(folder, "floor"))
         customary, again = in_turns(customary_script(folder), plain_processes(folder, "again"))
         ours, trials = window(Ledger(folder / "ours" / "floor_study"), ours)
-        floor, again = (window(Ledger(folder / name / "floor_study"), turns)[0]
-                        for name, turns in (("floor", floor), ("again", again)))
+        floor, again = (
+            window(Ledger(folder / name / "floor_study"), turns)[0] for name, turns in (("floor", floor), ("again", again))
+        )
         customary = own_time(customary, *json.loads((folder / "customary.json").read_text())) * floor / again
-    rows = [row(f"{trials} trials, each", 1000 * ours / trials, 1000 * floor / trials, "ms", "floor",
-                overhead_ms=round(1000 * (ours - floor) / trials, 1),
-                overhead_core_ms=round(1000 * (ours - floor) / trials * (os.cpu_count() or 1), 1)),
-            row("a trial", 1000 * ours / trials, 1000 * customary / CUSTOMARY_TRIALS, "ms", "customary")]
+    rows = [
+        row(
+            f"{trials} trials, each",
+            1000 * ours / trials,
+            1000 * floor / trials,
+            "ms",
+            "floor",
+            overhead_ms=round(1000 * (ours - floor) / trials, 1),
+            overhead_core_ms=round(1000 * (ours - floor) / trials * (os.cpu_count() or 1), 1),
+        ),
+        row("a trial", 1000 * ours / trials, 1000 * customary / CUSTOMARY_TRIALS, "ms", "customary"),
+    ]
     keep(rows, options)
     return 0
 
@@ -132,13 +142,24 @@ def plain_processes(folder: Path, name: str) -> list[subprocess.Popen]:
 
 
 def customary_script(folder: Path) -> list[subprocess.Popen]:
-    return [started("-c", CUSTOMARY, folder, EPOCHS, CUSTOMARY_TRIALS,
-                    RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), TUNE_DISABLE_STRICT_METRIC_CHECKING="1")]
+    return [
+        started(
+            "-c",
+            CUSTOMARY,
+            folder,
+            EPOCHS,
+            CUSTOMARY_TRIALS,
+            RAY_AUTH_MODE="token",
+            RAY_AUTH_TOKEN=secrets.token_hex(32),
+            TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
+        )
+    ]
 
 
 def started(*command, **environment) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **environment},
-                            stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+    )
 
 
 def succeed(process: subprocess.Popen) -> None:

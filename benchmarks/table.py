@@ -1,4 +1,5 @@
 """What the benchmarks share: two loops timed in turn in one process, and rows to print and to keep as JSON."""
+
 import argparse
 import json
 import os
@@ -32,8 +33,15 @@ def in_turn(loops: list, rounds: int, clock=time.process_time) -> list[float]:
 
 def row(name: str, ours: float, peer: float, unit: str, peer_name: str, **more) -> dict:
     """One line of a table, printed at once; a ratio above 1 means that ours is faster."""
-    made = {"name": name, "ours": round(ours, 4), "peer": round(peer, 4), "ratio": round(peer / ours, 3), "unit": unit,
-            "against": peer_name, **more}
+    made = {
+        "name": name,
+        "ours": round(ours, 4),
+        "peer": round(peer, 4),
+        "ratio": round(peer / ours, 3),
+        "unit": unit,
+        "against": peer_name,
+        **more,
+    }
     extra = "".join(f"   {key.replace('_', ' ')} {value}" for key, value in more.items())
     print(f"{name:44s} ours {ours:9.3f}   {peer_name} {peer:9.3f} {unit}   ratio {peer / ours:5.2f}{extra}", flush=True)
     return made

@@ -4,6 +4,7 @@
 
 Beside each rule stands the customary one that it replaces. The second table is the floor: what real images score.
 """
+
 import argparse
 import sys
 import tempfile
@@ -14,21 +15,21 @@ import numpy as np
 import torch
 from scipy import stats
 
-from study.metrics import features
-from study.cli import run_command
 from study.analysis.comparisons import Table
+from study.analysis.inference import blocked_sign_flip
+from study.analysis.rules import change, equivalent, rises, upwards
+from study.analysis.verdicts import ALPHA, Finding, Part, advice, apart, seed_deviations
+from study.cli import run_command
 from study.data import digits
 from study.data.datasets import data_folder
+from study.metrics import features
+from study.metrics.catalogue import number, spread
 from study.metrics.evaluation import Evaluation
 from study.metrics.real_baseline import dealt, floor
-from study.analysis.inference import blocked_sign_flip
-from study.metrics.catalogue import number, spread
-from study.analysis.rules import change, equivalent, rises, upwards
-from study.analysis.verdicts import advice, ALPHA, apart, Finding, Part, seed_deviations
 
-SEEDS = 6           # the fewest that can decide anything, and the default of a space
-MARGIN = 2.0        # of a fixed margin, in seed deviations
-WORST = 20.0        # what a diverged training counts as, in seed deviations: fd_rel 1 where a cell has .3 and .035
+SEEDS = 6  # the fewest that can decide anything, and the default of a space
+MARGIN = 2.0  # of a fixed margin, in seed deviations
+WORST = 20.0  # what a diverged training counts as, in seed deviations: fd_rel 1 where a cell has .3 and .035
 DIVERGED = 0.1
 MEASURES = ("quality/fd_rel", "quality/kid", "quality/precision", "quality/recall", "quality/coverage", "modes/label_jsd")
 
@@ -55,8 +56,11 @@ def at_once(count: int, blocks: int, rise: float):
         said["usual"].append((upwards(change(table.values)) <= ALPHA, found.p_against / 2 <= ALPHA))
         said["ours"].append((found.p_for <= ALPHA, found.p_against <= ALPHA))
     for name, word in (("supported", lambda pair: pair[0]), ("refuted", lambda pair: pair[1]), ("both at once", all)):
-        yield (f"a rise of {rise:g} margins, {blocks} x {SEEDS} seeds: {name}",
-               percent(map(word, said["usual"])), percent(map(word, said["ours"])))
+        yield (
+            f"a rise of {rise:g} margins, {blocks} x {SEEDS} seeds: {name}",
+            percent(map(word, said["usual"])),
+            percent(map(word, said["ours"])),
+        )
 
 
 def with_divergence(count: int, blocks: int, rule, truth: float):
@@ -67,8 +71,11 @@ def with_divergence(count: int, blocks: int, rule, truth: float):
             evidence = rule(table.values, seed_deviations(Table(table.values, kept, table.blocks, (), ())))
             wrong[name].append((evidence.p_against if rule is rises else evidence.p_for) <= ALPHA)
     word = "refuted as a rise" if rule is rises else "equivalent"
-    yield (f"10 % diverged, a difference of {truth:g} deviations, {blocks} x {SEEDS} seeds: {word}",
-           percent(wrong["usual"]), percent(wrong["ours"]))
+    yield (
+        f"10 % diverged, a difference of {truth:g} deviations, {blocks} x {SEEDS} seeds: {word}",
+        percent(wrong["usual"]),
+        percent(wrong["ours"]),
+    )
 
 
 def without_a_trend(count: int, blocks: int, skew: float):
@@ -76,12 +83,14 @@ def without_a_trend(count: int, blocks: int, skew: float):
     rng = np.random.default_rng(0)
     shape = (count, blocks, SEEDS)
     first, middle = (rng.normal(0, skew / 5, shape) for _ in range(2))
-    last = rng.lognormal(0, skew, shape) - np.exp(skew ** 2 / 2)
-    pages = [stats.page_trend_test(-np.stack([a.ravel(), b.ravel(), c.ravel()], 1)).pvalue
-             for a, b, c in zip(first, middle, last)]
+    last = rng.lognormal(0, skew, shape) - np.exp(skew**2 / 2)
+    pages = [stats.page_trend_test(-np.stack([a.ravel(), b.ravel(), c.ravel()], 1)).pvalue for a, b, c in zip(first, middle, last)]
     ours = [blocked_sign_flip(differences, "less") for differences in last - first]
-    yield (f"no trend, last level lognormal of {skew:g}, {blocks} x {SEEDS} seeds: falls",
-           percent(2 * p <= ALPHA for p in pages), percent(2 * p <= ALPHA for p in ours))
+    yield (
+        f"no trend, last level lognormal of {skew:g}, {blocks} x {SEEDS} seeds: falls",
+        percent(2 * p <= ALPHA for p in pages),
+        percent(2 * p <= ALPHA for p in ours),
+    )
 
 
 def advised(count: int, *means: float):
@@ -93,9 +102,22 @@ def advised(count: int, *means: float):
         found, part = rises(table.values, margins), Part("rise", "", rises, None, margin=1.0)
         if min(found.p_for, found.p_against) > ALPHA:
             blocks = dict(zip(table.blocks, np.median(found.effects, 1).tolist()))
-            told.append("differs" not in advice([Finding(part, by_block=blocks, p_for=1, p_against=1, needed=9, points=(0,),
-                                                         apart=apart(part, table, margins))], ALPHA))
-    yield f"cells that rise by {', '.join(f'{mean:g}' for mean in means)} margins, undecided: more seeds advised", "100.0", percent(told)
+            told.append(
+                "differs"
+                not in advice(
+                    [
+                        Finding(
+                            part, by_block=blocks, p_for=1, p_against=1, needed=9, points=(0,), apart=apart(part, table, margins)
+                        )
+                    ],
+                    ALPHA,
+                )
+            )
+    yield (
+        f"cells that rise by {', '.join(f'{mean:g}' for mean in means)} margins, undecided: more seeds advised",
+        "100.0",
+        percent(told),
+    )
 
 
 def simulated(count: int):
@@ -118,24 +140,29 @@ def floors(dataset, data_dir):
         extractor = features.prepare(dataset, images, folder)
     found, both = floor(images, extractor), len(images.validation.images) + len(images.test.images)
     splits = judged(images, extractor)
-    halves = [judged(dealt(images, "confirm", torch.randperm(both, generator=torch.Generator().manual_seed(seed))), extractor)
-              for seed in range(found["repeats"])]
+    halves = [
+        judged(dealt(images, "confirm", torch.randperm(both, generator=torch.Generator().manual_seed(seed))), extractor)
+        for seed in range(found["repeats"])
+    ]
     for name in MEASURES:
         random = np.array([row[name] for row in halves])
-        yield (f"{dataset.name}: {name.split('/')[1]}", number(splits[name]), spread((random.mean(), random.std(ddof=1))),
-               spread(found["measures"][name]))
+        yield (
+            f"{dataset.name}: {name.split('/')[1]}",
+            number(splits[name]),
+            spread((random.mean(), random.std(ddof=1))),
+            spread(found["measures"][name]),
+        )
     numbers = f"{found['real']:,} against {found['samples']:,}"
     yield f"{dataset.name}: images", numbers, numbers, f"the same; fd_rel and label_jsd against {found['drawn']:,}"
 
 
 def judged(images, extractor) -> dict:
     judge = Evaluation(images, extractor, "confirm")
-    return judge.of_samples(judge.scaled(judge.other.images[:judge.samples]))
+    return judge.of_samples(judge.scaled(judge.other.images[: judge.samples]))
 
 
 def markdown(heading, rows) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in
-                     [heading, ["---"] + ["---:"] * (len(heading) - 1), *rows])
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heading, ["---"] + ["---:"] * (len(heading) - 1), *rows])
 
 
 def main(arguments=None):
@@ -148,8 +175,9 @@ def main(arguments=None):
     start, data_dir = time.perf_counter(), data_folder(options.data_dir)
     words = markdown(["words said, in % of studies", "customary", "here"], simulated(options.studies))
     real = list(floors(digits, data_dir))
-    text = PREFACE.format(studies=options.studies, words=words,
-                          floors=markdown(["real images", "the two splits", "random halves", "reported"], real))
+    text = PREFACE.format(
+        studies=options.studies, words=words, floors=markdown(["real images", "the two splits", "random halves", "reported"], real)
+    )
     print(f"{text}\n{time.perf_counter() - start:.0f} s")
     if options.markdown:
         options.markdown.write_text(text)
@@ -183,11 +211,12 @@ cells are advised on at a margin of one. Those of the last line are exactly at i
 ## What real images score
 
 Digits has 720 held-out images, in two splits that are stratified by class, and so more alike than two random halves of
-them; but models are held against a stratified split as well, with 2,500 samples. What is reported (`study/metrics/real_baseline.py`) is
+them; but models are held against a stratified split as well, with 2,500 samples. What is reported
+(`study/metrics/real_baseline.py`) is
 therefore of random halves for what compares equal numbers (precision, recall, density, coverage, sliced distances, the
 two-sample test) and for the unbiased kernel distance; for the Frechet distance and the classes, which depend on numbers and
 shares, both sides are drawn with replacement as models meet them: 360 images with the shares of the split, and 2,500 of
-all. At equal numbers and free shares such draws score what random halves do (tests/test_evaluation.py), so they can be
+all. At equal numbers and free shares such draws score what random halves do (tests/metrics/test_evaluation.py), so they can be
 believed at others. Mean and standard deviation of ten draws, or of three beyond 2,000 images.
 
 {floors}

@@ -3,6 +3,7 @@ terminal, this in another.
 
     python docs/screenshots.py --space latent_sweep [--url http://127.0.0.1:5000] [--out docs]
 """
+
 import argparse
 import json
 import shutil
@@ -13,37 +14,56 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from study.analysis.cell_table import cells, nearest_of  # noqa: E402
-from study.ledger.opening import STORAGE  # noqa: E402
+from study.analysis.cell_table import cells, nearest_of
 from study.ledger.folder import Ledger
-from study.ledger.opening import open_study  # noqa: E402
+from study.ledger.opening import STORAGE, open_study
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 REST_MS = 12_000  # MLflow's pages poll for news, so the network is never idle
 CHROMIUM = "/usr/bin/chromium"
 
 
 def ask(url: str, path: str, body=None) -> dict:
     """One call of MLflow's REST interface."""
-    request = urllib.request.Request(f"{url}/api/2.0/mlflow/{path}", json.dumps(body).encode() if body else None,
-                                     {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{url}/api/2.0/mlflow/{path}", json.dumps(body).encode() if body else None, {"Content-Type": "application/json"}
+    )
     return json.load(urllib.request.urlopen(request, timeout=30))
 
 
 def pages(url: str, space: str) -> dict[str, str]:
     """Name of a picture -> address of the page that it shows."""
     experiment = ask(url, f"experiments/get-by-name?experiment_name={space}")["experiment"]["experiment_id"]
-    found = ask(url, "runs/search", {"experiment_ids": [experiment], "max_results": 50,
-                                     "filter": "tags.stage = 'confirm'", "order_by": ["metrics.`test/fd_rel` ASC"]})["runs"]
+    found = ask(
+        url,
+        "runs/search",
+        {
+            "experiment_ids": [experiment],
+            "max_results": 50,
+            "filter": "tags.stage = 'confirm'",
+            "order_by": ["metrics.`test/fd_rel` ASC"],
+        },
+    )["runs"]
     best = found[0]["info"]["run_id"]
     some = json.dumps([run["info"]["run_id"] for run in found[:4]])
     summary = ask(url, "runs/search", {"experiment_ids": [experiment], "filter": "tags.stage = 'summary'"}).get("runs", [])
     base = f"{url}/#/experiments/{experiment}"
-    return {"mlflow-table": f"{base}/runs?viewStateShareKey=measures", "mlflow-charts": f"{base}/runs?compareRunsMode=CHART",
-            "mlflow-samples": f"{base}/runs/{best}/model-metrics",
-            "mlflow-comparison": f"{url}/#/compare-runs?runs={some}&experiments=[%22{experiment}%22]",
-            **({"mlflow-summary": f"{base}/runs/{summary[0]['info']['run_id']}/artifacts"} if summary else {})}
+    return {
+        "mlflow-table": f"{base}/runs?viewStateShareKey=measures",
+        "mlflow-charts": f"{base}/runs?compareRunsMode=CHART",
+        "mlflow-samples": f"{base}/runs/{best}/model-metrics",
+        "mlflow-comparison": f"{url}/#/compare-runs?runs={some}&experiments=[%22{experiment}%22]",
+        **({"mlflow-summary": f"{base}/runs/{summary[0]['info']['run_id']}/artifacts"} if summary else {}),
+    }
 
 
 def take(browser, address: str, file: Path, width: int = 1400, height: int = 900) -> list[str]:

@@ -1,4 +1,5 @@
 """Generative adversarial network (Goodfellow et al. 2014), by default with DCGAN's settings (Radford et al. 2015)."""
+
 import torch
 from torch import nn
 from torch.nn.functional import softplus
@@ -18,31 +19,51 @@ class GAN(nn.Module):
     """
 
     critic_estimates = "jensen_shannon"  # its scores are logits (Goodfellow et al. 2014, theorem 1)
-    loss_scales = {"critic/loss": "nats per image: cross-entropy of real plus of generated",
-                   "critic/real": "mean logit of real", "critic/fake": "mean logit of generated",
-                   "generator/loss": "nats per image"}
+    loss_scales = {
+        "critic/loss": "nats per image: cross-entropy of real plus of generated",
+        "critic/real": "mean logit of real",
+        "critic/fake": "mean logit of generated",
+        "generator/loss": "nats per image",
+    }
 
-    def __init__(self, shape, net, depth, latent_dim, *, loss="non_saturating", smoothing=0.0, feature_matching=False,
-                 lr=2e-4, betas=(0.5, 0.999), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None,
-                 **body):
+    def __init__(
+        self,
+        shape,
+        net,
+        depth,
+        latent_dim,
+        *,
+        loss="non_saturating",
+        smoothing=0.0,
+        feature_matching=False,
+        lr=2e-4,
+        betas=(0.5, 0.999),
+        lr_generator=None,
+        lr_discriminator=None,
+        encoder=None,
+        decoder=None,
+        **body,
+    ):
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r} must be among {LOSSES}")
         self.shape, self.latent_dim = tuple(shape), latent_dim
         self.minimax, self.smoothing, self.feature_matching = loss == "minimax", smoothing, feature_matching
         convolutional = net.name == "conv"
-        self.critic = net.encoder(shape, 1, **{"depth": depth, "activation": "LeakyReLU", "norm": convolutional,
-                                               **body, **(encoder or {})})
+        self.critic = net.encoder(
+            shape, 1, **{"depth": depth, "activation": "LeakyReLU", "norm": convolutional, **body, **(encoder or {})}
+        )
         self.generator = net.decoder(latent_dim, shape, **{"depth": depth, "norm": True, **body, **(decoder or {})})
         if convolutional:
             self.apply(initialise_as_dcgan)
         noise = {"z": (latent_dim,)}
         self.phases = [
             Phase("critic", "critic_loss", ("critic",), adam(lr_discriminator or lr, betas), noise=noise),
-            Phase("generator", "generator_loss", ("generator",), adam(lr_generator or lr, betas), noise=noise)]
+            Phase("generator", "generator_loss", ("generator",), adam(lr_generator or lr, betas), noise=noise),
+        ]
 
     def critic_loss(self, x, noise, epoch) -> dict:
-        """"real" and "fake" are the mean logits."""
+        """ "real" and "fake" are the mean logits."""
         with torch.no_grad():
             fake = self.generate(noise["z"])
         real, fake = self.discriminate(x), self.score(fake)

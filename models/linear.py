@@ -1,11 +1,12 @@
 """torch's linear layer with a faster product on processors where torch's own leaves half of the arithmetic unused."""
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
 ONEDNN = torch.ops.mkldnn._linear_pointwise if torch.backends.mkldnn.is_available() else None
-LARGE = 2 ** 21  # multiply-adds from which oneDNN's product pays for its set-up, measured from 64 x 64 to 784 x 400
+LARGE = 2**21  # multiply-adds from which oneDNN's product pays for its set-up, measured from 64 x 64 to 784 x 400
 
 
 class Linear(nn.Linear):
@@ -44,20 +45,25 @@ class Product(torch.autograd.Function):
     def backward(ctx, gradient):
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous()  # it may be one number seen many times, which oneDNN cannot read
-        return (linear(gradient, weight.t()) if ctx.needs_input_grad[0] else None,
-                linear(gradient.t(), x.t()) if ctx.needs_input_grad[1] else None,
-                gradient.sum(0) if ctx.biased and ctx.needs_input_grad[2] else None)
+        return (
+            linear(gradient, weight.t()) if ctx.needs_input_grad[0] else None,
+            linear(gradient.t(), x.t()) if ctx.needs_input_grad[1] else None,
+            gradient.sum(0) if ctx.biased and ctx.needs_input_grad[2] else None,
+        )
 
     @staticmethod
     def vmap(info, in_dims, x, weight, bias):
         """Many at a time are torch's own batched product."""
-        x, weight, bias = (value if value is None else value.expand(info.batch_size, *value.shape) if dim is None
-                           else value.movedim(dim, 0) for value, dim in zip((x, weight, bias), in_dims))
+        x, weight, bias = (
+            value if value is None else value.expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
+            for value, dim in zip((x, weight, bias), in_dims)
+        )
         product = torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[:, None], x, weight.mT)
         return product, 0
 
 
 if ONEDNN:
+
     @register_flop_formula(ONEDNN)
     def operations(x_shape, weight_shape, *others, **unused) -> int:
         """What torch's counter shall count."""

@@ -3,9 +3,10 @@
 Every option is a JSON value. A list holds one value per hidden layer of that side, in the order the data flows, except
 that `norm` is False, True or the indices of the layers with BatchNorm. `slope` is LeakyReLU's.
 """
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Callable
 
 from torch import nn
 
@@ -71,16 +72,18 @@ def make_activation(name, slope) -> nn.Module:
     return getattr(nn, name)()
 
 
-def fc_encoder(shape, outputs, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False,
-               eps=1e-5) -> nn.Sequential:
+def fc_encoder(
+    shape, outputs, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5
+) -> nn.Sequential:
     """(n, *shape) -> (n, outputs) through `depth` hidden layers of `width` units (a number, or one per layer)."""
     sizes = [prod(shape), *per_layer("width", width, depth)]
     layers = fc_layers(sizes, Hidden(depth, activation, slope, dropout, normed(norm, depth, spared=1), eps))
     return nn.Sequential(nn.Flatten(), *layers, Linear(sizes[-1], outputs))
 
 
-def fc_decoder(inputs, shape, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False,
-               eps=1e-5) -> nn.Sequential:
+def fc_decoder(
+    inputs, shape, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5
+) -> nn.Sequential:
     """(n, inputs) -> (n, *shape) through `depth` hidden layers of `width` units (a number, or one per layer)."""
     sizes = [inputs, *per_layer("width", width, depth)]
     layers = fc_layers(sizes, Hidden(depth, activation, slope, dropout, normed(norm, depth), eps))
@@ -94,8 +97,21 @@ def fc_layers(sizes, hidden) -> list[nn.Module]:
     return layers
 
 
-def conv_encoder(shape, outputs, depth, *, width=64, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5,
-                 kernel=4, pool=None, padded=True) -> nn.Sequential:
+def conv_encoder(
+    shape,
+    outputs,
+    depth,
+    *,
+    width=64,
+    activation="ReLU",
+    slope=0.2,
+    dropout=0.0,
+    norm=False,
+    eps=1e-5,
+    kernel=4,
+    pool=None,
+    padded=True,
+) -> nn.Sequential:
     """(n, *shape) -> (n, outputs): `depth` blocks that each halve the image, rounding up, then one linear layer.
 
     A block is a strided convolution, or with `pool` (window sizes) an unstrided one and a maximum over windows.
@@ -122,8 +138,21 @@ def conv_encoder(shape, outputs, depth, *, width=64, activation="ReLU", slope=0.
     return nn.Sequential(*layers, nn.Flatten(), Linear(before * sides[-1] ** 2, outputs))
 
 
-def conv_decoder(inputs, shape, depth, *, width=64, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5,
-                 kernel=4, sides=None, upsample=False) -> nn.Sequential:
+def conv_decoder(
+    inputs,
+    shape,
+    depth,
+    *,
+    width=64,
+    activation="ReLU",
+    slope=0.2,
+    dropout=0.0,
+    norm=False,
+    eps=1e-5,
+    kernel=4,
+    sides=None,
+    upsample=False,
+) -> nn.Sequential:
     """(n, inputs) -> (n, *shape): a linear layer makes a small image, which `depth` blocks enlarge.
 
     The hidden layers are the images that enter the blocks. `width` lists their channels, or counts those of the last,
@@ -136,14 +165,14 @@ def conv_decoder(inputs, shape, depth, *, width=64, activation="ReLU", slope=0.2
     sides = sides or halvings(shape[1], depth)[::-1]
     if len(sides) != depth + 1:
         raise ValueError(f"sides={sides} must list {depth + 1} sides: before the first block and after each of {depth}")
-    widths = listed(width, depth) or [doubled(width, sides[::-1][:depth + 1 - index]) for index in range(depth)]
+    widths = listed(width, depth) or [doubled(width, sides[::-1][: depth + 1 - index]) for index in range(depth)]
     channels = [*widths, shape[0]]
     seed = (channels[0], sides[0], sides[0])
     layers = [Linear(inputs, prod(seed), hidden.bias(0)), nn.Unflatten(1, seed)]
     for index, size in enumerate(per_layer("kernel", kernel, depth)):
         layers += hidden.after(index, channels[index], nn.BatchNorm2d)
         bias = index + 1 == depth or hidden.bias(index + 1)
-        layers += enlarge(*channels[index:index + 2], *sides[index:index + 2], size, upsample, bias)
+        layers += enlarge(*channels[index : index + 2], *sides[index : index + 2], size, upsample, bias)
     layers += [nn.Upsample(size=shape[1], mode="bilinear")] if sides[-1] != shape[1] else []
     return nn.Sequential(*layers)
 

@@ -1,6 +1,7 @@
 """What a model asks of the trainer: which parameters learn from which loss, how often, by which optimiser."""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 import torch
 from torch import Tensor
@@ -21,14 +22,17 @@ class Phase:
 
 def adam(lr, betas) -> Callable:
     """Adam in one fused kernel per step, without which it takes a quarter of a small model's step."""
+
     def build(parameters):
         return torch.optim.Adam(parameters, lr=lr, betas=tuple(betas), fused=True, capturable=parameters[0].is_cuda)
+
     return build
 
 
 def rmsprop(lr) -> Callable:
     def build(parameters):
         return torch.optim.RMSprop(parameters, lr=lr, foreach=True, capturable=parameters[0].is_cuda)
+
     return build
 
 

@@ -1,4 +1,5 @@
 """Variational autoencoder (Kingma and Welling 2014) with a diagonal Gaussian posterior."""
+
 from math import log, pi, prod
 
 import torch
@@ -21,15 +22,35 @@ class VAE(nn.Module):
     `encoder` and `decoder`: options of one side; `body`: options of both. See models/nets.py.
     """
 
-    loss_scales = {"vae/loss": "minimised: recon + beta kl, over the pixel values under a mean reduction",
-                   "vae/recon": "nats per image, summed over pixels", "vae/kl": "nats per image, summed over latents"}
+    loss_scales = {
+        "vae/loss": "minimised: recon + beta kl, over the pixel values under a mean reduction",
+        "vae/recon": "nats per image, summed over pixels",
+        "vae/kl": "nats per image, summed over latents",
+    }
 
-    def __init__(self, shape, net, depth, latent_dim, *, likelihood="bernoulli", variance=0.5, beta=1.0, warmup=0,
-                 reduction="sum", lr=1e-3, betas=(0.9, 0.999), encoder=None, decoder=None, **body):
+    def __init__(
+        self,
+        shape,
+        net,
+        depth,
+        latent_dim,
+        *,
+        likelihood="bernoulli",
+        variance=0.5,
+        beta=1.0,
+        warmup=0,
+        reduction="sum",
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        encoder=None,
+        decoder=None,
+        **body,
+    ):
         super().__init__()
         if reduction not in REDUCTIONS or likelihood not in LIKELIHOODS:
-            raise ValueError(f"reduction={reduction!r} and likelihood={likelihood!r} must be among "
-                             f"{REDUCTIONS} and {tuple(LIKELIHOODS)}")
+            raise ValueError(
+                f"reduction={reduction!r} and likelihood={likelihood!r} must be among {REDUCTIONS} and {tuple(LIKELIHOODS)}"
+            )
         self.shape, self.latent_dim = tuple(shape), latent_dim
         self.log_density, self.mean = LIKELIHOODS[likelihood]
         self.beta, self.warmup, self.reduction = beta, warmup, reduction
@@ -54,7 +75,7 @@ class VAE(nn.Module):
         return self.beta * pixels / (self.latent_dim if self.reduction == "mean_both" else 1)
 
     def loss(self, x, noise, epoch) -> dict:
-        """"loss" under the chosen weights and reduction; "recon" and "kl" always in nats per image."""
+        """ "loss" under the chosen weights and reduction; "recon" and "kl" always in nats per image."""
         recon, kl = self.terms(x, noise["z"])
         recon, kl = recon.mean(), kl.sum(1).mean()
         weight = self.beta_effective * (((epoch + 1) / self.warmup).clamp(max=1) if self.warmup else 1)
@@ -65,7 +86,7 @@ class VAE(nn.Module):
         """`elbo_terms` without its check, which would stop the accelerator at every step."""
         mean, log_variance = self.posterior(x)
         logits = self.decoder(mean + eps * torch.exp(0.5 * log_variance))
-        kl = 0.5 * (mean ** 2 + log_variance.exp() - 1 - log_variance)
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)
         return -self.log_density(logits, x, self.log_variance).flatten(1).sum(1), kl
 
     def elbo_terms(self, x, eps):
@@ -93,8 +114,10 @@ class VAE(nn.Module):
 
 def check_unit_interval(x):
     if x.min() < 0 or x.max() > 1:
-        raise ValueError(f"images must lie in [0, 1], not [{x.min():.3g}, {x.max():.3g}]: on normalised pixels "
-                         "cross-entropy has no lower bound and no density describes them")
+        raise ValueError(
+            f"images must lie in [0, 1], not [{x.min():.3g}, {x.max():.3g}]: on normalised pixels "
+            "cross-entropy has no lower bound and no density describes them"
+        )
 
 
 def bernoulli(logits, x, log_variance):
@@ -104,13 +127,13 @@ def bernoulli(logits, x, log_variance):
 def continuous_bernoulli(logits, x, log_variance):
     """Adds the log of its constant, l / tanh(l / 2), by its Taylor series near 0, where both sides of it vanish."""
     near, safe = split_near_zero(logits, 0.02)
-    series = log(2) + logits ** 2 / 12 - 7 * logits ** 4 / 1440
+    series = log(2) + logits**2 / 12 - 7 * logits**4 / 1440
     return bernoulli(logits, x, log_variance) + torch.where(near, series, (safe / torch.tanh(safe / 2)).log())
 
 
 def continuous_bernoulli_mean(logits):
     near, safe = split_near_zero(logits, 0.1)
-    mean = torch.where(near, 0.5 + logits / 12 - logits ** 3 / 720, 0.5 + 0.5 / torch.tanh(safe / 2) - 1 / safe)
+    mean = torch.where(near, 0.5 + logits / 12 - logits**3 / 720, 0.5 + 0.5 / torch.tanh(safe / 2) - 1 / safe)
     return mean.clamp(0, 1)
 
 
@@ -124,5 +147,8 @@ def gaussian(logits, x, log_variance):
     return -0.5 * ((x - torch.sigmoid(logits)) ** 2 * torch.exp(-log_variance) + log_variance + log(2 * pi))
 
 
-LIKELIHOODS = {"bernoulli": (bernoulli, torch.sigmoid), "gaussian": (gaussian, torch.sigmoid),
-               "continuous_bernoulli": (continuous_bernoulli, continuous_bernoulli_mean)}
+LIKELIHOODS = {
+    "bernoulli": (bernoulli, torch.sigmoid),
+    "gaussian": (gaussian, torch.sigmoid),
+    "continuous_bernoulli": (continuous_bernoulli, continuous_bernoulli_mean),
+}

@@ -1,4 +1,5 @@
 """Wasserstein GAN with weight clipping (Arjovsky et al. 2017) or a gradient penalty (Gulrajani et al. 2017)."""
+
 import torch
 
 from models.gan import GAN
@@ -17,19 +18,51 @@ class WGAN(GAN):
     """
 
     critic_estimates = "wasserstein"
-    loss_scales = {"critic/loss": "minimised: penalty - distance", "critic/distance": "gap of mean scores: its unit is the critic's",
-                   "critic/penalty": "as added to the loss", "generator/loss": "minus the mean score of generated"}
+    loss_scales = {
+        "critic/loss": "minimised: penalty - distance",
+        "critic/distance": "gap of mean scores: its unit is the critic's",
+        "critic/penalty": "as added to the loss",
+        "generator/loss": "minus the mean score of generated",
+    }
 
-    def __init__(self, shape, net, depth, latent_dim, *, clip=None, penalty=10.0, critic_steps=5, optimiser="adam",
-                 lr=1e-4, betas=(0.0, 0.9), lr_generator=None, lr_discriminator=None, encoder=None, decoder=None,
-                 **body):
+    def __init__(
+        self,
+        shape,
+        net,
+        depth,
+        latent_dim,
+        *,
+        clip=None,
+        penalty=10.0,
+        critic_steps=5,
+        optimiser="adam",
+        lr=1e-4,
+        betas=(0.0, 0.9),
+        lr_generator=None,
+        lr_discriminator=None,
+        encoder=None,
+        decoder=None,
+        **body,
+    ):
         if not clip and (encoder or {}).get("norm"):
-            raise ValueError("BatchNorm in the critic makes one image's gradient depend on the others of its batch, "
-                             "which the gradient penalty cannot use (Gulrajani et al. 2017, section 4): leave it out")
+            raise ValueError(
+                "BatchNorm in the critic makes one image's gradient depend on the others of its batch, "
+                "which the gradient penalty cannot use (Gulrajani et al. 2017, section 4): leave it out"
+            )
         unnormed = {} if clip else {"norm": False}
         # a GAN's own options are named here so that a WGAN rejects them
-        super().__init__(shape, net, depth, latent_dim, loss="non_saturating", smoothing=0.0, feature_matching=False,
-                         encoder={**unnormed, **(encoder or {})}, decoder=decoder, **body)
+        super().__init__(
+            shape,
+            net,
+            depth,
+            latent_dim,
+            loss="non_saturating",
+            smoothing=0.0,
+            feature_matching=False,
+            encoder={**unnormed, **(encoder or {})},
+            decoder=decoder,
+            **body,
+        )
         self.penalty = 0.0 if clip else penalty
         if optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser={optimiser!r} must be among {OPTIMISERS}")
@@ -40,10 +73,11 @@ class WGAN(GAN):
         z, mix = {"z": (latent_dim,)}, {"uniform_mix": (1, 1, 1)} if self.penalty else {}
         self.phases = [
             Phase("critic", "critic_loss", ("critic",), stepper(lr_discriminator or lr), noise=z | mix, clip=clip),
-            Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), critic_steps, z)]
+            Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), critic_steps, z),
+        ]
 
     def critic_loss(self, x, noise, epoch) -> dict:
-        """"distance": the gap between mean scores, the critic's estimate; "penalty": as added to the loss."""
+        """ "distance": the gap between mean scores, the critic's estimate; "penalty": as added to the loss."""
         with torch.no_grad():
             fake = self.generate(noise["z"])
         real = 2 * x - 1

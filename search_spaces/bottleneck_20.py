@@ -4,6 +4,7 @@ Report A: a variational autoencoder of one hidden layer, GANs of fully connected
 Wasserstein GAN with clipped weights, on MNIST and CIFAR-10. Its settings are run as they were published, so nothing is
 tuned. On digits the layers shrink by the rule of study/space/systems.py.
 """
+
 from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
@@ -17,15 +18,29 @@ VAE_400 = {"width": 400, "likelihood": "bernoulli", "lr": 1e-3}
 
 # Silent on the sizes of its first GAN: those of a PyTorch tutorial that has as many hidden layers and as large a latent
 # as the DCGAN below, so that the two compare: 1024, 512 and 256 units, LeakyReLU(0.2), dropout in the discriminator.
-FULLY_CONNECTED = {"activation": "LeakyReLU", "slope": 0.2, "encoder": {"width": [1024, 512, 256]},
-                   "decoder": {"width": [256, 512, 1024], "norm": False}}
-FC_GAN = {**FULLY_CONNECTED, "encoder": {**FULLY_CONNECTED["encoder"], "dropout": 0.3},
-          "lr": 2e-4, "betas": [0.5, 0.999]}    # silent: the values of Radford et al. 2015
+FULLY_CONNECTED = {
+    "activation": "LeakyReLU",
+    "slope": 0.2,
+    "encoder": {"width": [1024, 512, 256]},
+    "decoder": {"width": [256, 512, 1024], "norm": False},
+}
+FC_GAN = {
+    **FULLY_CONNECTED,
+    "encoder": {**FULLY_CONNECTED["encoder"], "dropout": 0.3},
+    "lr": 2e-4,
+    "betas": [0.5, 0.999],
+}  # silent: the values of Radford et al. 2015
 
 # Radford et al. print the network for 64 pixels. For 28 and 32 it has one halving less: 64, 128 and 256 channels,
 # kernel 4. Silent: latent 100, Adam 2e-4 with beta1 0.5, batch 128, all as in that paper.
-DCGAN = {"width": 64, "kernel": 4, "encoder": {"norm": True, "activation": "LeakyReLU", "slope": 0.2},
-         "decoder": {"norm": True, "activation": "ReLU"}, "lr": 2e-4, "betas": [0.5, 0.999]}
+DCGAN = {
+    "width": 64,
+    "kernel": 4,
+    "encoder": {"norm": True, "activation": "LeakyReLU", "slope": 0.2},
+    "decoder": {"norm": True, "activation": "ReLU"},
+    "lr": 2e-4,
+    "betas": [0.5, 0.999],
+}
 
 # Silent on layers and latent: those of its fully connected GAN, without dropout; on the rest: Arjovsky et al. 2017.
 CLIPPED = {**FULLY_CONNECTED, "clip": 0.01, "critic_steps": 5, "optimiser": "rmsprop", "lr": 5e-5}
@@ -42,11 +57,13 @@ def budget(cell):
 
 
 def systems(dataset):
-    return [Cell(VAE, fc, 1, 20, dataset, VAE_400, "A-vae-20-epochs"),
-            Cell(VAE, fc, 1, 20, dataset, VAE_400, "A-vae-50-epochs"),
-            Cell(GAN, fc, 3, 100, dataset, FC_GAN, "A-gan-fc"),
-            Cell(GAN, conv, 3, 100, dataset, DCGAN, "A-dcgan"),
-            Cell(WGAN, fc, 3, 100, dataset, CLIPPED, "A-wgan")]
+    return [
+        Cell(VAE, fc, 1, 20, dataset, VAE_400, "A-vae-20-epochs"),
+        Cell(VAE, fc, 1, 20, dataset, VAE_400, "A-vae-50-epochs"),
+        Cell(GAN, fc, 3, 100, dataset, FC_GAN, "A-gan-fc"),
+        Cell(GAN, conv, 3, 100, dataset, DCGAN, "A-dcgan"),
+        Cell(WGAN, fc, 3, 100, dataset, CLIPPED, "A-wgan"),
+    ]
 
 
 PUBLISHED = systems(mnist) + systems(cifar10)

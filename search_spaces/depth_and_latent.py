@@ -6,6 +6,7 @@ nothing is tuned. Ours is "E-vae-latent-mean": its latent sweep again, with a re
 another report, which found the opposite effect of a larger latent, does not say. On digits the layers shrink by the rule
 of study/space/systems.py.
 """
+
 from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
@@ -18,20 +19,28 @@ from study.space import Budget, Cell, Space, moved_to, shortened
 # BatchNorm in the generator, without which four layers of it hardly learn.
 DEPTH = 4
 LAYERS = {"width": 400}
-SUMMED = {**LAYERS, "likelihood": "bernoulli", "reduction": "sum", "lr": 1e-3}    # silent on the rate: Adam's own
+SUMMED = {**LAYERS, "likelihood": "bernoulli", "reduction": "sum", "lr": 1e-3}  # silent on the rate: Adam's own
 AVERAGED = {**SUMMED, "reduction": "mean"}
-ADVERSARIAL = {**LAYERS, "encoder": {"activation": "LeakyReLU", "slope": 0.2, "norm": False},
-               "decoder": {"activation": "ReLU", "norm": True}}
+ADVERSARIAL = {
+    **LAYERS,
+    "encoder": {"activation": "LeakyReLU", "slope": 0.2, "norm": False},
+    "decoder": {"activation": "ReLU", "norm": True},
+}
 ADAM = {**ADVERSARIAL, "lr": 2e-4, "betas": [0.5, 0.999]}
-RMSPROP = {**ADVERSARIAL, "optimiser": "rmsprop", "lr": 5e-4,
-           "clip": 0.01, "critic_steps": 5}   # silent on how the critic is held: as Arjovsky et al. 2017, who use RMSprop
+RMSPROP = {
+    **ADVERSARIAL,
+    "optimiser": "rmsprop",
+    "lr": 5e-4,
+    "clip": 0.01,
+    "critic_steps": 5,
+}  # silent on how the critic is held: as Arjovsky et al. 2017, who use RMSprop
 
 DEPTHS = [2, 4, 8, 10, 12]
 LATENTS = {mnist: [10, 20, 30, 50, 75], cifar10: [10, 20, 30, 50, 75, 1000]}
-GAN_LATENTS = [100, 350, 500, 750, 1000]   # four of the five are named; the fifth: 100, as in DCGAN. A WGAN's: the same
+GAN_LATENTS = [100, 350, 500, 750, 1000]  # four of the five are named; the fifth: 100, as in DCGAN. A WGAN's: the same
 
 EPOCHS = {"E-gan-latent": 30, "E-wgan-latent": 1000}
-BATCH = {"E-gan-latent": 256, "E-wgan-latent": 256}    # silent on the WGAN's: the GAN's; on the VAE's: 128
+BATCH = {"E-gan-latent": 256, "E-wgan-latent": 256}  # silent on the WGAN's: the GAN's; on the VAE's: 128
 
 
 def budget(cell):
@@ -40,11 +49,13 @@ def budget(cell):
 
 
 def systems(dataset):
-    return [*(Cell(VAE, fc, depth, 2, dataset, SUMMED, "E-vae-depth") for depth in DEPTHS),
-            *(Cell(VAE, fc, DEPTH, latent, dataset, SUMMED, "E-vae-latent") for latent in LATENTS[dataset]),
-            *(Cell(VAE, fc, DEPTH, latent, dataset, AVERAGED, "E-vae-latent-mean") for latent in LATENTS[dataset]),
-            *(Cell(GAN, fc, DEPTH, latent, dataset, ADAM, "E-gan-latent") for latent in GAN_LATENTS),
-            *(Cell(WGAN, fc, DEPTH, latent, dataset, RMSPROP, "E-wgan-latent") for latent in GAN_LATENTS)]
+    return [
+        *(Cell(VAE, fc, depth, 2, dataset, SUMMED, "E-vae-depth") for depth in DEPTHS),
+        *(Cell(VAE, fc, DEPTH, latent, dataset, SUMMED, "E-vae-latent") for latent in LATENTS[dataset]),
+        *(Cell(VAE, fc, DEPTH, latent, dataset, AVERAGED, "E-vae-latent-mean") for latent in LATENTS[dataset]),
+        *(Cell(GAN, fc, DEPTH, latent, dataset, ADAM, "E-gan-latent") for latent in GAN_LATENTS),
+        *(Cell(WGAN, fc, DEPTH, latent, dataset, RMSPROP, "E-wgan-latent") for latent in GAN_LATENTS),
+    ]
 
 
 PUBLISHED = systems(mnist) + systems(cifar10)

@@ -4,6 +4,7 @@ At one depth the VAE's latent size is crossed with the reduction of its loss as 
 summed, it weighs the KL divergence as many times more as there are pixel values, and two reports that disagree about
 latent size do not say which of the two they did.
 """
+
 from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
@@ -38,5 +39,8 @@ SPACE = Space(
     + grid(FAMILIES, [conv], DEPTHS, [2, 8, 32, 128], [imagenette])
     + grid([VAE], [fc], [2], [2, 8, 32], [digits], width=[128], reduction=["mean"])
     + grid([VAE], [fc], [2], [2, 8, 32, 128], [mnist, fashion_mnist, cifar10], reduction=["mean"]),
-    propose=propose, budget=budget, proposals=4, seeds=SEEDS,
+    propose=propose,
+    budget=budget,
+    proposals=4,
+    seeds=SEEDS,
 )

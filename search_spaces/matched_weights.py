@@ -5,6 +5,7 @@ systems called "matched" are its GANs with widths changed until they have as man
 the others after the published ones are what it tried without success, one change at a time. On digits the layers shrink
 by the rule of study/space/systems.py.
 """
+
 from dataclasses import replace
 
 from models.gan import GAN
@@ -13,23 +14,31 @@ from models.vae import VAE
 from study.data import digits, imagenette, mnist
 from study.space import Budget, Cell, Space, match_parameters, moved_to, shortened
 
-LEAKY = {"activation": "LeakyReLU", "slope": 0.2}   # silent on the slope: DCGAN's
+LEAKY = {"activation": "LeakyReLU", "slope": 0.2}  # silent on the slope: DCGAN's
 # "Mean squared error plus KL": summed over the image (at variance 0.5). Averaged over its pixels, the KL divergence
 # would weigh 784 times as much, and nothing would be learned, which is not what the report shows.
 SQUARED_ERROR = {"likelihood": "gaussian", "variance": 0.5, "reduction": "sum"}
 ADAM = {"lr": 2e-4}
-GAN_ADAM = {**ADAM, "betas": [0.5, 0.999]}          # silent on the betas: DCGAN's
+GAN_ADAM = {**ADAM, "betas": [0.5, 0.999]}  # silent on the betas: DCGAN's
 
 DOWN, UP = [1024, 512, 256], [256, 512, 1024]
-ON_MNIST = {"encoder": {"width": DOWN, **LEAKY, "dropout": 0.3},
-            "decoder": {"width": UP, **LEAKY, "norm": False}}   # silent on the generator's activation: the same
+ON_MNIST = {
+    "encoder": {"width": DOWN, **LEAKY, "dropout": 0.3},
+    "decoder": {"width": UP, **LEAKY, "norm": False},
+}  # silent on the generator's activation: the same
 
 # Silent on the first weights of its convolutions: the autoencoder's are PyTorch's, the GAN's those of Radford et al.
 # No convolution is padded: 160, 158, 79, 77, 38, 36, 18, 16, 8 pixels, and with a last pool of 4 only 4 x 4 are left.
 # The decoder ends in 320 pixels, which are interpolated to 160.
 POOLED = {"width": [16, 32, 64, 128], "kernel": 3, "padded": False, "activation": "ReLU", "norm": False}
-GROWING = {"depth": 6, "width": [256, 128, 64, 32, 16, 8], "kernel": [4, 4, 4, 4, 4, 3], **LEAKY,
-           "sides": [8, 18, 38, 78, 158, 318, 320], "norm": [1, 2, 3, 4, 5]}
+GROWING = {
+    "depth": 6,
+    "width": [256, 128, 64, 32, 16, 8],
+    "kernel": [4, 4, 4, 4, 4, 3],
+    **LEAKY,
+    "sides": [8, 18, 38, 78, 158, 318, 320],
+    "norm": [1, 2, 3, 4, 5],
+}
 VAE_ON_IMAGENETTE = {"encoder": {**POOLED, "pool": 2}, "decoder": GROWING, **SQUARED_ERROR, **ADAM}
 GAN_ON_IMAGENETTE = {"encoder": {**POOLED, "pool": [2, 2, 2, 4]}, "decoder": GROWING, **GAN_ADAM}
 
@@ -40,12 +49,15 @@ VAE_IMAGENETTE = Cell(VAE, conv, 4, 200, imagenette, VAE_ON_IMAGENETTE, "D-vae-i
 GAN_IMAGENETTE = Cell(GAN, conv, 4, 500, imagenette, GAN_ON_IMAGENETTE, "D-gan-imagenette")
 PUBLISHED = [VAE_MNIST, GAN_MNIST, VAE_IMAGENETTE, replace(VAE_IMAGENETTE, latent_dim=100), GAN_IMAGENETTE]
 
-REMEDIES = {   # silent on the strength of each: that of the paper it is from
-    "smoothing": {"smoothing": 0.1},                                    # Salimans et al. 2016
-    "feature-matching": {"feature_matching": True},                            # the same
-    "two-scales": {"lr_discriminator": 4e-4, "lr_generator": 1e-4},     # Heusel et al. 2017, rates of Zhang et al. 2019
-    "two-layers": {"encoder": {**ON_MNIST["encoder"], "width": [512, 256]},
-                   "decoder": {**ON_MNIST["decoder"], "width": [256, 512]}}}
+REMEDIES = {  # silent on the strength of each: that of the paper it is from
+    "smoothing": {"smoothing": 0.1},  # Salimans et al. 2016
+    "feature-matching": {"feature_matching": True},  # the same
+    "two-scales": {"lr_discriminator": 4e-4, "lr_generator": 1e-4},  # Heusel et al. 2017, rates of Zhang et al. 2019
+    "two-layers": {
+        "encoder": {**ON_MNIST["encoder"], "width": [512, 256]},
+        "decoder": {**ON_MNIST["decoder"], "width": [256, 512]},
+    },
+}
 
 
 def changed(cell, name, settings, **changes):
@@ -57,8 +69,10 @@ def matched(vae, gan):
 
 
 TRIED = [changed(GAN_MNIST, name, settings, depth=2 if name == "two-layers" else 3) for name, settings in REMEDIES.items()]
-TRIED += [changed(GAN_MNIST, "latent-20", {}, latent_dim=20),
-          changed(GAN_IMAGENETTE, "upsampled", {"decoder": {**GROWING, "upsample": True}})]
+TRIED += [
+    changed(GAN_MNIST, "latent-20", {}, latent_dim=20),
+    changed(GAN_IMAGENETTE, "upsampled", {"decoder": {**GROWING, "upsample": True}}),
+]
 PAIRS = [(VAE_MNIST, GAN_MNIST), (VAE_IMAGENETTE, GAN_IMAGENETTE)]
 
 EPOCHS = {"D-vae-mnist": 100, "D-gan-mnist": 200, "D-vae-imagenette": 200, "D-gan-imagenette": 100}
@@ -71,7 +85,13 @@ def budget(cell):
 
 
 SPACE = Space(
-    cells=PUBLISHED + [matched(*pair) for pair in PAIRS] + TRIED
-    + moved_to(PUBLISHED, digits) + [matched(*moved_to(pair, digits)) for pair in PAIRS] + moved_to(TRIED, digits),
-    propose=lambda trial, cell: {}, budget=budget, seeds=6,
+    cells=PUBLISHED
+    + [matched(*pair) for pair in PAIRS]
+    + TRIED
+    + moved_to(PUBLISHED, digits)
+    + [matched(*moved_to(pair, digits)) for pair in PAIRS]
+    + moved_to(TRIED, digits),
+    propose=lambda trial, cell: {},
+    budget=budget,
+    seeds=6,
 )

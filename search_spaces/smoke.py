@@ -1,4 +1,5 @@
 """Does the whole pipeline work here? Every model and net on digits, small enough for a minute on two cores."""
+
 from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
@@ -18,5 +19,8 @@ def propose(trial, cell):
 SPACE = Space(
     cells=grid([VAE, GAN, WGAN], [fc], [1], [2, 8], [digits], width=[64])
     + grid([VAE, GAN, WGAN], [conv], [1], [8], [digits], width=[8]),
-    propose=propose, budget=budget, proposals=2, seeds=2,
+    propose=propose,
+    budget=budget,
+    proposals=2,
+    seeds=2,
 )

@@ -6,6 +6,7 @@ On digits the layers shrink by the rule of study/space/systems.py.
 The report's discriminator ends in a sigmoid. Here it ends in the logit before that, and the loss holds the sigmoid:
 the same function, without its rounding to 0 and 1. A critic without a sigmoid is what a Wasserstein GAN has anyway.
 """
+
 from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
@@ -17,7 +18,7 @@ from study.space import Budget, Cell, Space, moved_to, shortened
 ADAM = {"lr": 2e-4, "betas": [0.5, 0.999]}
 CLIPPED = {"clip": 0.01, "critic_steps": 5, "optimiser": "rmsprop", "lr": 5e-5}
 BATCH = 64
-EPOCHS = 50      # silent, too; equal for all, as its comparison of sizes asks for
+EPOCHS = 50  # silent, too; equal for all, as its comparison of sizes asks for
 
 
 def budget(cell):
@@ -26,16 +27,25 @@ def budget(cell):
 
 def vae(number, widths, latent_dim, dataset):
     """Silent on activation, likelihood and optimiser: ReLU, Bernoulli pixels and Adam 1e-3."""
-    settings = {"activation": "ReLU", "encoder": {"width": widths}, "decoder": {"width": widths[::-1]},
-                "likelihood": "bernoulli", "lr": 1e-3}
+    settings = {
+        "activation": "ReLU",
+        "encoder": {"width": widths},
+        "decoder": {"width": widths[::-1]},
+        "likelihood": "bernoulli",
+        "lr": 1e-3,
+    }
     return Cell(VAE, fc, len(widths), latent_dim, dataset, settings, f"B-vae-{number}")
 
 
 def adversarial(model, training, number, critic, generator, latent_dim, dataset):
     """depth is the discriminator's; all of the generator's layers but the first have BatchNorm."""
-    settings = {"activation": "LeakyReLU", "slope": 0.2, "encoder": {"width": critic, "norm": False},
-                "decoder": {"depth": len(generator), "width": generator, "norm": list(range(1, len(generator))), "eps": 0.8},
-                **training}
+    settings = {
+        "activation": "LeakyReLU",
+        "slope": 0.2,
+        "encoder": {"width": critic, "norm": False},
+        "decoder": {"depth": len(generator), "width": generator, "norm": list(range(1, len(generator))), "eps": 0.8},
+        **training,
+    }
     return Cell(model, fc, len(critic), latent_dim, dataset, settings, f"B-{model.__name__.lower()}-{number}")
 
 
@@ -49,10 +59,17 @@ def wgan(*size):
 
 SMALL, LARGE = [128, 256, 512, 1024], [128, 256, 512, 768, 1024]
 PUBLISHED = [
-    vae(1, [512], 50, mnist), vae(1, [512], 100, mnist), vae(2, [512, 256], 100, mnist),
+    vae(1, [512], 50, mnist),
+    vae(1, [512], 100, mnist),
+    vae(2, [512, 256], 100, mnist),
     vae(3, [1536, 768, 512], 100, cifar10),
-    gan(1, [512, 256], SMALL, 100, mnist), gan(1, [512, 256], SMALL, 200, mnist),
-    gan(2, [512, 256, 128], LARGE, 200, mnist), gan(3, [512, 256], SMALL, 100, cifar10),
-    wgan(1, [512, 256], SMALL, 100, mnist), wgan(1, [512, 256], SMALL, 200, mnist),
-    wgan(2, [512, 256, 128], LARGE, 200, mnist), wgan(3, [512, 256], SMALL, 200, cifar10)]
+    gan(1, [512, 256], SMALL, 100, mnist),
+    gan(1, [512, 256], SMALL, 200, mnist),
+    gan(2, [512, 256, 128], LARGE, 200, mnist),
+    gan(3, [512, 256], SMALL, 100, cifar10),
+    wgan(1, [512, 256], SMALL, 100, mnist),
+    wgan(1, [512, 256], SMALL, 200, mnist),
+    wgan(2, [512, 256, 128], LARGE, 200, mnist),
+    wgan(3, [512, 256], SMALL, 200, cifar10),
+]
 SPACE = Space(cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, seeds=6)

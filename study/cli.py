@@ -1,4 +1,5 @@
 """What every command shares: errors as one line, exit codes that scripts can rely on, and an end when it is asked to."""
+
 import argparse
 import io
 import os
@@ -28,16 +29,24 @@ def add_study(parser) -> None:
     """How every command is told which study is meant, so that what was typed for one can be typed for all."""
     add = parser.add_argument
     add("--space", required=True, help="the study: the name of a file in search_spaces/, or the path of a space file of your own")
-    add("--storage", type=storage, default=STORAGE,
-        help="where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: %(default)s)")
+    add(
+        "--storage",
+        type=storage,
+        default=STORAGE,
+        help="where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: %(default)s)",
+    )
     add("--data-dir", help="where datasets are, for the commands that read images (default: $STUDY_DATA, else data/)")
-    add("--trust-study", action="store_true", help="run whatever code the study names, with your rights; without it only this"
-        " project's and the space's is run")
+    add(
+        "--trust-study",
+        action="store_true",
+        help="run whatever code the study names, with your rights; without it only this project's and the space's is run",
+    )
 
 
 def trust(options) -> tuple[str, bool]:
     """Settle what the study's records may import, as the command line says; what study/space/importing.py needs to know of it."""
     from study.space.importing import allow
+
     said = str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space, options.trust_study
     allow(*said)
     return said

@@ -1,4 +1,5 @@
 """The one exception that is the user's to mend: commands print it as a single line and exit with its code."""
+
 import difflib
 
 

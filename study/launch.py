@@ -1,9 +1,10 @@
 """Run what is left of a study: the first launch, going on after a crash, extending and retrying are one command.
 
-    python study/launch.py --space latent_sweep
-    python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --seeds 16
-    python study/launch.py --space latent_sweep --datasets folder:my_images --dry-run
+python study/launch.py --space latent_sweep
+python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --seeds 16
+python study/launch.py --space latent_sweep --datasets folder:my_images --dry-run
 """
+
 import argparse
 import os
 import sys
@@ -19,7 +20,7 @@ from study.ledger.next_steps import command, of_ledger, study_arguments
 from study.mlflow_view.pages import mlflow_page, watching
 from study.training.checkpoint import CHECKPOINT_S
 
-CLOSE_S = 5.0       # how long an interrupted driver waits for MLflow
+CLOSE_S = 5.0  # how long an interrupted driver waits for MLflow
 CATCH_UP_S = 600.0  # how long one that is done does
 
 
@@ -37,15 +38,24 @@ def parse(arguments=None):
     add("--inception-weights", type=Path, metavar="FILE", help="weights-inception-2015-12-05-6726825d.pth, for the standard FID")
     add("--address", help="a running Ray cluster: auto, or HOST:PORT (default: start Ray here)")
     add("--cpus-per-trial", type=positive(float), default=1.0, metavar="N")
-    add("--gpus-per-trial", type=share, metavar="SHARE", help="of a card, or auto: measured first (default: a quarter, where"
-        " there is a card)")
+    add(
+        "--gpus-per-trial",
+        type=share,
+        metavar="SHARE",
+        help="of a card, or auto: measured first (default: a quarter, where there is a card)",
+    )
     add("--fast-cuda", action="store_true", help="steps as CUDA graphs, and products in TF32, which makes other trials of a study")
     add("--max-concurrent", type=positive(int), metavar="N", help="trials at a time (default: what the machines hold)")
     add("--proposals", type=positive(int), metavar="N", help="search trials per cell (default: the space's)")
     add("--seeds", type=positive(int), metavar="N", help="confirm trainings per cell (default: the space's)")
     add("--epochs", type=positive(int), metavar="N", help="for a quick look: another study, with its own trials")
-    add("--checkpoint-seconds", type=positive(float), default=CHECKPOINT_S, metavar="S",
-        help="what a crash may cost (default: %(default)g)")
+    add(
+        "--checkpoint-seconds",
+        type=positive(float),
+        default=CHECKPOINT_S,
+        metavar="S",
+        help="what a crash may cost (default: %(default)g)",
+    )
     add("--open", action="store_true", help="show the report in a browser at the end")
     add("--dry-run", action="store_true", help="show the plan and stop")
     add("--retry-failed", action="store_true", help="run failed trials again")
@@ -60,6 +70,7 @@ def positive(kind):
         if not 0 < value < float("inf"):
             raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
         return value
+
     convert.__name__ = "number" if kind is float else "whole number"
     return convert
 
@@ -82,6 +93,7 @@ def main(arguments=None) -> int:
     from study.sweep.progress import console, plan_table, systems_table
     from study.sweep.repair import note_changed_code, repair_specs, retry_failed
     from study.sweep.selection import chosen_space, with_datasets
+
     screen = console()
 
     def log(text):
@@ -97,11 +109,14 @@ def main(arguments=None) -> int:
         plan = Plan(space, ledger, identities(space, data_dir, options))
         note_changed_code(plan, log)
         screen.print(plan_table(plan))
-        log(f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
-            f" {estimate(plan, rates(plan, data_dir))}. Nothing was started (--dry-run).")
+        log(
+            f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
+            f" {estimate(plan, rates(plan, data_dir))}. Nothing was started (--dry-run)."
+        )
         return DONE
     if options.fast_cuda and not options.address:
         from study.training.numerics import check_precision
+
         check_precision("tf32", "cuda")
     with ledger.lock():
         prepare(space, options, data_dir, ledger, log)
@@ -122,15 +137,16 @@ def estimate(plan, expected: dict) -> str:
     """The time that what is left takes here, from earlier trials of this study where there are any."""
     from study.sweep.estimate import seconds_left
     from study.sweep.progress import duration
+
     seconds, cores = seconds_left(plan, expected), os.cpu_count() or 1
-    return "how long is not known yet" if seconds is None else (
-        f"about {duration(seconds / cores)} on {cores} cores")
+    return "how long is not known yet" if seconds is None else (f"about {duration(seconds / cores)} on {cores} cores")
 
 
 def run(plan, options, data_dir, log) -> int:
     from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
     from study.sweep.estimate import rates
+
     uri = options.tracking_uri or default_uri(options.storage)
     tracker_thread = BackgroundTracker(uri, plan.ledger, plan.space.name, plan.space.question, log)
     tracker_thread.start()
@@ -145,8 +161,10 @@ def run(plan, options, data_dir, log) -> int:
         sweep(plan, options, data_dir, expected, tracker_thread, uri)
     except KeyboardInterrupt:
         tracker_thread.close(CLOSE_S)
-        log(f"interrupted: {finished_count(plan)} of {plan.planned()} trials are finished and kept;"
-            " the same command goes on from here")
+        log(
+            f"interrupted: {finished_count(plan)} of {plan.planned()} trials are finished and kept;"
+            " the same command goes on from here"
+        )
         return INTERRUPTED
     return ended(plan, options, data_dir, tracker_thread, uri, log)
 
@@ -159,14 +177,18 @@ def sweep(plan, options, data_dir, expected, tracker_thread, uri) -> None:
     from study.sweep.gpu_share import heaviest, measured
     from study.sweep.progress import Display
     from study.sweep.ray_executor import check_nodes
+
     token = write_token(plan.ledger)
     try:
         ray_executor.start(options.address)
         if options.address:
             check_nodes(plan.ledger.address, token)
         resources, slots = ray_executor.shares(
-            options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent,
-            lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.fast_cuda))
+            options.cpus_per_trial,
+            options.gpus_per_trial,
+            options.max_concurrent,
+            lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.fast_cuda),
+        )
         display = Display(plan, slots, watching(uri), expected)
         tracker_thread.log = display.log
 
@@ -176,8 +198,15 @@ def sweep(plan, options, data_dir, expected, tracker_thread, uri) -> None:
             display.finished(trial, outcome)
             tracker_thread.notify(trial.key)
 
-        settings = {"ledger": plan.ledger.address, "data_dir": str(data_dir.resolve()), "cwd": os.getcwd(), "token": token,
-                    "checkpoint_s": options.checkpoint_seconds, "graphs": options.fast_cuda, "trust": trust(options)}
+        settings = {
+            "ledger": plan.ledger.address,
+            "data_dir": str(data_dir.resolve()),
+            "cwd": os.getcwd(),
+            "token": token,
+            "checkpoint_s": options.checkpoint_seconds,
+            "graphs": options.fast_cuda,
+            "trust": trust(options),
+        }
         with display:
             ray_executor.execute(plan, settings, resources, slots, commit, display.began, tracker_thread.notify, display.log)
     finally:
@@ -188,6 +217,7 @@ def ended(plan, options, data_dir, tracker_thread, uri, log) -> int:
     """The report, the best cells, where to look, and what to type next."""
     from study.analysis.cell_table import cells, in_words, nearest_of
     from study.mlflow_view import saved_view
+
     same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, options.open, log)
     tracker_thread.summarise()
@@ -212,6 +242,7 @@ def ended(plan, options, data_dir, tracker_thread, uri, log) -> int:
 def reported(ledger, data_dir, show: bool, log) -> str:
     """Write the report; its address, or why there is none. A report that fails costs nothing: it can be written again."""
     from study.reporting.build import FOLDER, write_report
+
     try:
         ledger.fetch()
         address = write_report(ledger, data_dir).resolve().as_uri()
@@ -219,8 +250,10 @@ def reported(ledger, data_dir, show: bool, log) -> str:
     except (UserError, OSError) as error:
         return f"not written: {error}"
     except Exception as error:
-        return (f"not written: {type(error).__name__}: {' '.join(str(error).split())}"
-                f" (`STUDY_TRACEBACK=1 {of_ledger('report', ledger)}` shows where)")
+        return (
+            f"not written: {type(error).__name__}: {' '.join(str(error).split())}"
+            f" (`STUDY_TRACEBACK=1 {of_ledger('report', ledger)}` shows where)"
+        )
     if show:
         webbrowser.open(address)
     return address
@@ -228,8 +261,9 @@ def reported(ledger, data_dir, show: bool, log) -> str:
 
 def measuring_share(plan) -> str:
     """How much of the trials' time went into measuring rather than training."""
-    spent = [sum(result["measures"].get(name, 0) for result in plan.results.values())
-             for name in ("time/train_s", "time/measure_s")]
+    spent = [
+        sum(result["measures"].get(name, 0) for result in plan.results.values()) for name in ("time/train_s", "time/measure_s")
+    ]
     return f"measuring and drawing took {spent[1] / max(sum(spent), 1e-9):.0%} of the trials' time"
 
 

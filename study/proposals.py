@@ -1,7 +1,8 @@
 """What was proposed and what became of it, for optuna-dashboard.
 
-    python study/proposals.py export --space latent_sweep --out proposals.db     for optuna-dashboard sqlite:///proposals.db
+python study/proposals.py export --space latent_sweep --out proposals.db     for optuna-dashboard sqlite:///proposals.db
 """
+
 import argparse
 import shlex
 import sys
@@ -26,6 +27,7 @@ def main(arguments=None) -> int:
     if not ledger.keys():
         raise UserError(f"no trials of '{options.space}' under {options.storage}; is --storage right?")
     from study.mlflow_view.store import uri_of
+
     count = export(ledger, ledger.root.name, uri_of(options.out.resolve()))
     print(f"{count} proposals are in {options.out}: {shlex.join(['optuna-dashboard', uri_of(options.out)])}")
     return DONE

@@ -1,7 +1,8 @@
 """The answer that a study gives: one page for a browser, figures and tables, from the ledger alone.
 
-    python study/report.py --space latent_sweep [--storage mlruns/studies] [--out FOLDER] [--open]
+python study/report.py --space latent_sweep [--storage mlruns/studies] [--out FOLDER] [--open]
 """
+
 import argparse
 import errno
 import sys
@@ -19,6 +20,7 @@ from study.ledger.opening import open_study
 def main(arguments=None) -> int:
     from study.data.datasets import data_folder
     from study.reporting.build import write_report
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_study(parser)
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")

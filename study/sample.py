@@ -1,9 +1,10 @@
 """Draw images from a finished trial: samples, paths between latent points, or one latent dimension after the other.
 
-    python study/sample.py --space latent_sweep --trial best -n 64 --out grid.png
-    python study/sample.py --space latent_sweep --trial KEY --interpolate
-    python study/sample.py --space latent_sweep --trial KEY --traverse --npz images.npz
+python study/sample.py --space latent_sweep --trial best -n 64 --out grid.png
+python study/sample.py --space latent_sweep --trial KEY --interpolate
+python study/sample.py --space latent_sweep --trial KEY --traverse --npz images.npz
 """
+
 import argparse
 import io
 import math
@@ -29,8 +30,7 @@ def chosen(ledger: Ledger, wanted: str) -> str:
     """The key of the trial that is meant: a key, or "best" for that of the best cell where there is one dataset."""
     if not ledger.keys():
         raise UserError(
-            f"no trials of '{ledger.root.name}' in {ledger.root.parent}; launch the study first, or say with"
-            " --storage where it is"
+            f"no trials of '{ledger.root.name}' in {ledger.root.parent}; launch the study first, or say with --storage where it is"
         )
     if wanted != "best":
         if wanted not in ledger.keys():
@@ -40,8 +40,10 @@ def chosen(ledger: Ledger, wanted: str) -> str:
     if not found:
         raise UserError(f"no trial of '{ledger.root.name}' has ended well yet, so there is no best one")
     if len(found) > 1:
-        raise UserError("scores of different datasets do not compare; choose one of the best: "
-                        + ", ".join(f"--trial {cell['trial']} ({cell['dataset']})" for cell in found))
+        raise UserError(
+            "scores of different datasets do not compare; choose one of the best: "
+            + ", ".join(f"--trial {cell['trial']} ({cell['dataset']})" for cell in found)
+        )
     return found[0]["trial"]
 
 
@@ -74,7 +76,7 @@ def main(arguments=None) -> int:
     elif options.interpolate:
         latents, columns = interpolated(model, options.n, options.seed), COLUMNS
     else:
-        latents, columns = prior_sample(model, options.n, options.seed), math.ceil(options.n ** 0.5)
+        latents, columns = prior_sample(model, options.n, options.seed), math.ceil(options.n**0.5)
     images = decode(model, latents)
     write_atomic(options.out, png(tile(images, columns)))
     if options.npz:

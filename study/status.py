@@ -1,7 +1,8 @@
 """How far a study is: planned, running, done, diverged, failed, left. Reads the ledger only and starts nothing.
 
-    python study/status.py --space latent_sweep [--storage mlruns/studies] [--json]
+python study/status.py --space latent_sweep [--storage mlruns/studies] [--json]
 """
+
 import argparse
 import json
 import sys
@@ -19,8 +20,10 @@ def as_text(table: dict) -> str:
     rows += [[str(row[name]) for name in rows[0]] for row in table["groups"]]
     rows += [["all", ""] + [str(table[word]) for word in WORDS]]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(text.ljust(width) if index < 2 else text.rjust(width)
-                               for index, (text, width) in enumerate(zip(row, widths))) for row in rows)
+    return "\n".join(
+        "  ".join(text.ljust(width) if index < 2 else text.rjust(width) for index, (text, width) in enumerate(zip(row, widths)))
+        for row in rows
+    )
 
 
 def main(arguments=None) -> int:

@@ -1,7 +1,8 @@
 """Bring MLflow up to date with a study's ledger, from nothing if need be.
 
-    python study/tracking.py sync --space latent_sweep
+python study/tracking.py sync --space latent_sweep
 """
+
 import argparse
 import sys
 from pathlib import Path

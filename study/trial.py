@@ -1,7 +1,8 @@
 """Run one trial from its spec: resume, train, measure, draw. Needs torch, but neither Ray, Optuna nor MLflow.
 
-    python study/trial.py mlruns/studies/latent_sweep/trials/KEY/spec.json [--data-dir data]
+python study/trial.py mlruns/studies/latent_sweep/trials/KEY/spec.json [--data-dir data]
 """
+
 import argparse
 import json
 import sys
@@ -12,26 +13,27 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 import torch
 
-from study.ledger.files import (
-    as_written,
-    put_once,
-)
+from study.ledger.files import as_written, put_once
 from study.space.importing import allow
 from study.training.run import run_trial
 
 
 def main(arguments=None) -> int:
     from study.data.datasets import data_folder
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec", type=Path)
     parser.add_argument("--data-dir")
-    parser.add_argument("--space", default="", help="the space that the trial is of, or its file, where its code is not this project's")
+    parser.add_argument(
+        "--space", default="", help="the space that the trial is of, or its file, where its code is not this project's"
+    )
     parser.add_argument("--trust-study", action="store_true", help="run whatever code the spec names, with your rights")
     options = parser.parse_args(arguments)
     allow(options.space, options.trust_study)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    result = run_trial(options.spec.parent, data_folder(options.data_dir), device,
-                       lambda row: print(f"epoch {row['epoch']}", flush=True))
+    result = run_trial(
+        options.spec.parent, data_folder(options.data_dir), device, lambda row: print(f"epoch {row['epoch']}", flush=True)
+    )
     put_once(options.spec.parent / "result.json", as_written(result))
     print(json.dumps(result["measures"], indent=1))
     return 0
@@ -39,4 +41,5 @@ def main(arguments=None) -> int:
 
 if __name__ == "__main__":
     from study.cli import run_command
+
     sys.exit(run_command(main))

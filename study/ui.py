@@ -1,7 +1,8 @@
 """Browse the studies in MLflow, on this machine alone.
 
-    make ui        the same as:  python study/ui.py [--port 5000] [--store mlruns/mlflow.db]
+make ui        the same as:  python study/ui.py [--port 5000] [--store mlruns/mlflow.db]
 """
+
 import argparse
 import os
 import sys
@@ -14,22 +15,44 @@ from study.cli import run_command
 from study.ledger.next_steps import ROOT
 from study.mlflow_view.pages import FIRST_PORT
 
-SETTINGS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runner would start seven processes
-            "MLFLOW_DISABLE_TELEMETRY": "true"}
+SETTINGS = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runner would start seven processes
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 def main(arguments=None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=FIRST_PORT, help="where the pages are served (default: %(default)s)")
-    parser.add_argument("--store", type=Path, default=ROOT / "mlruns" / "mlflow.db", help="an SQLite store (default: this project's)")
+    parser.add_argument(
+        "--store", type=Path, default=ROOT / "mlruns" / "mlflow.db", help="an SQLite store (default: this project's)"
+    )
     options = parser.parse_args(arguments)
     from study.mlflow_view.store import make_ready, uri_of
+
     store = options.store.resolve()
     make_ready(uri_of(store), print)  # as a launch makes it, and not the server: two that make it at once would spoil it
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(options.port), "--workers", "1",
-                               "--backend-store-uri", uri_of(store), "--artifacts-destination", str(store.parent / "artifacts")],
-              os.environ | SETTINGS)
+    os.execve(
+        sys.executable,
+        [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(options.port),
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            uri_of(store),
+            "--artifacts-destination",
+            str(store.parent / "artifacts"),
+        ],
+        os.environ | SETTINGS,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """Fixtures: an empty ledger, a tiny plan, and where the real data is."""
+
 import os
 import secrets
 import shutil
@@ -8,14 +9,22 @@ os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  
 
 import pytest
 import torch
+from tiny import IDENTITY, tiny_space
 
 from study.ledger.folder import Ledger
 from study.sweep.plan import Plan
-from tiny import IDENTITY, tiny_space
 
 torch.set_num_threads(1)
-CHROMIUM_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-                  "--disable-background-networking", "--disable-component-update"]
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +55,7 @@ def plan(ledger) -> Plan:
 def whole_store(tmp_path_factory) -> Path:
     """A new MLflow store, to be copied: making one takes seconds."""
     from study.mlflow_view.store import make
+
     place = tmp_path_factory.mktemp("store") / "mlflow.db"
     make(place)
     return place

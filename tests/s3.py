@@ -1,4 +1,5 @@
 """A server on this machine that speaks S3, conditional writes included, for as long as a test needs it."""
+
 import contextlib
 import os
 import subprocess
@@ -16,16 +17,28 @@ def s3_server(log, host: str, port: int, inside: tuple = ()):
     command that starts it."""
     endpoint = f"http://{host}:{port}"
     with open(log, "a") as file:
-        process = subprocess.Popen([*inside, sys.executable, "-m", "ministack"], stdout=file, stderr=file, start_new_session=True,
-                                   env={**os.environ, "GATEWAY_PORT": str(port), "BIND_HOST": host})
+        process = subprocess.Popen(
+            [*inside, sys.executable, "-m", "ministack"],
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            env={**os.environ, "GATEWAY_PORT": str(port), "BIND_HOST": host},
+        )
     try:
         deadline = time.monotonic() + 60
         while not answers(endpoint):
             assert process.poll() is None and time.monotonic() < deadline, "the S3 server never came up"
             time.sleep(0.1)
         s3fs.S3FileSystem(key="test", secret="test", endpoint_url=endpoint, skip_instance_cache=True).mkdir("studies")
-        yield process, {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-                        "AWS_DEFAULT_REGION": "us-east-1"}
+        yield (
+            process,
+            {
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            },
+        )
     finally:
         process.kill()
         process.wait()

@@ -1,4 +1,5 @@
 """A tiny study that needs no Ray, and stand-ins for what a worker and the driver do with a trial."""
+
 import json
 
 from models.nets import fc
@@ -14,9 +15,16 @@ def propose(trial, cell):
 
 def tiny_space(**changes) -> Space:
     """Two small VAEs on digits."""
-    settings = {"cells": grid([VAE], [fc], [1], [2, 4], [digits], width=[16]), "propose": propose,
-                "budget": lambda cell: Budget(epochs=2, batch_size=64), "proposals": 3, "seeds": 4, "pack": 2,
-                "name": "tiny", "question": "Does it work?"}
+    settings = {
+        "cells": grid([VAE], [fc], [1], [2, 4], [digits], width=[16]),
+        "propose": propose,
+        "budget": lambda cell: Budget(epochs=2, batch_size=64),
+        "proposals": 3,
+        "seeds": 4,
+        "pack": 2,
+        "name": "tiny",
+        "question": "Does it work?",
+    }
     return Space(**{**settings, **changes})
 
 
@@ -27,21 +35,54 @@ def outcome(trial, objective=1.0, status="done", params=None) -> dict:
     """A result as a worker would report it."""
     params = params if params is not None else {"lr": 1e-3}
     measures = {"quality/fd_rel": objective} if status == "done" else {}
-    return {"key": trial.key, "status": status, "objective": objective if status == "done" else None, "epochs": 2,
-            "params": params, "drawn": params, "seeds": list(trial.seeds), "measures": measures, "time": 1.7e9,
-            "replicas": [{"seed": seed, "status": status, "measures": measures} for seed in trial.seeds]}
+    return {
+        "key": trial.key,
+        "status": status,
+        "objective": objective if status == "done" else None,
+        "epochs": 2,
+        "params": params,
+        "drawn": params,
+        "seeds": list(trial.seeds),
+        "measures": measures,
+        "time": 1.7e9,
+        "replicas": [{"seed": seed, "status": status, "measures": measures} for seed in trial.seeds],
+    }
 
 
 def spec_of(key="one", **changes) -> dict:
     """The least that is a spec."""
-    return {"key": key, "stage": "search", "seeds": [0], "params": {}, "model": "models.vae:VAE", "net": "models.nets:fc", "depth": 1,
-            "latent_dim": 2, "dataset": "digits", "settings": {}, "epochs": 1, "batch_size": 64, "proposed_by": "default", **changes}
+    return {
+        "key": key,
+        "stage": "search",
+        "seeds": [0],
+        "params": {},
+        "model": "models.vae:VAE",
+        "net": "models.nets:fc",
+        "depth": 1,
+        "latent_dim": 2,
+        "dataset": "digits",
+        "settings": {},
+        "epochs": 1,
+        "batch_size": 64,
+        "proposed_by": "default",
+        **changes,
+    }
 
 
 def result_of(key="one", **changes) -> dict:
     """The least that is a result."""
-    return {"key": key, "status": "failed", "objective": None, "measures": {}, "replicas": [], "seeds": [0], "epochs": 0, "params": {},
-            "time": 1.7e9, **changes}
+    return {
+        "key": key,
+        "status": "failed",
+        "objective": None,
+        "measures": {},
+        "replicas": [],
+        "seeds": [0],
+        "epochs": 0,
+        "params": {},
+        "time": 1.7e9,
+        **changes,
+    }
 
 
 def rewrite(path, **changes) -> None:

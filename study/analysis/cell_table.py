@@ -3,6 +3,7 @@
 A cell speaks by its confirm trials (held-out data, fresh seeds), until there are any by its best search trial. Its value
 of a measure is the median over all its seeds, of which a diverged one counts as the worst (see study/analysis/outcomes.py).
 """
+
 import csv
 import io
 import json
@@ -28,27 +29,43 @@ def table(trials_of: dict[str, list[dict]]) -> list[dict]:
     """One dict per cell, in the order of dataset, model, net, depth and latent size: what it is and how it was trained,
     "seeds" and how many of them "diverged" (count, trainings, low, high), and measure -> estimate() as "values"."""
     found = measured([row for trials in trials_of.values() for trial in trials for row in rows_of(trial, {})])
-    return sorted(({**about(name, trials), **found[name]} for name, trials in trials_of.items()),
-                  key=lambda cell: (cell["dataset"], family_order(cell["model"]), cell["net"], cell["depth"],
-                                    cell["latent_dim"], cell["cell"]))
+    return sorted(
+        ({**about(name, trials), **found[name]} for name, trials in trials_of.items()),
+        key=lambda cell: (
+            cell["dataset"],
+            family_order(cell["model"]),
+            cell["net"],
+            cell["depth"],
+            cell["latent_dim"],
+            cell["cell"],
+        ),
+    )
 
 
 def about(name: str, trials: list[dict]) -> dict:
     """What a cell is and how it was trained. "trial": the one to draw from, whose pictures and curves are shown."""
     drawn = next((trial for trial in trials if trial["result"]["status"] == "done"), trials[0])
     spec, row = drawn["spec"], rows_of(drawn, {})[0]
-    return {"cell": name,
-            **{word: row[word] for word in ("dataset", "model", "net", "depth", "latent_dim", "system", "stage")},
-            "settings": spec["settings"], "params": spec["params"], "proposed_by": spec["proposed_by"],
-            "epochs": spec["epochs"], "batch_size": spec["batch_size"], "status": drawn["result"]["status"],
-            "error": next((error for trial in trials if (error := trial["result"].get("error"))), ""),
-            "trial": drawn["key"], "trials": [trial["key"] for trial in trials]}
+    return {
+        "cell": name,
+        **{word: row[word] for word in ("dataset", "model", "net", "depth", "latent_dim", "system", "stage")},
+        "settings": spec["settings"],
+        "params": spec["params"],
+        "proposed_by": spec["proposed_by"],
+        "epochs": spec["epochs"],
+        "batch_size": spec["batch_size"],
+        "status": drawn["result"]["status"],
+        "error": next((error for trial in trials if (error := trial["result"].get("error"))), ""),
+        "trial": drawn["key"],
+        "trials": [trial["key"] for trial in trials],
+    }
 
 
 def measured(rows: list[dict]) -> dict[str, dict]:
     """Cell -> seeds, diverged and values. Only cells of one dataset and stage are ranked together, so that a diverged
     training counts as the worst seen where it was measured."""
     from study.analysis.outcomes import rate, valued  # here, as the sciences of study/analysis/inference.py take a second to import
+
     found = {}
     for group in grouped(rows, lambda row: (row["dataset"], row["stage"])).values():
         for cell, members in grouped(group, lambda row: row["cell"]).items():
@@ -63,9 +80,9 @@ def measured(rows: list[dict]) -> dict[str, dict]:
 def estimate(points: list[float]) -> dict:
     """Median over seeds, its 95 % interval (None below five seeds), and the points themselves."""
     from study.analysis.inference import median_interval
+
     between = median_interval(points)
-    return {"value": statistics.median(points), "interval": between and [float(bound) for bound in between],
-            "points": points}
+    return {"value": statistics.median(points), "interval": between and [float(bound) for bound in between], "points": points}
 
 
 def value_of(measure: str):
@@ -81,8 +98,14 @@ def best(cells: list[dict]) -> list[dict]:
         alive = confirmed(alive) or alive
         if alive:
             covering = [cell for cell in alive if COVERAGE in cell["values"]]
-            found.append({"dataset": dataset, "model": model, "fidelity": min(alive, key=value_of(FIDELITY))["cell"],
-                          "coverage": max(covering, key=value_of(COVERAGE))["cell"] if covering else None})
+            found.append(
+                {
+                    "dataset": dataset,
+                    "model": model,
+                    "fidelity": min(alive, key=value_of(FIDELITY))["cell"],
+                    "coverage": max(covering, key=value_of(COVERAGE))["cell"] if covering else None,
+                }
+            )
     return found
 
 
@@ -113,23 +136,31 @@ def as_text(cell: dict) -> str:
 def in_words(cell: dict) -> str:
     """Which cell it is, its fidelity, and what that rests on."""
     seeds, lost = cell["seeds"], cell["diverged"][0]
-    return (f"{cell['model']} on {cell['dataset']}: {cell['system'] or cell['net']}, depth {cell['depth']}, latent"
-            f" {cell['latent_dim']}: fd_rel {as_text(cell)} ({'1 seed' if seeds == 1 else f'median of {seeds} seeds'}"
-            + (f", {lost} of them diverged" if lost else "")
-            + f", {'held-out' if cell['stage'] == 'confirm' else 'validation'} images)")
+    return (
+        f"{cell['model']} on {cell['dataset']}: {cell['system'] or cell['net']}, depth {cell['depth']}, latent"
+        f" {cell['latent_dim']}: fd_rel {as_text(cell)} ({'1 seed' if seeds == 1 else f'median of {seeds} seeds'}"
+        + (f", {lost} of them diverged" if lost else "")
+        + f", {'held-out' if cell['stage'] == 'confirm' else 'validation'} images)"
+    )
 
 
 def as_row(cell: dict) -> dict:
     """A row of cells.csv: values, the ends of their intervals, what was tuned, and where it lies."""
-    row = {name: cell[name] for name in ("cell", "dataset", "model", "net", "system", "depth", "latent_dim", "stage", "status",
-                                         "seeds")}
+    row = {
+        name: cell[name]
+        for name in ("cell", "dataset", "model", "net", "system", "depth", "latent_dim", "stage", "status", "seeds")
+    }
     row["diverged"] = cell["diverged"][0]
     for name, found in cell["values"].items():
         row[name] = found["value"]
         if found["interval"]:
             row[f"{name} low"], row[f"{name} high"] = found["interval"]
-    return {**row, "settings": json.dumps(cell["settings"]), "params": json.dumps(cell["params"]),
-            "trials": " ".join(cell["trials"])}
+    return {
+        **row,
+        "settings": json.dumps(cell["settings"]),
+        "params": json.dumps(cell["params"]),
+        "trials": " ".join(cell["trials"]),
+    }
 
 
 def told(settings: dict) -> str:

@@ -2,6 +2,7 @@
 
 An arm is a dict of settings; a tuple among its values means any of them. A block holds everything else equal.
 """
+
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ ANY = (0, math.inf)
 @dataclass(frozen=True)
 class Pair:
     """Two arms: what changes is the second less the first."""
+
     first: Mapping
     second: Mapping
 
@@ -30,6 +32,7 @@ class Pair:
 @dataclass(frozen=True)
 class Only:
     """One arm, to be held against a fixed value."""
+
     settings: Mapping
 
     def arms(self, rows) -> tuple[Mapping, ...]:
@@ -42,6 +45,7 @@ class Only:
 @dataclass(frozen=True)
 class Levels:
     """Two arms: the least and the largest level of a factor, within a range, that all blocks with several share."""
+
     factor: str
     range: tuple[float, float] = ANY
 
@@ -62,6 +66,7 @@ class Levels:
 @dataclass(frozen=True)
 class Corners:
     """Two arms: several factors at their least level, and all of them at their largest."""
+
     factors: tuple[str, ...]
 
     def arms(self, rows) -> tuple[Mapping, ...]:
@@ -76,6 +81,7 @@ class Corners:
 @dataclass(frozen=True)
 class Champion:
     """The cell said to be the best as first arm, then every other cell."""
+
     settings: Mapping
     factors: tuple[str, ...] = ("model", "net", "depth", "latent_dim")
 
@@ -92,11 +98,12 @@ class Champion:
 @dataclass(frozen=True)
 class Table:
     """Outcomes (blocks, arms, seeds) without gaps: a seed counts when every arm of every block has it."""
+
     values: np.ndarray
-    finished: np.ndarray        # (blocks, arms, seeds): False where a diverged training counts as the worst
+    finished: np.ndarray  # (blocks, arms, seeds): False where a diverged training counts as the worst
     blocks: tuple[str, ...]
     seeds: tuple
-    left_out: tuple[str, ...]   # blocks with too few seeds, named
+    left_out: tuple[str, ...]  # blocks with too few seeds, named
 
 
 def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[str]) -> Table | None:
@@ -111,8 +118,9 @@ def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[
     if len(seeds) < 2:
         return None
     trainings = [[[cells[block, arm, seed] for seed in seeds] for arm in range(len(arms))] for block in kept]
-    values, finished = (np.array([[[said(rows) for rows in row] for row in block] for block in trainings])
-                        for said in (value_of, all_done))
+    values, finished = (
+        np.array([[[said(rows) for rows in row] for row in block] for block in trainings]) for said in (value_of, all_done)
+    )
     cut = [block for block, found in shared.items() if found and block not in kept]
     return Table(values, finished, tuple(map(name_of, kept)), tuple(seeds), tuple(map(name_of, cut)))
 
@@ -128,14 +136,15 @@ def all_done(rows: Sequence[Mapping]) -> bool:
 def collected(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[str]) -> tuple[dict, dict]:
     """(block, arm, seed) -> rows, several where an arm takes several cells; block -> the seeds all arms have."""
     apart, cells, seeds_of = {key for arm in arms for key in arm}, defaultdict(list), defaultdict(dict)
-    for alike in grouped_by(rows, sorted(apart)).values():   # rows of the same arms, which are looked up once
+    for alike in grouped_by(rows, sorted(apart)).values():  # rows of the same arms, which are looked up once
         for arm in (index for index, settings in enumerate(arms) if matches(alike[0], settings)):
             for row in alike:
                 block = block_of(row, within, apart)
                 cells[block, arm, row["seed"]].append(row)
                 seeds_of[block].setdefault(arm, set()).add(row["seed"])
-    return cells, {block: set.intersection(*found.values()) if len(found) == len(arms) else set()
-                   for block, found in seeds_of.items()}
+    return cells, {
+        block: set.intersection(*found.values()) if len(found) == len(arms) else set() for block, found in seeds_of.items()
+    }
 
 
 def matches(row: Mapping, settings: Mapping) -> bool:
@@ -154,12 +163,12 @@ def block_of(row: Mapping, factors: Sequence[str], apart=()) -> tuple:
 
 
 def name_of(block: tuple) -> str:
-    return " ".join(f"{factor} {value}" if isinstance(value, int) else str(value)
-                    for factor, value in block if value is not None)
+    return " ".join(f"{factor} {value}" if isinstance(value, int) else str(value) for factor, value in block if value is not None)
 
 
 def described(settings: Mapping) -> str:
     """`model gan latent_dim 350 or 500`, for messages."""
     alternatives = {key: value if isinstance(value, tuple) else (value,) for key, value in settings.items()}
-    return " ".join(f"{key} {' or '.join(str(value) for value in values if value is not None)}"
-                    for key, values in alternatives.items())
+    return " ".join(
+        f"{key} {' or '.join(str(value) for value in values if value is not None)}" for key, values in alternatives.items()
+    )

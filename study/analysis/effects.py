@@ -24,10 +24,20 @@ def verdicts(claims: Sequence[Claim], rows: list[dict]) -> list[dict]:
 
 def as_dict(verdict: Verdict) -> dict:
     claim, deciding = verdict.claim, verdict.deciding
-    return {"id": claim.id, "sentence": claim.sentence, "source": claim.source, "spaces": list(claim.spaces),
-            "word": verdict.word, "on": data_of(verdict), "p": verdict.p, "p_holm": verdict.p_holm, "more": verdict.more,
-            "missing": list(verdict.missing), "deciding": part(deciding) if deciding else None,
-            "parts": [part(found) for found in verdict.findings]}
+    return {
+        "id": claim.id,
+        "sentence": claim.sentence,
+        "source": claim.source,
+        "spaces": list(claim.spaces),
+        "word": verdict.word,
+        "on": data_of(verdict),
+        "p": verdict.p,
+        "p_holm": verdict.p_holm,
+        "more": verdict.more,
+        "missing": list(verdict.missing),
+        "deciding": part(deciding) if deciding else None,
+        "parts": [part(found) for found in verdict.findings],
+    }
 
 
 def data_of(verdict: Verdict) -> str:
@@ -73,10 +83,21 @@ def effects(rows: list[dict]) -> list[dict]:
                 found = tabulate(outcomes, arms, FACTORS) if arms else None
                 if found is not None:
                     points = change(found.values).mean(0)
-                    table.append({"dataset": dataset, "model": model, "factor": factor, "measure": measure,
-                                  "from": arms[0][factor], "to": arms[-1][factor], "effect": float(np.median(points)),
-                                  "interval": as_list(median_interval(points)), "points": points.tolist(),
-                                  "blocks": list(found.blocks), "left_out": list(found.left_out)})
+                    table.append(
+                        {
+                            "dataset": dataset,
+                            "model": model,
+                            "factor": factor,
+                            "measure": measure,
+                            "from": arms[0][factor],
+                            "to": arms[-1][factor],
+                            "effect": float(np.median(points)),
+                            "interval": as_list(median_interval(points)),
+                            "points": points.tolist(),
+                            "blocks": list(found.blocks),
+                            "left_out": list(found.left_out),
+                        }
+                    )
     return table
 
 
@@ -99,8 +120,16 @@ def chances(leaders: list[dict], cells: list[dict]) -> list[dict]:
                 if len(pair) == 2 and all(cell["stage"] == "confirm" for cell in pair):
                     ours, theirs = (sign * np.array(cell["values"][measure]["points"]) for cell in pair)
                     share, low, high = superiority(ours, theirs)
-                    table.append({"dataset": dataset, "measure": measure, "better": a["model"], "than": b["model"],
-                                  "share": share, "interval": [low, high]})
+                    table.append(
+                        {
+                            "dataset": dataset,
+                            "measure": measure,
+                            "better": a["model"],
+                            "than": b["model"],
+                            "share": share,
+                            "interval": [low, high],
+                        }
+                    )
     return table
 
 
@@ -110,8 +139,11 @@ def variance(cells: list[dict]) -> list[dict]:
     confirmed = [cell for cell in cells if cell["stage"] == "confirm"]
     for dataset, group in grouped(confirmed, lambda cell: cell["dataset"]).items():
         for measure in (FIDELITY, COVERAGE):
-            points = [(value, cell["model"], cell["cell"]) for cell in group for value in
-                      cell["values"].get(measure, {"points": []})["points"]]
+            points = [
+                (value, cell["model"], cell["cell"])
+                for cell in group
+                for value in cell["values"].get(measure, {"points": []})["points"]
+            ]
             if separable(points):
                 values, models, names = zip(*points)
                 values = np.log2(np.maximum(values, 1e-6)) if measure == FIDELITY else values
@@ -131,15 +163,24 @@ def tuning(rows: list[dict]) -> list[dict]:
     table = []
     for (dataset, model), group in by_family(rows):
         found = as_measured([row for row in group if row["stage"] == "search"], FIDELITY)
-        scores = {word: [[row["value"] for row in cell] for cell in grouped(
-                  [row for row in found if row["proposed_by"] == word], lambda row: row["cell"]).values()]
-                  for word in ("default", "random", "tpe")}
+        scores = {
+            word: [
+                [row["value"] for row in cell]
+                for cell in grouped([row for row in found if row["proposed_by"] == word], lambda row: row["cell"]).values()
+            ]
+            for word in ("default", "random", "tpe")
+        }
         if found:
-            table.append({"dataset": dataset, "model": model,
-                          "default": float(np.mean(scores["default"])) if scores["default"] else None,
-                          "random": together([tuning_curve(cell) for cell in scores["random"]]),
-                          "tpe": together([np.minimum.accumulate(cell) for cell in scores["tpe"]]),
-                          "cells": len({row["cell"] for row in found})})
+            table.append(
+                {
+                    "dataset": dataset,
+                    "model": model,
+                    "default": float(np.mean(scores["default"])) if scores["default"] else None,
+                    "random": together([tuning_curve(cell) for cell in scores["random"]]),
+                    "tpe": together([np.minimum.accumulate(cell) for cell in scores["tpe"]]),
+                    "cells": len({row["cell"] for row in found}),
+                }
+            )
     return table
 
 

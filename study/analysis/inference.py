@@ -3,6 +3,7 @@
 A replicate is an independent training. Trainings are paired by seed index, so most functions take the paired
 differences of one comparison along the last axis; axes before it (blocks, simulated studies) are kept.
 """
+
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -12,16 +13,16 @@ import numpy as np
 from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
-EXACT_PAIRS = 14        # up to here every one of the 2^n sign patterns is tried
+EXACT_PAIRS = 14  # up to here every one of the 2^n sign patterns is tried
 PIECE = 256  # pairs whose random signs are held at a time
-RANDOM_FLIPS = 19_999   # beyond: the least p is 1 / 20,000, below the first Holm step over 16 claims of 10 parts each
-MOST_SEEDS = 1_000      # a comparison that needs more is not decided by more seeds
+RANDOM_FLIPS = 19_999  # beyond: the least p is 1 / 20,000, below the first Holm step over 16 claims of 10 parts each
+MOST_SEEDS = 1_000  # a comparison that needs more is not decided by more seeds
 
 
 @lru_cache(maxsize=16)
 def sign_patterns(pairs: int) -> np.ndarray:
     """All 2^n patterns of signs (patterns, pairs), the observed one first."""
-    return 1.0 - 2.0 * ((np.arange(2 ** pairs)[:, None] >> np.arange(pairs)) & 1)
+    return 1.0 - 2.0 * ((np.arange(2**pairs)[:, None] >> np.arange(pairs)) & 1)
 
 
 def flipped_sums(differences: np.ndarray) -> np.ndarray:
@@ -32,7 +33,7 @@ def flipped_sums(differences: np.ndarray) -> np.ndarray:
         return differences @ sign_patterns(pairs).T
     sums = np.zeros((*differences.shape[:-1], RANDOM_FLIPS + 1))
     for start in range(0, pairs, PIECE):
-        piece = differences[..., start:start + PIECE]
+        piece = differences[..., start : start + PIECE]
         sums += piece @ random_signs(start, piece.shape[-1])
     return sums
 
@@ -66,7 +67,7 @@ def blocked_sign_flip(differences, alternative: str = "two-sided"):
     the test stays exact. All pairs flip, so eight seeds in three blocks have the resolution of 24 pairs.
     """
     differences = np.asarray(differences, float)
-    size = np.sqrt((differences ** 2).mean(-1, keepdims=True))
+    size = np.sqrt((differences**2).mean(-1, keepdims=True))
     scaled = np.divide(differences, size, out=np.zeros_like(differences), where=size > 0)
     return sign_flip(scaled.reshape(*scaled.shape[:-2], -1), alternative)
 
@@ -78,14 +79,13 @@ def equivalence(differences, margin):
     "no effect".
     """
     differences = np.asarray(differences, float)
-    return np.maximum(blocked_sign_flip(differences - margin, "less"),
-                      blocked_sign_flip(differences + margin, "greater"))
+    return np.maximum(blocked_sign_flip(differences - margin, "less"), blocked_sign_flip(differences + margin, "greater"))
 
 
 def median_interval(differences, level: float = 0.95):
     """Interval of the median paired difference (..., n) -> (low, high), or None below five seeds: print the points.
 
-    Interpolated order statistics (Hettmansperger and Sheather 1986), chosen by simulation (tests/test_inference.py):
+    Interpolated order statistics (Hettmansperger and Sheather 1986), chosen by simulation (tests/analysis/test_inference.py):
     at 6, 7, 8 and 16 seeds its 95 % cover 93-96 % of normal, skewed and heavy-tailed differences. Of the mean's
     intervals, BCa bootstrap covers 88 % at 8 seeds even of normal differences, Student's t 89 % of exponential ones;
     so neither is offered. At n = 5 it is the range, which covers 93.75 %.
@@ -95,12 +95,14 @@ def median_interval(differences, level: float = 0.95):
     if n < 5:
         return None
     ranks = np.arange(1, n // 2 + 1)
-    cover = 1 - 2 * stats.binom.cdf(ranks - 1, n, 0.5)   # of the interval from the k-th least to the k-th largest
+    cover = 1 - 2 * stats.binom.cdf(ranks - 1, n, 0.5)  # of the interval from the k-th least to the k-th largest
     k = max(int((cover >= level).sum()), 1)
     surplus = max((cover[k - 1] - level) / (cover[k - 1] - cover[k]), 0)
     inwards = (n - k) * surplus / (k + (n - 2 * k) * surplus)
-    return ((1 - inwards) * ordered[..., k - 1] + inwards * ordered[..., k],
-            (1 - inwards) * ordered[..., n - k] + inwards * ordered[..., n - k - 1])
+    return (
+        (1 - inwards) * ordered[..., k - 1] + inwards * ordered[..., k],
+        (1 - inwards) * ordered[..., n - k] + inwards * ordered[..., n - k - 1],
+    )
 
 
 def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -144,9 +146,9 @@ def superiority(a, b, level: float = 0.95) -> tuple[float, float, float]:
 
     def excess(p):
         variance = p * (1 - p) * (1 + half * ((1 - p) / (2 - p) + p / (1 + p))) / (len(a) * len(b))
-        return (p - share) ** 2 - z ** 2 * variance
+        return (p - share) ** 2 - z**2 * variance
 
-    low = optimize.brentq(excess, 0, share - 1e-9) if share > 0 else 0.0   # at 0 and 1 the share itself is a root too
+    low = optimize.brentq(excess, 0, share - 1e-9) if share > 0 else 0.0  # at 0 and 1 the share itself is a root too
     high = optimize.brentq(excess, share + 1e-9, 1) if share < 1 else 1.0
     return share, low, high
 
@@ -163,13 +165,20 @@ def variance_shares(values, models, cells) -> dict[str, float]:
     owner = np.array([model_of[cell_of == c][0] for c in range(len(cell_mean))])
     inner = np.array([(cell_size[owner == m] ** 2).sum() for m in range(len(model_mean))]) / model_size
     degrees = np.array([len(model_mean) - 1, len(cell_mean) - len(model_mean), total - len(cell_mean)])
-    squares = np.array([(model_size * (model_mean - values.mean()) ** 2).sum(),
-                        (cell_size * (cell_mean - model_mean[owner]) ** 2).sum(),
-                        ((values - cell_mean[cell_of]) ** 2).sum()]) / degrees
+    squares = (
+        np.array(
+            [
+                (model_size * (model_mean - values.mean()) ** 2).sum(),
+                (cell_size * (cell_mean - model_mean[owner]) ** 2).sum(),
+                ((values - cell_mean[cell_of]) ** 2).sum(),
+            ]
+        )
+        / degrees
+    )
     seed = squares[2]
     cell = max((squares[1] - seed) * degrees[1] / (total - inner.sum()), 0.0)
-    cells_in_models = (inner.sum() - (cell_size ** 2).sum() / total) / degrees[0]
-    models_alone = (total - (model_size ** 2).sum() / total) / degrees[0]
+    cells_in_models = (inner.sum() - (cell_size**2).sum() / total) / degrees[0]
+    models_alone = (total - (model_size**2).sum() / total) / degrees[0]
     model = max((squares[0] - seed - cells_in_models * cell) / models_alone, 0.0)
     whole = model + cell + seed
     return {"model": float(model / whole), "cell": float(cell / whole), "seed": float(seed / whole)}
@@ -182,8 +191,7 @@ def grouped(values, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return index, np.bincount(index, values) / size, size
 
 
-def seeds_needed(distance: float, deviation: float, alpha: float, pairs_per_seed: int = 1,
-                 power: float = 0.8) -> int | None:
+def seeds_needed(distance: float, deviation: float, alpha: float, pairs_per_seed: int = 1, power: float = 0.8) -> int | None:
     """Least number of paired seeds that would decide a comparison with the given power; None beyond MOST_SEEDS.
 
     `distance` of the true mean from the boundary that decides, and `deviation` of one seed's difference, in one unit;
@@ -193,7 +201,7 @@ def seeds_needed(distance: float, deviation: float, alpha: float, pairs_per_seed
         return None
 
     def reached(n):
-        noncentrality = min(distance / max(deviation, 1e-12 * distance) * n ** 0.5, 30)   # 30 is certain anyway
+        noncentrality = min(distance / max(deviation, 1e-12 * distance) * n**0.5, 30)  # 30 is certain anyway
         return stats.nct.sf(stats.t.ppf(1 - alpha / 2, n - 1), n - 1, noncentrality) >= power
 
     floor = max(math.ceil(math.log2(2 / alpha) / pairs_per_seed), 2)

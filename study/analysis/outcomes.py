@@ -9,6 +9,7 @@ training (the machine's fault) has no outcome and is left out; a diverged one (t
 value seen among the rows of its dataset, or as the measure's limit (study/metrics/catalogue.py) where that is worse, so it ranks
 last and stays finite; it has no outcome in a measure of which neither end is better.
 """
+
 import math
 from collections import defaultdict
 
@@ -17,10 +18,10 @@ import numpy as np
 from study.analysis.inference import wilson
 from study.metrics.catalogue import COSTS, HIGHER, described, of_every_model, ranked
 
-FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")   # further settings are averaged over
-COLLAPSED = 4       # so few classes of ten, or fewer, is a collapse (report B: "3 or 4")
-NEAR_BEST = 1.1     # a training has arrived once it is within 10 % of its own best
-TINY = 1e-6         # below every difference that counts, so that a logarithm of 0 stays finite
+FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")  # further settings are averaged over
+COLLAPSED = 4  # so few classes of ten, or fewer, is a collapse (report B: "3 or 4")
+NEAR_BEST = 1.1  # a training has arrived once it is within 10 % of its own best
+TINY = 1e-6  # below every difference that counts, so that a logarithm of 0 stays finite
 
 
 def slim(row: dict, value) -> dict:
@@ -39,11 +40,11 @@ def taken(rows: list[dict], measure: str) -> list[dict]:
 
     def kin(row):
         return row["dataset"] if every else (row["dataset"], row["model"])
+
     done = [row for row in rows if row["status"] == "done"]
     having = {kin(row) for row in done if row.get(measure) is not None}
     lacking = {kin(row) for row in done} - having
-    return [row for row in rows if row["status"] != "failed" and
-            (kin(row) in having or every and kin(row) not in lacking)]
+    return [row for row in rows if row["status"] != "failed" and (kin(row) in having or every and kin(row) not in lacking)]
 
 
 def diverged(row: dict, measure: str) -> bool:
@@ -75,8 +76,10 @@ def valued(rows: list[dict], measure: str) -> list[tuple[dict, float]]:
     """(row, the measure itself) for each row that has an outcome."""
     rows = taken(rows, measure)
     worst = worst_values(rows, measure)
-    values = [({**row, "status": "diverged"}, worst.get(row["dataset"])) if diverged(row, measure)
-              else (row, row.get(measure)) for row in rows]
+    values = [
+        ({**row, "status": "diverged"}, worst.get(row["dataset"])) if diverged(row, measure) else (row, row.get(measure))
+        for row in rows
+    ]
     return [(row, float(value)) for row, value in values if value is not None]
 
 
@@ -88,8 +91,10 @@ def in_doublings(rows: list[dict], measure: str) -> list[dict]:
 def cost_in_doublings(rows: list[dict], measure: str) -> list[dict]:
     """The same, once per cell: the seeds of a cell train side by side and share one clock, so cells are the pairs."""
     groups = grouped_by(in_doublings(rows, measure), FACTORS)
-    return [{**group[0], "seed": unit_of(group[0]), "value": float(np.median([row["value"] for row in group]))}
-            for group in groups.values()]
+    return [
+        {**group[0], "seed": unit_of(group[0]), "value": float(np.median([row["value"] for row in group]))}
+        for group in groups.values()
+    ]
 
 
 def collapsed(rows: list[dict], measure: str) -> list[dict]:
@@ -100,8 +105,9 @@ def collapsed(rows: list[dict], measure: str) -> list[dict]:
 def instability(rows: list[dict], measure: str) -> list[dict]:
     """Distance of each training from the median of its cell (Brown and Forsythe 1974), in the measure's unit."""
     groups = grouped_by(as_measured(rows, measure), FACTORS).values()
-    return [{**row, "value": abs(row["value"] - np.median([other["value"] for other in group]))}
-            for group in groups for row in group]
+    return [
+        {**row, "value": abs(row["value"] - np.median([other["value"] for other in group]))} for group in groups for row in group
+    ]
 
 
 def spread_over_proposals(rows: list[dict], measure: str) -> list[dict]:
@@ -110,8 +116,11 @@ def spread_over_proposals(rows: list[dict], measure: str) -> list[dict]:
     Every proposal counts, the sampler's too: all families are tuned in the same way.
     """
     groups = grouped_by(in_doublings(rows, measure), FACTORS)
-    return [{**group[0], "seed": unit_of(group[0]), "value": math.log2(max(np.std(spread, ddof=1), TINY))}
-            for group in groups.values() if len(spread := [row["value"] for row in group]) > 1]
+    return [
+        {**group[0], "seed": unit_of(group[0]), "value": math.log2(max(np.std(spread, ddof=1), TINY))}
+        for group in groups.values()
+        if len(spread := [row["value"] for row in group]) > 1
+    ]
 
 
 def grouped_by(rows: list[dict], factors) -> dict[tuple, list[dict]]:
@@ -139,7 +148,7 @@ def trend_over_training(rows: list[dict], measure: str) -> list[dict]:
         if row["status"] == "diverged":
             found.append(slim(row, 1.0))
         elif len(curve) > 2:
-            steps = np.subtract.outer(curve, curve)   # below the diagonal: a later epoch less an earlier one
+            steps = np.subtract.outer(curve, curve)  # below the diagonal: a later epoch less an earlier one
             found.append(slim(row, float(np.sign(steps[np.tril_indices(len(curve), -1)]).mean())))
     return found
 
@@ -149,8 +158,10 @@ def epochs_to_arrive(rows: list[dict], measure: str) -> list[dict]:
     rows = taken(rows, measure)
     never = max((len(row.get(measure) or []) for row in rows), default=0)
     curves = [(row, {} if row["status"] == "diverged" else curve_of(row, measure)) for row in rows]
-    return [slim(row, float(next((epoch for epoch, value in curve.items() if value <= NEAR_BEST * min(curve.values())),
-                                 never))) for row, curve in curves]
+    return [
+        slim(row, float(next((epoch for epoch, value in curve.items() if value <= NEAR_BEST * min(curve.values())), never)))
+        for row, curve in curves
+    ]
 
 
 def half_and_end(rows: list[dict], measure: str) -> list[dict]:

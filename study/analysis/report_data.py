@@ -1,4 +1,5 @@
 """What a ledger says, as one plain dict: the answer, verdicts, cells, effects, rates. Pages and files only print it."""
+
 import ast
 import platform
 import sys
@@ -9,17 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from study.analysis import cell_table, effects, sentences
 from study.analysis.claims import CLAIMS
 from study.analysis.outcomes import rates
-from study.analysis.trainings import (
-    comparable,
-    curves_of,
-    family_order,
-    grouped,
-    over_packs,
-    planned_lines,
-    read,
-    rows_of,
-    thinned,
-)
+from study.analysis.trainings import comparable, curves_of, family_order, grouped, over_packs, planned_lines, read, rows_of, thinned
 from study.errors import UserError
 from study.ledger.counts import study_counts
 from study.ledger.folder import Ledger
@@ -40,17 +31,32 @@ def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
     planned = {key for line in lines for key in line["trials"]}
     trials, notes = comparable(read(ledger), planned)
     if not trials:
-        raise UserError(f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
-                        " report; launch the study first, or say with --storage where it is")
+        raise UserError(
+            f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
+            " report; launch the study first, or say with --storage where it is"
+        )
     claims = (*CLAIMS, *own_claims(trials, notes)) if claims is None else claims
     speaking = cell_table.speaking(trials, planned)
     curves = {trial["key"]: curves_of(ledger.rows(trial["key"])) for group in speaking.values() for trial in group}
-    rows = [row for trial in trials if trial["spec"]["stage"] == "search" or trial["key"] in curves
-            for row in rows_of(trial, curves.get(trial["key"], {}))]
-    found = {"space": ledger.root.name, "question": question(ledger.root.name), "time": time.time(), "notes": notes,
-             "progress": progress(ledger, lines), "missing": missing(lines, {trial["key"] for trial in trials}),
-             "floors": floors(ledger), "rows": rows, "versions": versions(trials),
-             "cells": cells(ledger, speaking, curves), "commands": commands(ledger, trials[0]["spec"].get("origin", ""))}
+    rows = [
+        row
+        for trial in trials
+        if trial["spec"]["stage"] == "search" or trial["key"] in curves
+        for row in rows_of(trial, curves.get(trial["key"], {}))
+    ]
+    found = {
+        "space": ledger.root.name,
+        "question": question(ledger.root.name),
+        "time": time.time(),
+        "notes": notes,
+        "progress": progress(ledger, lines),
+        "missing": missing(lines, {trial["key"] for trial in trials}),
+        "floors": floors(ledger),
+        "rows": rows,
+        "versions": versions(trials),
+        "cells": cells(ledger, speaking, curves),
+        "commands": commands(ledger, trials[0]["spec"].get("origin", "")),
+    }
     return concluded(found | {"datasets": datasets(trials, found["floors"])}, claims)
 
 
@@ -63,11 +69,18 @@ def concluded(found: dict, claims: Sequence) -> dict:
     """The same with what follows from rows and cells."""
     rows, confirmed = found["rows"], [row for row in found["rows"] if row["stage"] == "confirm"]
     best = cell_table.best(found["cells"])
-    found |= {"claims": effects.verdicts(claims, rows), "effects": effects.effects(rows), "best": best,
-              "chances": effects.chances(best, found["cells"]), "variance": effects.variance(found["cells"]),
-              "rates": [{"dataset": dataset, "model": model, "net": net, **counted}
-                        for (dataset, model, net), counted in sorted(rates(confirmed).items(), key=by_family)],
-              "tuning": effects.tuning(rows)}
+    found |= {
+        "claims": effects.verdicts(claims, rows),
+        "effects": effects.effects(rows),
+        "best": best,
+        "chances": effects.chances(best, found["cells"]),
+        "variance": effects.variance(found["cells"]),
+        "rates": [
+            {"dataset": dataset, "model": model, "net": net, **counted}
+            for (dataset, model, net), counted in sorted(rates(confirmed).items(), key=by_family)
+        ],
+        "tuning": effects.tuning(rows),
+    }
     return found | {"answer": sentences.sentences(found)}
 
 
@@ -100,9 +113,19 @@ def missing(lines: list[dict], finished: set[str]) -> list[dict]:
 def cells(ledger: Ledger, speaking: dict, curves: dict) -> list[dict]:
     """The table of cells, with the curves of all seeds, and the pictures and the run of the trial that is shown of each."""
     points = CURVE_POINTS if len(speaking) <= FEW_CELLS else CURVE_POINTS // 2
-    return [{**cell, "run": run_of(ledger, cell["trial"]), "pictures": pictures(ledger, cell["trial"]),
-             "curves": {name: curve for name, column in over_packs([curves[key] for key in cell["trials"]]).items()
-                        if (curve := thinned(name, column, points))}} for cell in cell_table.table(speaking)]
+    return [
+        {
+            **cell,
+            "run": run_of(ledger, cell["trial"]),
+            "pictures": pictures(ledger, cell["trial"]),
+            "curves": {
+                name: curve
+                for name, column in over_packs([curves[key] for key in cell["trials"]]).items()
+                if (curve := thinned(name, column, points))
+            },
+        }
+        for cell in cell_table.table(speaking)
+    ]
 
 
 def own_claims(trials: list[dict], notes: list[str]) -> list:
@@ -158,12 +181,16 @@ def pictures(ledger: Ledger, key: str) -> dict[str, list]:
 
 def versions(trials: list[dict]) -> dict:
     """What the trials ran on, and what read them."""
-    said = {word: ", ".join(sorted({str(trial["result"][word]) for trial in trials if trial["result"].get(word)}))
-            for word in ("torch", "device")}
+    said = {
+        word: ", ".join(sorted({str(trial["result"][word]) for trial in trials if trial["result"].get(word)}))
+        for word in ("torch", "device")
+    }
     protocols = sorted({str(trial["spec"]["protocol"]) for trial in trials if "protocol" in trial["spec"]})
     reader = {name: known for name in PACKAGES if (known := installed(name))}
-    return {"trained with": {**said, "protocol": ", ".join(protocols)},
-            "reported with": {"Python": platform.python_version(), **reader}}
+    return {
+        "trained with": {**said, "protocol": ", ".join(protocols)},
+        "reported with": {"Python": platform.python_version(), **reader},
+    }
 
 
 def installed(package: str) -> str:

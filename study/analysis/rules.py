@@ -5,6 +5,7 @@ shown when the effect is proved to lie on the one side of it, refuted when it is
 can never be both. What rises, rises by more than the margin; "not significant" is neither. Every p is two-sided: twice
 the one-sided one, for the one word as for the other.
 """
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +19,10 @@ from study.analysis.outcomes import rate
 class Evidence:
     p_for: float
     p_against: float
-    effects: np.ndarray         # (blocks, seeds)
-    boundary: float             # what the effect is held against, averaged over blocks
-    distance: float             # of the effect from it
-    rate: tuple | None = None   # (count, trainings, low, high) where the effect is a rate
+    effects: np.ndarray  # (blocks, seeds)
+    boundary: float  # what the effect is held against, averaged over blocks
+    distance: float  # of the effect from it
+    rate: tuple | None = None  # (count, trainings, low, high) where the effect is a rate
 
 
 def above(effects, boundary) -> Evidence:

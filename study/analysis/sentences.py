@@ -1,4 +1,5 @@
 """The answer in three sentences, from what was concluded."""
+
 from collections.abc import Sequence
 
 from study.analysis.claims import COVERAGE, FIDELITY
@@ -36,9 +37,7 @@ def reached(found: dict, dataset: str) -> str:
         + (f", where real images score {spread(floor)} against each other" if floor is not None else "")
         + (
             ", and the widest cover "
-            + listed(
-                [f"{100 * value:.0f} % ({model.upper()})" for model, value in sorted(wide, key=lambda pair: -pair[1])]
-            )
+            + listed([f"{100 * value:.0f} % ({model.upper()})" for model, value in sorted(wide, key=lambda pair: -pair[1])])
             + " of them"
             if wide
             else ""
@@ -65,9 +64,7 @@ def moved(rows: list[dict]) -> str:
     groups, name = grouped(rows, direction), described(rows[0]["measure"]).name
     parts = [
         f"{word} for "
-        + listed(
-            [f"{row['model'].upper()} ({'+' * (row['effect'] > 0)}{number(row['effect'])})" for row in groups[word]]
-        )
+        + listed([f"{row['model'].upper()} ({'+' * (row['effect'] > 0)}{number(row['effect'])})" for row in groups[word]])
         for word in ("falls", "rises")
         if word in groups
     ]
@@ -77,7 +74,7 @@ def moved(rows: list[dict]) -> str:
 
 
 def direction(row: dict) -> str:
-    low, high = row["interval"] or (-1, 1)   # under five pairs there is no interval, so nothing is clear
+    low, high = row["interval"] or (-1, 1)  # under five pairs there is no interval, so nothing is clear
     return "falls" if high < 0 else "rises" if low > 0 else ""
 
 
@@ -85,8 +82,12 @@ def claimed(claims: list[dict]) -> str:
     groups = grouped(claims, lambda claim: claim["word"])
     if set(groups) <= {"unanswerable"}:
         return f"None of the {len(claims)} published claims can be judged yet: cells or seeds they need are missing."
-    said = {"supported": "support", "refuted": "refute", "undecided": "leave undecided",
-            "unanswerable": "lack the cells or seeds to answer"}
+    said = {
+        "supported": "support",
+        "refuted": "refute",
+        "undecided": "leave undecided",
+        "unanswerable": "lack the cells or seeds to answer",
+    }
     parts = [f"{said[word]} {counted(word, groups[word])}" for word in WORDS if word in groups]
     return f"Of the {len(claims)} published claims, these trainings {listed(parts)}."
 
@@ -95,8 +96,10 @@ def counted(word: str, claims: list[dict]) -> str:
     """`2 on digits (C3, C14) and 1 on digits in place of mnist (C7)`."""
     if word == "unanswerable":
         return str(len(claims))
-    return " and ".join(f"{len(group)}{on and f' on {on}'} ({', '.join(claim['id'] for claim in group)})"
-                        for on, group in grouped(claims, lambda claim: claim["on"]).items())
+    return " and ".join(
+        f"{len(group)}{on and f' on {on}'} ({', '.join(claim['id'] for claim in group)})"
+        for on, group in grouped(claims, lambda claim: claim["on"]).items()
+    )
 
 
 def listed(words: Sequence[str]) -> str:

@@ -12,8 +12,7 @@ from study.space.cells import label
 
 def read(ledger: Ledger) -> list[dict]:
     """Every finished trial: key, cell (the name of its cell), spec, result."""
-    return [{"key": key, "cell": cell_name(key), "spec": spec, "result": result}
-            for key, spec, result in finished(ledger)]
+    return [{"key": key, "cell": cell_name(key), "spec": spec, "result": result} for key, spec, result in finished(ledger)]
 
 
 def cell_name(key: str) -> str:
@@ -69,8 +68,9 @@ def shown(cell: list[dict], planned: set[str]) -> list[dict]:
 def newest(trials: list[dict], group_of, planned: set[str]) -> list[dict]:
     """The group that is in the plan, or that was finished last."""
     groups = grouped(trials, group_of).values()
-    return max(groups, key=lambda group: (any(trial["key"] in planned for trial in group),
-                                          max(trial["result"]["time"] for trial in group)))
+    return max(
+        groups, key=lambda group: (any(trial["key"] in planned for trial in group), max(trial["result"]["time"] for trial in group))
+    )
 
 
 def grouped(items, key) -> dict:
@@ -83,16 +83,30 @@ def grouped(items, key) -> dict:
 def rows_of(trial: dict, curves: dict) -> list[dict]:
     """One row per training of a trial; `curves` as curves_of() gives them, or empty."""
     spec, result = trial["spec"], trial["result"]
-    about = {"cell": trial["cell"], "model": label(spec["model"]), "net": label(spec["net"]), "depth": spec["depth"],
-             "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], "system": spec.get("system", ""),
-             **{name: value for name, value in spec["settings"].items() if "/" not in name},
-             "stage": spec["stage"], "proposed_by": spec["proposed_by"], "trial": trial["key"]}
-    replicas = result.get("replicas") or [
-        {"seed": seed, "status": result["status"], "measures": {}} for seed in spec["seeds"]
+    about = {
+        "cell": trial["cell"],
+        "model": label(spec["model"]),
+        "net": label(spec["net"]),
+        "depth": spec["depth"],
+        "latent_dim": spec["latent_dim"],
+        "dataset": spec["dataset"],
+        "system": spec.get("system", ""),
+        **{name: value for name, value in spec["settings"].items() if "/" not in name},
+        "stage": spec["stage"],
+        "proposed_by": spec["proposed_by"],
+        "trial": trial["key"],
+    }
+    replicas = result.get("replicas") or [{"seed": seed, "status": result["status"], "measures": {}} for seed in spec["seeds"]]
+    return [
+        {
+            **about,
+            "seed": replica["seed"],
+            "status": status_of(replica),
+            **measures_of(replica),
+            **{f"curve/{name}": [each[index] if each else None for each in column] for name, column in curves.items()},
+        }
+        for index, replica in enumerate(replicas)
     ]
-    return [{**about, "seed": replica["seed"], "status": status_of(replica), **measures_of(replica),
-             **{f"curve/{name}": [each[index] if each else None for each in column] for name, column in curves.items()}}
-            for index, replica in enumerate(replicas)]
 
 
 def curves_of(rows: list[dict]) -> dict[str, list]:
@@ -117,11 +131,16 @@ def over_packs(curves: list[dict[str, list]]) -> dict[str, list]:
 def thinned(name: str, column: list, points: int) -> dict | None:
     """A curve as a page draws it: at most so many epochs, the least, the middle() and the largest over seeds; it ends where
     the middle training has diverged."""
-    known = [(epoch, values, value) for epoch, values in enumerate(column)
-             if values and (value := middle(name, values)) is not None]
+    known = [
+        (epoch, values, value) for epoch, values in enumerate(column) if values and (value := middle(name, values)) is not None
+    ]
     if len(known) < 2:
         return None
     kept = sorted({round(index * (len(known) - 1) / (points - 1)) for index in range(points)})
     epochs, values, middles = zip(*(known[index] for index in kept))
-    return {"epochs": list(epochs), "low": [min(there(each)) for each in values], "middle": list(middles),
-            "high": [max(there(each)) for each in values]}
+    return {
+        "epochs": list(epochs),
+        "low": [min(there(each)) for each in values],
+        "middle": list(middles),
+        "high": [max(there(each)) for each in values],
+    }

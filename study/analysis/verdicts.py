@@ -8,9 +8,10 @@ One level for both words: every p is two-sided (study/analysis/rules.py), so eac
 
 The replicate is the seed, so a verdict is about the cells as they were tuned: the luck of the tuning is the same for
 all seeds of a cell, and more proposals shrink it, not more seeds. If it spreads cells by half a training-seed
-deviation, a nominal 5 % becomes about 16 % (three blocks of eight seeds, tests/test_inference.py). A finding lists
+deviation, a nominal 5 % becomes about 16 % (three blocks of eight seeds, tests/analysis/test_inference.py). A finding lists
 the effect of every block, where that shows.
 """
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,23 +23,24 @@ from study.analysis.outcomes import FACTORS, as_measured, rate
 from study.analysis.rules import Evidence, centre
 
 ALPHA = 0.05
-SEED_DEVIATION = None   # as a margin: one standard deviation over the seeds of the cells compared
+SEED_DEVIATION = None  # as a margin: one standard deviation over the seeds of the cells compared
 
 
 @dataclass(frozen=True)
 class Part:
     """One statement: what `rule` says about a `measure` of the arms `of`, among the rows `where`."""
+
     label: str
     measure: str
     rule: Callable
-    of: object                             # Pair, Only, Levels, Corners or Champion
+    of: object  # Pair, Only, Levels, Corners or Champion
     where: Mapping = field(default_factory=dict)
     margin: float | None = SEED_DEVIATION  # in `unit`
-    on: tuple[str, ...] = ()               # the dataset asked about, then its stand-ins; () takes all, as blocks
-    outcome: Callable = as_measured        # what a training counts as
-    within: tuple[str, ...] = FACTORS      # what is equal inside a block
+    on: tuple[str, ...] = ()  # the dataset asked about, then its stand-ins; () takes all, as blocks
+    outcome: Callable = as_measured  # what a training counts as
+    within: tuple[str, ...] = FACTORS  # what is equal inside a block
     stage: str = "confirm"
-    pairs: str = "seeds"                   # or "cells", where seeds are no replicates
+    pairs: str = "seeds"  # or "cells", where seeds are no replicates
     unit: str = ""
 
 
@@ -46,8 +48,8 @@ class Part:
 class Claim:
     id: str
     sentence: str
-    source: str               # the reports that made it
-    spaces: tuple[str, ...]   # the search spaces that answer it
+    source: str  # the reports that made it
+    spaces: tuple[str, ...]  # the search spaces that answer it
     parts: tuple[Part, ...]
 
 
@@ -61,6 +63,7 @@ class Finding:
     in which it does not, each by its own test; both only where the effect differs between cells. diverged: (count,
     trainings, low, high). stands_in_for: the dataset that the part is about, where another one answers for it.
     """
+
     part: Part
     missing: str = ""
     datasets: tuple[str, ...] = ()
@@ -84,13 +87,14 @@ class Verdict:
 
     A claim about MNIST that digits refute is "refuted on digits", which says nothing of MNIST: stands_in_for names it.
     """
+
     claim: Claim
-    word: str                 # supported, refuted, undecided, unanswerable
+    word: str  # supported, refuted, undecided, unanswerable
     findings: tuple[Finding, ...]
     deciding: Finding | None = None
     p: float | None = None
     p_holm: float | None = None
-    more: str = ""            # what would decide an undecided claim
+    more: str = ""  # what would decide an undecided claim
     missing: tuple[str, ...] = ()
 
     @property
@@ -129,15 +133,21 @@ def weigh(part: Part, rows: Sequence[Mapping], alpha: float) -> Finding:
     evidence = part.rule(table.values, margins)
     interval = median_interval(evidence.effects.mean(0))
     return Finding(
-        part, datasets=tuple(sorted({row["dataset"] for row in outcomes})),
+        part,
+        datasets=tuple(sorted({row["dataset"] for row in outcomes})),
         effect=evidence.rate[0] / evidence.rate[1] if evidence.rate else centre(evidence.effects),
         interval=evidence.rate[2:] if evidence.rate else interval and tuple(map(float, interval)),
-        points=tuple(evidence.effects.mean(0).tolist()), left_out=table.left_out,
+        points=tuple(evidence.effects.mean(0).tolist()),
+        left_out=table.left_out,
         by_block=dict(zip(table.blocks, np.median(evidence.effects, 1).tolist())),
-        p_for=evidence.p_for, p_against=evidence.p_against, boundary=evidence.boundary,
-        needed=needed(part, evidence, alpha), apart=apart(part, table, margins),
+        p_for=evidence.p_for,
+        p_against=evidence.p_against,
+        boundary=evidence.boundary,
+        needed=needed(part, evidence, alpha),
+        apart=apart(part, table, margins),
         diverged=rate([row["status"] == "diverged" for row in about if row["status"] != "failed"]),
-        stands_in_for=stood_in_for(part, outcomes))
+        stands_in_for=stood_in_for(part, outcomes),
+    )
 
 
 def chosen(part: Part, rows: Sequence[Mapping]) -> list[Mapping]:
@@ -155,8 +165,10 @@ def stood_in_for(part: Part, rows: Sequence[Mapping]) -> str:
 def apart(part: Part, table: Table, margins: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The blocks in which the part holds, and those in which it does not, each tested by itself."""
     alone = {name: part.rule(table.values[[index]], margins[[index]]) for index, name in enumerate(table.blocks)}
-    return (tuple(name for name, evidence in alone.items() if evidence.p_for <= ALPHA),
-            tuple(name for name, evidence in alone.items() if evidence.p_against <= ALPHA))
+    return (
+        tuple(name for name, evidence in alone.items() if evidence.p_for <= ALPHA),
+        tuple(name for name, evidence in alone.items() if evidence.p_against <= ALPHA),
+    )
 
 
 def absent(part: Part, outcomes: Sequence[Mapping], arms: Sequence[Mapping]) -> str:
@@ -240,6 +252,7 @@ def advice(findings: Sequence[Finding], alpha: float) -> str:
 
 def division(found: Finding) -> str:
     """`reconstruction holds in depth 1 (+2.1) and not in depth 3 (-0.8)`, at most three cells of each."""
-    holds, fails = ([f"{name} ({found.by_block[name]:+.3g})" for name in side[:3]] + ["..."] * (len(side) > 3)
-                    for side in found.apart)
+    holds, fails = (
+        [f"{name} ({found.by_block[name]:+.3g})" for name in side[:3]] + ["..."] * (len(side) > 3) for side in found.apart
+    )
     return f"{found.part.label} holds in {', '.join(holds)} and not in {', '.join(fails)}"

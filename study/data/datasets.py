@@ -1,8 +1,9 @@
 """The datasets: splits of decoded images as memory-mapped tensors, prepared once beside the raw files.
 
-    images = mnist.prepare(data_folder(None))        # decodes at the first call, afterwards maps what is there
-    x = images.scaled(images.train.images[:128])     # float32 in [0, 1]
+images = mnist.prepare(data_folder(None))        # decodes at the first call, afterwards maps what is there
+x = images.scaled(images.train.images[:128])     # float32 in [0, 1]
 """
+
 import dataclasses
 import difflib
 import hashlib
@@ -102,8 +103,10 @@ class Dataset:
             self.source.download(Path(data_dir))
         except (OSError, RuntimeError, HTTPException) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"could not download {self.source.name} to {data_dir} ({reason}): check the connection, "
-                            "or copy the files there by hand") from error
+            raise UserError(
+                f"could not download {self.source.name} to {data_dir} ({reason}): check the connection, "
+                "or copy the files there by hand"
+            ) from error
 
     def prepare(self, data_dir, skip_corrupt=False, log=print):
         """The images, decoded into memory-mapped arrays if that was not done yet, or if the raw files changed.
@@ -126,7 +129,9 @@ class Dataset:
         try:
             return self._images(prepared.read(place))
         except prepared.Damaged as damage:
-            raise UserError(f"the published images in {place} are damaged ({damage}): delete that folder and launch again") from damage
+            raise UserError(
+                f"the published images in {place} are damaged ({damage}): delete that folder and launch again"
+            ) from damage
 
     def load(self, data_dir):
         """`prepare`, silently: what a trial calls."""
@@ -141,8 +146,9 @@ class Dataset:
         if self.is_available(data_dir):
             return
         if not isinstance(self.source, Folder):
-            raise UserError(f"{self.source.name} is not in {data_dir}: run again with --download, or say with "
-                            "--data-dir where it is")
+            raise UserError(
+                f"{self.source.name} is not in {data_dir}: run again with --download, or say with --data-dir where it is"
+            )
         slash = ' (a "/" at its end if its own name ends in -binarised)' if self.binarised else ""
         raise UserError(f"there is no folder {self.source.path}{slash}")
 
@@ -168,26 +174,36 @@ class Dataset:
             counts = [len(part.images) for part in (raw.train, raw.test) if part]
             if 0 in counts or sum(counts) < len(SPLITS) or counts[0] < 2:  # no split may be empty
                 raise UserError(f"{self.source.name} has only {' + '.join(map(str, counts))} images: too few to divide")
-            stored = workspace.publish(divide(raw, self.source.validation), signature,
-                                       {"classes": raw.classes, "levels": raw.levels})
+            stored = workspace.publish(
+                divide(raw, self.source.validation), signature, {"classes": raw.classes, "levels": raw.levels}
+            )
         self._describe(stored, counts, log)
         return stored
 
     def _describe(self, stored, counts, log):
         train, validation, test = (stored.arrays[name] for name in SPLITS)
-        log(f"{self.source.name}: {len(train):,} training, {len(validation):,} validation and {len(test):,} test "
-            f"images of {train.shape[3]} x {train.shape[2]} pixels prepared in {stored.folder}")
+        log(
+            f"{self.source.name}: {len(train):,} training, {len(validation):,} validation and {len(test):,} test "
+            f"images of {train.shape[3]} x {train.shape[2]} pixels prepared in {stored.folder}"
+        )
         published = getattr(self.source, "published", None)
         if published and list(published) != counts:
-            log(f"{self.source.name}: these are {counts[0]:,} + {counts[1]:,} of the published {published[0]:,} + "
-                f"{published[1]:,} images, so scores do not compare with published ones")
+            log(
+                f"{self.source.name}: these are {counts[0]:,} + {counts[1]:,} of the published {published[0]:,} + "
+                f"{published[1]:,} images, so scores do not compare with published ones"
+            )
 
     def _images(self, stored):
         tensors = {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
         splits = {name: Split(tensors[name], tensors.get(f"{name}_labels")) for name in SPLITS}
-        return Images(**splits, classes=tuple(stored.meta["facts"]["classes"]), levels=stored.meta["facts"]["levels"],
-                      shape=tuple(tensors["train"].shape[1:]), fingerprint=self._fingerprint(stored),
-                      binarised=self.binarised)
+        return Images(
+            **splits,
+            classes=tuple(stored.meta["facts"]["classes"]),
+            levels=stored.meta["facts"]["levels"],
+            shape=tuple(tensors["train"].shape[1:]),
+            fingerprint=self._fingerprint(stored),
+            binarised=self.binarised,
+        )
 
     def _fingerprint(self, stored):
         plain = stored.meta["fingerprint"]
@@ -196,8 +212,10 @@ class Dataset:
 
 def _quarantine(folder, damage, log):
     aside = prepared.quarantine(folder)
-    log(f"the prepared images in {folder} are damaged ({damage}): "
-        f"{f'moved to {aside.name}' if aside else 'left there'}, preparing them again")
+    log(
+        f"the prepared images in {folder} are damaged ({damage}): "
+        f"{f'moved to {aside.name}' if aside else 'left there'}, preparing them again"
+    )
 
 
 digits = Dataset(sources.Digits())
@@ -238,8 +256,10 @@ def _side(side):
 def _unknown(text, plain, known):
     nearest = difflib.get_close_matches(plain.lower(), known, 1, 0)[0]
     meant = f"folder:{text}" if os.path.isdir(text) else nearest
-    return UserError(f"there is no dataset {text!r}: did you mean {meant}? There are {', '.join(known)}, imagenette-64 "
-                     "(or another size), folder:PATH, and each with -binarised at its end")
+    return UserError(
+        f"there is no dataset {text!r}: did you mean {meant}? There are {', '.join(known)}, imagenette-64 "
+        "(or another size), folder:PATH, and each with -binarised at its end"
+    )
 
 
 def dataset_of(spec):
@@ -257,5 +277,7 @@ def data_folder(argument):
 def check_batch(images, batch_size):
     """UserError if there are fewer training images than one batch takes."""
     if len(images.train.images) < batch_size:
-        raise UserError(f"{len(images.train.images)} training images do not fill one batch of {batch_size}: "
-                        "choose a smaller batch size or add images")
+        raise UserError(
+            f"{len(images.train.images)} training images do not fill one batch of {batch_size}: "
+            "choose a smaller batch size or add images"
+        )

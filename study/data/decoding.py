@@ -1,4 +1,5 @@
 """Image files turned into one array of equal squares, by several threads (Pillow decodes outside Python's lock)."""
+
 import contextlib
 import math
 import os
@@ -16,8 +17,8 @@ from study.errors import UserError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # no more of Pillow's 43, one of which runs Ghostscript
 THREADS = min(8, os.cpu_count() or 1)
 BLOCK = 512  # files decoded before they are written, so that memory stays bounded
-MOST_PIXELS = 2 ** 27  # of one image, and of all that are decoded at a time: about 2 GB; a medium format camera has 102 million
-Image.core.set_block_size(2 ** 26)  # bytes: malloc gives such blocks back; of smaller ones every thread would keep a hoard
+MOST_PIXELS = 2**27  # of one image, and of all that are decoded at a time: about 2 GB; a medium format camera has 102 million
+Image.core.set_block_size(2**26)  # bytes: malloc gives such blocks back; of smaller ones every thread would keep a hoard
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses twice as many as this, and would only warn of fewer
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -93,7 +94,7 @@ def decode(paths, side, grey, scratch):
     readable, unreadable = [], []
     with ThreadPoolExecutor(THREADS) as pool, open(scratch, "wb") as file:
         for start in range(0, len(paths), BLOCK):
-            block = paths[start:start + BLOCK]
+            block = paths[start : start + BLOCK]
             for path, result in zip(block, pool.map(lambda path: _square(path, side, grey), block)):
                 readable.append(isinstance(result, np.ndarray))
                 if readable[-1]:

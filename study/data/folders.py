@@ -3,6 +3,7 @@
 JPEG, PNG, WebP, BMP, GIF, TIFF, PPM and PGM of up to 134 million pixels, 8 bits per channel; of an animation the first
 picture. Everything lies inside PATH: a link may lead to another file there, and nowhere else.
 """
+
 import hashlib
 import os
 import re
@@ -44,8 +45,7 @@ class Folder:
         classes = sorted(listings[0]) if None not in listings[0] else []
         numbers = {name: number for number, name in enumerate(classes)} or {None: None}
         self._check_classes(listings, numbers)
-        parts = [[(path, numbers[name]) for name in sorted(listing, key=str) for path in listing[name]]
-                 for listing in listings]
+        parts = [[(path, numbers[name]) for name in sorted(listing, key=str) for path in listing[name]] for listing in listings]
         side, grey = self._form([path for part in parts for path, _ in part], skip_corrupt, log)
         train, *test = decode_parts(parts, side, grey, scratch, skip_corrupt, log)
         return Raw(train, test[0] if test else None, tuple(classes))
@@ -84,8 +84,10 @@ class Folder:
         side, change = decoding.common_side(sizes)
         if change:
             (width, height), (wide, high) = min(sizes), max(sizes)
-            log(f"{self.path}: images of {width} x {height} to {wide} x {high} pixels are resized and cropped "
-                f"at the centre to {side} x {side}")
+            log(
+                f"{self.path}: images of {width} x {height} to {wide} x {high} pixels are resized and cropped "
+                f"at the centre to {side} x {side}"
+            )
         return side, grey
 
 
@@ -127,8 +129,10 @@ def _check_link(path, root):
     """UserError for a link that leads out of root, where anything may lie, or to a folder, perhaps in circles."""
     target = os.path.realpath(path)
     if os.path.isdir(target) or not Path(target).is_relative_to(os.path.realpath(root)):
-        raise UserError(f"{path} is a link to {target}, and only links to files inside {root} are followed: "
-                        "put there what it leads to (cp -rL copies that)")
+        raise UserError(
+            f"{path} is a link to {target}, and only links to files inside {root} are followed: "
+            "put there what it leads to (cp -rL copies that)"
+        )
 
 
 def raw_files(path, name, depth=3):

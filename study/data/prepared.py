@@ -5,6 +5,7 @@ either nothing or a whole one. Each read checks sizes and headers, which costs m
 checked (sha256) only when a file's modification time is not the one that meta.json records: whatever copies or
 overwrites the file changes it, and a file that then proves equal is given the recorded time again.
 """
+
 import contextlib
 import hashlib
 import json
@@ -55,8 +56,9 @@ def read(folder, signature=None):
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"not as it was written: {error}") from error
     except OSError as error:
-        raise UserError(f"cannot read the prepared images in {folder}: {error.strerror}; "
-                        "mend its permissions or delete it") from error
+        raise UserError(
+            f"cannot read the prepared images in {folder}: {error.strerror}; mend its permissions or delete it"
+        ) from error
 
 
 def _open(folder, name, record):
@@ -124,8 +126,7 @@ def _make_temporary(folders):
         else:
             _remove_abandoned(final)
             return final, temporary
-    raise UserError(f"no place to write prepared images: {', '.join(refused)}; "
-                    "make one of them writable or set XDG_CACHE_HOME")
+    raise UserError(f"no place to write prepared images: {', '.join(refused)}; make one of them writable or set XDG_CACHE_HOME")
 
 
 def _respect_read_only(folder):
@@ -158,8 +159,12 @@ class Workspace(NamedTuple):
         records = {name: _write(self.temporary / f"{name}.npy", *chosen) for name, chosen in arrays.items()}
         shutil.rmtree(self.scratch)
         content = json.dumps([facts, [[name, record["sha256"], record["shape"]] for name, record in records.items()]])
-        meta = {"signature": signature, "fingerprint": hashlib.sha256(content.encode()).hexdigest(),
-                "facts": facts, "arrays": records}
+        meta = {
+            "signature": signature,
+            "fingerprint": hashlib.sha256(content.encode()).hexdigest(),
+            "facts": facts,
+            "arrays": records,
+        }
         (self.temporary / "meta.json").write_text(json.dumps(meta))
         # Opened before the move: maps stay valid whatever another process does with the folder afterwards.
         opened = {name: _open(self.temporary, name, record) for name, record in records.items()}
@@ -195,7 +200,7 @@ def _write(path, array, rows):
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(rows), ROWS):
-            block = memoryview(np.ascontiguousarray(array[rows[start:start + ROWS]])).cast("B")
+            block = memoryview(np.ascontiguousarray(array[rows[start : start + ROWS]])).cast("B")
             file.write(block)
             digest.update(block)
         file.flush()
@@ -204,5 +209,4 @@ def _write(path, array, rows):
     # A little in the past, so that no later write can have the same time; even, as some file systems count in twos.
     written = int(time.time()) // 2 * 2 - 4
     os.utime(path, (written, written))
-    return {"shape": list(shape), "dtype": array.dtype.str, "bytes": size, "sha256": digest.hexdigest(),
-            "time": written}
+    return {"shape": list(shape), "dtype": array.dtype.str, "bytes": size, "sha256": digest.hexdigest(), "time": written}

@@ -1,4 +1,5 @@
 """The published sets as torchvision lays them on disk: where their files are, how they are read and downloaded."""
+
 import pickle
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -65,8 +66,7 @@ class IDX:
 
     def roots(self, data_dir):
         folder = data_dir / self.torchvision_name / "raw"
-        return [folder / f"{part}-{kind}-ubyte"
-                for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+        return [folder / f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
     def read(self, data_dir, scratch, skip_corrupt, log):
         from study.data.vision import torchvision  # a second to import, needed once
@@ -74,8 +74,10 @@ class IDX:
         mnist = torchvision.datasets.mnist
         readers = [mnist.read_image_file, mnist.read_label_file] * 2
         images, labels, test_images, test_labels = map(_read_idx, readers, self.roots(data_dir))
-        train, test = (_checked(part, (1, 28, 28), data_dir / self.torchvision_name)
-                       for part in (Part(images[:, None], labels), Part(test_images[:, None], test_labels)))
+        train, test = (
+            _checked(part, (1, 28, 28), data_dir / self.torchvision_name)
+            for part in (Part(images[:, None], labels), Part(test_images[:, None], test_labels))
+        )
         classes = getattr(torchvision.datasets, self.torchvision_name).classes
         return Raw(train, test, tuple(name.split(" - ")[0] for name in classes))
 
@@ -102,8 +104,10 @@ def _checked(part, shape, where):
 
 
 def _damaged(path, reason):
-    return UserError(f"{path} is truncated or damaged ({type(reason).__name__ if str(reason) == '' else reason}); "
-                     "delete it and run again with --download")
+    return UserError(
+        f"{path} is truncated or damaged ({type(reason).__name__ if str(reason) == '' else reason}); "
+        "delete it and run again with --download"
+    )
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,7 @@ class CIFAR10:
     channels: ClassVar[int] = 3
     validation: ClassVar[int] = 10  # 45,000 / 5,000
     published: ClassVar[tuple[int, int]] = (50_000, 10_000)
-    classes: ClassVar[tuple[str, ...]] = (
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    classes: ClassVar[tuple[str, ...]] = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def roots(self, data_dir):
         folder = data_dir / "cifar-10-batches-py"
@@ -140,8 +143,11 @@ class _ArraysOnly(pickle.Unpickler):
     guards against that with checksums of the six published files; this guard also holds for other files of the format.
     """
 
-    allowed = {("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-               ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+    allowed = {
+        ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
 
     def find_class(self, module, name):
         if (module, name) not in self.allowed:
@@ -180,13 +186,13 @@ class Imagenette:
         from study.data.vision import torchvision
 
         try:  # `loader=str`: an item is (path, label), decoded by several threads below
-            train, test = (torchvision.datasets.Imagenette(data_dir, part, "160px", loader=str)
-                           for part in ("train", "val"))
+            train, test = (torchvision.datasets.Imagenette(data_dir, part, "160px", loader=str) for part in ("train", "val"))
             if train.wnids != test.wnids:
                 raise KeyError("train and val hold different classes")
         except (KeyError, OSError) as error:
-            raise UserError(f"{data_dir}/imagenette2-160 is incomplete ({error}); "
-                            "delete it and run again with --download") from error
+            raise UserError(
+                f"{data_dir}/imagenette2-160 is incomplete ({error}); delete it and run again with --download"
+            ) from error
         parts = decode_parts([list(train), list(test)], self.size, False, scratch, skip_corrupt, log)
         return Raw(*parts, tuple(names[0] for names in train.classes))
 

@@ -1,4 +1,5 @@
 """Which images are for training, validation and test: stratified, and the same on every machine."""
+
 import numpy as np
 
 SEED = 0
@@ -34,7 +35,7 @@ def split_off(labels, count, one_in):
     due = np.bincount(shuffled) * wanted / count
     shares = np.floor(due).astype(int)
     # The classes with the largest remainders give one more until all that is wanted is taken.
-    shares[np.argsort(shares - due, kind="stable")[:wanted - shares.sum()]] += 1
+    shares[np.argsort(shares - due, kind="stable")[: wanted - shares.sum()]] += 1
     taken = np.zeros(count, bool)
     for label, share in enumerate(shares):
         taken[np.flatnonzero(shuffled == label)[:share]] = True

@@ -1,4 +1,5 @@
 """The one door to torchvision: `from study.data.vision import torchvision`."""
+
 import torch
 
 try:

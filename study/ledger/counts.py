@@ -1,4 +1,5 @@
 """How many trials of a study are planned, running, done, diverged, failed, left."""
+
 from pathlib import Path
 
 from study.errors import UserError
@@ -26,5 +27,8 @@ def study_counts(storage: Path | str, space: str) -> dict:
     for group in groups.values():
         group["left"] = group["planned"] - sum(group[word] for word in WORDS[1:-1])
     total = {word: sum(group[word] for group in groups.values()) for word in WORDS}
-    return {"space": space, **total, "groups": [{"model": model, "dataset": dataset, **group}
-                                                for (model, dataset), group in groups.items()]}
+    return {
+        "space": space,
+        **total,
+        "groups": [{"model": model, "dataset": dataset, **group} for (model, dataset), group in groups.items()],
+    }

@@ -1,4 +1,5 @@
 """Files that are written whole or not at all, written once, and read with a check of what they hold."""
+
 import contextlib
 import errno
 import fcntl
@@ -78,8 +79,8 @@ def _temporary(path: Path, content: bytes) -> Path:
 
 
 def read_json(path: Path, log=print, check=lambda value: records.checked(value, {})):
-    """The file's record as check(value) gives it (see study/ledger/records.py); None where there is no file. What is no sound one is
-    quarantined and said; where nothing can be renamed it is passed over."""
+    """The file's record as check(value) gives it (see study/ledger/records.py); None where there is no file. An invalid one is
+    quarantined and logged; where nothing can be renamed it is passed over."""
     try:
         return check(json.loads(read_own(path)))
     except FileNotFoundError:

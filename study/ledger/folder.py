@@ -1,12 +1,13 @@
 """The record on disk, and the only memory of a study: put-once files, atomic checkpoints, one folder per trial.
 
-    <storage>/<space>/trials/<key>/   spec.json      what to run, written before it is dispatched
-                                      metrics.jsonl  a row per epoch, with the wall time at which it was written
-                                      images/        samples-0010.png and the like
-                                      last.pt        where to go on after a crash
-                                      weights.safetensors, curves.safetensors (the losses of every batch)
-                                      result.json    the trial is finished when this exists; the first writer wins
+<storage>/<space>/trials/<key>/   spec.json      what to run, written before it is dispatched
+                                  metrics.jsonl  a row per epoch, with the wall time at which it was written
+                                  images/        samples-0010.png and the like
+                                  last.pt        where to go on after a crash
+                                  weights.safetensors, curves.safetensors (the losses of every batch)
+                                  result.json    the trial is finished when this exists; the first writer wins
 """
+
 import contextlib
 import fcntl
 import os
@@ -21,10 +22,10 @@ from study.ledger.files import _sound, as_written, finite_or_null, put_once, rea
 from study.ledger.names import is_key, is_own_file
 
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
-LOOK_S = 5.0                         # for how long at most somebody who only asks whether a study is driven may be in the way
+LOOK_S = 5.0  # for how long at most somebody who only asks whether a study is driven may be in the way
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
-FLOORS = "floors.json"    # beside trials/: dataset -> what real images score against real ones
-DATA = "data"             # beside trials/: images that the driver published, for machines that have no others
+FLOORS = "floors.json"  # beside trials/: dataset -> what real images score against real ones
+DATA = "data"  # beside trials/: images that the driver published, for machines that have no others
 
 
 class Ledger:
@@ -59,14 +60,19 @@ class Ledger:
         if not is_key(key):
             raise UserError(f"{key!r} is no trial's key: those are lower-case letters, digits, dots and dashes")
         if linked := next((place for place in (trials, trials / key) if place.is_symlink()), None):
-            raise UserError(f"{linked} is a link, and trials must lie in their study's own folder; put what it leads to in its place")
+            raise UserError(
+                f"{linked} is a link, and trials must lie in their study's own folder; put what it leads to in its place"
+            )
         return trials / key
 
     def keys(self) -> list[str]:
         """The trials that have a folder."""
         trials = self.root / "trials"
-        return sorted(entry.name for entry in os.scandir(trials) if is_key(entry.name) and entry.is_dir(follow_symlinks=False)
-                      ) if trials.is_dir() and not trials.is_symlink() else []
+        return (
+            sorted(entry.name for entry in os.scandir(trials) if is_key(entry.name) and entry.is_dir(follow_symlinks=False))
+            if trials.is_dir() and not trials.is_symlink()
+            else []
+        )
 
     def files(self, key: str, pattern: str) -> list[Path]:
         """The files of a trial whose names below its folder match, in their order."""
@@ -122,7 +128,9 @@ class Ledger:
 
     def share(self, key: str, share: float) -> float:
         """The share of an accelerator that a trial gets: `share`, or twice the largest that was too small for it."""
-        tried = [read_json(path, check=lambda value: records.result(value, key)) for path in self.files(key, "result.failed-*.json")]
+        tried = [
+            read_json(path, check=lambda value: records.result(value, key)) for path in self.files(key, "result.failed-*.json")
+        ]
         small = [result.get("gpus", 0) for result in tried if result and result.get("out_of_memory")]
         return max(share, min(1.0, 2 * max(small))) if small and share else share
 
@@ -134,7 +142,9 @@ class Ledger:
         """
         with contextlib.ExitStack() as held:
             if not _locked(held.enter_context(self._opened(LOCK)), fcntl.LOCK_EX):
-                raise UserError(f"another driver is running this study (its lock is {self.root / LOCK}); wait for it or stop it first")
+                raise UserError(
+                    f"another driver is running this study (its lock is {self.root / LOCK}); wait for it or stop it first"
+                )
             driving = held.enter_context(self._opened(DRIVING))
             deadline = time.monotonic() + LOOK_S
             while not _locked(driving, fcntl.LOCK_EX) and time.monotonic() < deadline:
@@ -163,8 +173,9 @@ class Ledger:
             self.root.mkdir(parents=True, exist_ok=True)
             return open(self.root / name, "a+")
         except OSError as error:
-            raise UserError(f"the storage folder {self.root} cannot be written ({error.strerror});"
-                            " choose another with --storage") from None
+            raise UserError(
+                f"the storage folder {self.root} cannot be written ({error.strerror}); choose another with --storage"
+            ) from None
 
 
 def _locked(file, kind: int) -> bool:
@@ -181,8 +192,10 @@ def read_planned(root: Path) -> list[dict]:
     lines = read_own(path).split(b"\n") if is_own_file(path) else []
     rows = _sound(lines[:-1], records.cell_line)
     if len(rows) < len(lines[:-1]):
-        print(f"{path} is damaged: {len(lines[:-1]) - len(rows)} of its lines cannot be read; the next launch writes it anew",
-              file=sys.stderr)
+        print(
+            f"{path} is damaged: {len(lines[:-1]) - len(rows)} of its lines cannot be read; the next launch writes it anew",
+            file=sys.stderr,
+        )
     return rows
 
 

@@ -2,6 +2,7 @@
 
 Two ledgers may hold spaces of one name, and both may be shown by one MLflow server.
 """
+
 import json
 import re
 import uuid
@@ -38,16 +39,25 @@ def stands(noted: dict, copy: Ledger) -> bool:
     original = Path(address) / IDENTITY
     try:
         return "://" in address or (  # what lies in an object store cannot be moved
-            json.loads(original.read_bytes()) == noted and not original.samefile(copy.root / IDENTITY))
+            json.loads(original.read_bytes()) == noted and not original.samefile(copy.root / IDENTITY)
+        )
     except (OSError, ValueError):
         return False
 
 
 def sound(value: dict) -> dict:
     pairs = records.checked(value, {}).get("words")
-    whole = isinstance(pairs, list) and bool(pairs) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)
-        and re.fullmatch("[0-9a-f]{32}", pair[0]) for pair in pairs)
+    whole = (
+        isinstance(pairs, list)
+        and bool(pairs)
+        and all(
+            isinstance(pair, list)
+            and len(pair) == 2
+            and all(isinstance(each, str) for each in pair)
+            and re.fullmatch("[0-9a-f]{32}", pair[0])
+            for pair in pairs
+        )
+    )
     if not whole:
         raise ValueError("it holds no words")
     return value

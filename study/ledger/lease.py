@@ -1,4 +1,5 @@
 """Who drives a study that several machines reach through an object store: one driver at a time."""
+
 import contextlib
 import json
 import os
@@ -69,8 +70,11 @@ class Lease:
         holder = parsed(seen)
         if holder["ended"] or holder["here"] == self.here:
             return
-        print(f"a driver on {holder['here'].split(':')[0]} did not say that it ended; waiting {LEASE_S:.0f} s for a"
-              " sign of it", file=sys.stderr, flush=True)
+        print(
+            f"a driver on {holder['here'].split(':')[0]} did not say that it ended; waiting {LEASE_S:.0f} s for a sign of it",
+            file=sys.stderr,
+            flush=True,
+        )
         deadline = time.monotonic() + LEASE_S
         while time.monotonic() < deadline:
             time.sleep(1)

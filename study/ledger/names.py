@@ -1,4 +1,8 @@
-"""Which names may become paths: keys of trials, and names of files below a study's folder. Asked wherever one comes in or goes out."""
+"""Which names may become paths: keys of trials, and names of files below a study's folder.
+
+Asked wherever a name comes in or goes out.
+"""
+
 import re
 import stat
 from pathlib import Path
@@ -16,7 +20,8 @@ def is_name(text) -> bool:
     a trial."""
     parts = text.split("/")
     return all(part not in ("", ".", "..") and part.isprintable() for part in parts) and (
-        parts[0] != "trials" or len(parts) == 1 or is_key(parts[1]))
+        parts[0] != "trials" or len(parts) == 1 or is_key(parts[1])
+    )
 
 
 def is_own_file(path: Path) -> bool:

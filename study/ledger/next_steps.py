@@ -1,4 +1,5 @@
 """Command lines that work as they are typed: from the folder where the user stands, in this environment."""
+
 import os
 import shlex
 import shutil

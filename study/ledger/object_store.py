@@ -4,6 +4,7 @@ The objects are the record, under the names that a storage folder would hold. Ev
 fetches into it and publishes from it; the driver and the workers share nothing else. An object appears whole or not at
 all; specs and results are put once, by conditional write.
 """
+
 import concurrent.futures
 import contextlib
 import errno
@@ -24,9 +25,9 @@ from study.ledger.folder import Ledger
 from study.ledger.lease import Lease
 from study.ledger.names import is_name, is_own_file
 
-PATIENCE_S = 120.0           # how long what must be stored is tried again while the store is away
-AT_ONCE = 64                 # objects in flight
-LARGEST = 2 ** 26            # bytes in flight, unless one object is larger
+PATIENCE_S = 120.0  # how long what must be stored is tried again while the store is away
+AT_ONCE = 64  # objects in flight
+LARGEST = 2**26  # bytes in flight, unless one object is larger
 OWN = (".", "tracked.json")  # what begins so concerns one machine only
 
 
@@ -65,8 +66,13 @@ class ObjectStoreLedger(Ledger):
         if odd := [each for each in listed if not is_name(each)]:
             print(f"{len(odd)} objects at {self.address} are not read, as no study has such names: {odd[0]!r}", file=sys.stderr)
         listed = {each: now for each, now in listed.items() if is_name(each)}
-        wanted = [each for each, now in listed.items() if (self.versions.get(each) != now or not (self.root / each).exists())
-                  and not own(Path(each)) and (self.worker or not each.endswith("/last.pt"))]
+        wanted = [
+            each
+            for each, now in listed.items()
+            if (self.versions.get(each) != now or not (self.root / each).exists())
+            and not own(Path(each))
+            and (self.worker or not each.endswith("/last.pt"))
+        ]
         for batch in batches((each, found[self.remote(each)]["size"]) for each in wanted):
             with reaching(self.address):
                 contents = self.store.cat([self.remote(each) for each, _ in batch])
@@ -92,8 +98,11 @@ class ObjectStoreLedger(Ledger):
 
     def _changed(self, name: str):
         """(name, bytes, stamp, content) of every new file below root/name, checkpoints last."""
-        paths = [self.root / name] if (self.root / name).is_file() else sorted(
-            path for path in (self.root / name).rglob("*") if is_own_file(path) and not own(path))
+        paths = (
+            [self.root / name]
+            if (self.root / name).is_file()
+            else sorted(path for path in (self.root / name).rglob("*") if is_own_file(path) and not own(path))
+        )
         for path in sorted(paths, key=lambda path: path.name == "last.pt"):
             stamped = stamp(path)
             if self.sent.get(self.name(path)) != stamped:
@@ -239,5 +248,8 @@ def stamp(path: Path) -> tuple:
 
 def version(about: dict) -> str:
     """What changes with an object's content, as far as its store tells."""
-    return str(about.get("ETag") or about.get("etag") or [about.get("LastModified") or about.get("updated") or about.get("created"),
-                                                          about["size"]])
+    return str(
+        about.get("ETag")
+        or about.get("etag")
+        or [about.get("LastModified") or about.get("updated") or about.get("created"), about["size"]]
+    )

@@ -1,4 +1,5 @@
 """Which study is meant: from what a command line says to the ledger, and back."""
+
 import re
 from pathlib import Path
 
@@ -26,4 +27,5 @@ def ledger_at(address: str, worker: bool = False) -> "Ledger":
     if "://" not in address:
         return Ledger(address)
     from study.ledger.object_store import ObjectStoreLedger
+
     return ObjectStoreLedger(address, worker)

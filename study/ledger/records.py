@@ -3,6 +3,7 @@
 A record is read from JSON that may be damaged, edited or somebody else's. Every function here gives it back whole, or raises
 ValueError with the reason. Fields that are not listed stay as they are.
 """
+
 import copy
 import hashlib
 import json
@@ -14,8 +15,8 @@ from study.ledger.names import is_key
 FINISHED = ("done", "diverged", "failed")
 STAGES = ("search", "confirm")
 PRECISIONS = ("float32", "tf32")
-CHECKSUM = "sha256"      # in spec.json and result.json: of everything else in it
-MOST_EPOCHS = 10 ** 6    # of a trial: a curve has room for each of them
+CHECKSUM = "sha256"  # in spec.json and result.json: of everything else in it
+MOST_EPOCHS = 10**6  # of a trial: a curve has room for each of them
 
 
 def text(value) -> bool:
@@ -62,37 +63,74 @@ def named(kind):
 REQUIRED = object()
 MEASURES = named(maybe(number))  # each in the unit that study/metrics/catalogue.py says; null where it was not finite
 SPEC = {  # spec.json: what a worker is to do
-    "key": (is_key, REQUIRED), "stage": (either(*STAGES), REQUIRED), "seeds": (listed(whole, 1), REQUIRED), "params": (words, REQUIRED),
-    "model": (path, REQUIRED), "net": (path, REQUIRED), "depth": (count, REQUIRED), "latent_dim": (count, REQUIRED),
-    "dataset": (text, REQUIRED), "settings": (words, REQUIRED), "epochs": (count, REQUIRED), "batch_size": (count, REQUIRED),
-    "proposed_by": (text, REQUIRED), "proposal": (maybe(whole), None), "space": (text, ""), "system": (text, ""),
-    "drawn": (words, {}), "ranges": (words, {}), "dataset_slug": (text, ""), "source": (text, ""), "origin": (text, ""),
-    "fingerprint": (text, ""), "features": (text, ""), "features_kind": (text, "classifier"), "precision": (either(*PRECISIONS), "float32"),
-    "shape": (lambda value: value == "" or listed(count, 3)(value), ""), "code": (named(text), {}), "loss_scales": (named(text), {}),
+    "key": (is_key, REQUIRED),
+    "stage": (either(*STAGES), REQUIRED),
+    "seeds": (listed(whole, 1), REQUIRED),
+    "params": (words, REQUIRED),
+    "model": (path, REQUIRED),
+    "net": (path, REQUIRED),
+    "depth": (count, REQUIRED),
+    "latent_dim": (count, REQUIRED),
+    "dataset": (text, REQUIRED),
+    "settings": (words, REQUIRED),
+    "epochs": (count, REQUIRED),
+    "batch_size": (count, REQUIRED),
+    "proposed_by": (text, REQUIRED),
+    "proposal": (maybe(whole), None),
+    "space": (text, ""),
+    "system": (text, ""),
+    "drawn": (words, {}),
+    "ranges": (words, {}),
+    "dataset_slug": (text, ""),
+    "source": (text, ""),
+    "origin": (text, ""),
+    "fingerprint": (text, ""),
+    "features": (text, ""),
+    "features_kind": (text, "classifier"),
+    "precision": (either(*PRECISIONS), "float32"),
+    "shape": (lambda value: value == "" or listed(count, 3)(value), ""),
+    "code": (named(text), {}),
+    "loss_scales": (named(text), {}),
     "measures": (named(path), {}),
-    "claims": (text, ""), "protocol": (count, 1),
+    "claims": (text, ""),
+    "protocol": (count, 1),
 }
 REPLICA = {"seed": (whole, REQUIRED), "status": (either(*FINISHED), REQUIRED), "measures": (MEASURES, REQUIRED)}
 RESULT = {  # result.json: what came of it; time: seconds since 1970
-    "key": (is_key, REQUIRED), "status": (either(*FINISHED), REQUIRED), "objective": (maybe(number), REQUIRED),
-    "measures": (MEASURES, REQUIRED), "replicas": (listed(words), REQUIRED), "seeds": (listed(whole), REQUIRED),
-    "epochs": (whole, REQUIRED), "params": (words, REQUIRED), "drawn": (words, {}), "time": (number, REQUIRED),
+    "key": (is_key, REQUIRED),
+    "status": (either(*FINISHED), REQUIRED),
+    "objective": (maybe(number), REQUIRED),
+    "measures": (MEASURES, REQUIRED),
+    "replicas": (listed(words), REQUIRED),
+    "seeds": (listed(whole), REQUIRED),
+    "epochs": (whole, REQUIRED),
+    "params": (words, REQUIRED),
+    "drawn": (words, {}),
+    "time": (number, REQUIRED),
 }
 ROW = {  # a line of metrics.jsonl: values per seed, null where one was not finite
-    "epoch": (lambda value: whole(value) and value <= MOST_EPOCHS, REQUIRED), "time": (number, REQUIRED),
+    "epoch": (lambda value: whole(value) and value <= MOST_EPOCHS, REQUIRED),
+    "time": (number, REQUIRED),
     "values": (named(listed(maybe(number))), REQUIRED),
 }
 CELL_LINE = {  # a line of planned.jsonl
-    "cell": (text, REQUIRED), "model": (text, REQUIRED), "dataset": (text, REQUIRED), "planned": (whole, REQUIRED),
+    "cell": (text, REQUIRED),
+    "model": (text, REQUIRED),
+    "dataset": (text, REQUIRED),
+    "planned": (whole, REQUIRED),
     "trials": (listed(is_key), REQUIRED),
 }
 
 
 FLOOR = {  # floors.json, for a dataset: measure -> mean and standard deviation, and the hash of the features by which
-    "features": (text, ""), "measures": (named(listed(number, 2)), {}),
+    "features": (text, ""),
+    "measures": (named(listed(number, 2)), {}),
 }
 TRACKED = {  # tracked.json: how far a trial has been projected into MLflow
-    "store": (listed(text, 3), REQUIRED), "run_id": (text, REQUIRED), "rows": (whole, REQUIRED), "images": (listed(text), REQUIRED),
+    "store": (listed(text, 3), REQUIRED),
+    "run_id": (text, REQUIRED),
+    "rows": (whole, REQUIRED),
+    "images": (listed(text), REQUIRED),
     "ended": (maybe(number), REQUIRED),
 }
 
@@ -174,6 +212,17 @@ def checksum(record: dict) -> str:
 
 def failure(key: str, spec: dict, reason: str) -> dict:
     """The result of a trial that did not end by itself."""
-    return {"key": key, "status": "failed", "objective": None, "error": reason, "params": spec.get("params", {}),
-            "drawn": spec.get("drawn", {}), "seeds": spec.get("seeds", []), "replicas": [], "measures": {}, "epochs": 0,
-            "time": time.time(), **({"spec": spec} if spec else {})}
+    return {
+        "key": key,
+        "status": "failed",
+        "objective": None,
+        "error": reason,
+        "params": spec.get("params", {}),
+        "drawn": spec.get("drawn", {}),
+        "seeds": spec.get("seeds", []),
+        "replicas": [],
+        "measures": {},
+        "epochs": 0,
+        "time": time.time(),
+        **({"spec": spec} if spec else {}),
+    }

@@ -2,6 +2,7 @@
 
 The driver leaves a random word there, and every worker compares it before it does anything.
 """
+
 import errno
 import socket
 import uuid
@@ -13,7 +14,13 @@ from study.ledger.folder import Ledger
 from study.ledger.opening import ledger_at
 
 TOKEN = ".marker"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENONET)  # nothing that another try of the same trial could mend
+FULL = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ENONET,
+)  # nothing that another try of the same trial could mend
 
 
 class Stopped(UserError):
@@ -43,11 +50,23 @@ def storage_mismatch(address: str, word: str) -> str:
     except (OSError, UserError) as error:
         seen = error
     reason = f" ({seen})" if isinstance(seen, Exception) else ""
-    return "" if seen == word.encode() else (f"this worker on {socket.gethostname()} does not see the storage folder {address}"
-                                             f" that the driver wrote{reason}; it must be shared")
+    return (
+        ""
+        if seen == word.encode()
+        else (
+            f"this worker on {socket.gethostname()} does not see the storage folder {address}"
+            f" that the driver wrote{reason}; it must be shared"
+        )
+    )
 
 
 def unwritable(address: str, error: OSError) -> str:
     """The line about storage that takes nothing more; empty for an error that may pass."""
-    return "" if error.errno not in FULL else (f"the storage {address} cannot be written on {socket.gethostname()}"
-                                               f" ({error.strerror}); once that is mended, the same command goes on from here")
+    return (
+        ""
+        if error.errno not in FULL
+        else (
+            f"the storage {address} cannot be written on {socket.gethostname()}"
+            f" ({error.strerror}); once that is mended, the same command goes on from here"
+        )
+    )

@@ -1,80 +1,151 @@
 """Every measure once: its name, its group, which way is better, what a diverged training has, how it is read."""
+
 import math
 import statistics
 from typing import NamedTuple
 
 LOWER, HIGHER, NEITHER = "lower", "higher", ""
-COSTS = ("time/", "cost/")   # of a diverged training too they are what they are; one value for all seeds of a trial
-OF_SOME_MODELS = ("likelihood/", "diagnostics/", "loss/")   # all others ask for samples only
+COSTS = ("time/", "cost/")  # of a diverged training too they are what they are; one value for all seeds of a trial
+OF_SOME_MODELS = ("likelihood/", "diagnostics/", "loss/")  # all others ask for samples only
 
 
 class Measure(NamedTuple):
     key: str
     name: str
     group: str
-    better: str           # "lower", "higher", or "" where neither is: then a diverged training has no value of it
-    worst: float | None   # what a diverged training counts as at least, where the measure itself says it
-    reads: str            # what the number says, with its unit and source
+    better: str  # "lower", "higher", or "" where neither is: then a diverged training has no value of it
+    worst: float | None  # what a diverged training counts as at least, where the measure itself says it
+    reads: str  # what the number says, with its unit and source
 
 
-MEASURES = tuple(Measure(*row) for row in (
-    ("quality/fd_rel", "fd_rel", "Fidelity", LOWER, 1.0,
-     "Fréchet distance in a frozen feature space over the spread of the real features; 1 is one constant image"
-     " (Heusel et al. 2017)"),
-    ("quality/precision", "precision", "Fidelity", HIGHER, 0.0,
-     "share of samples among the real images, by fifth nearest neighbours (Kynkäänniemi et al. 2019)"),
-    ("quality/density", "density", "Fidelity", HIGHER, 0.0,
-     "how many real neighbourhoods hold a sample (Naeem et al. 2020)"),
-    ("quality/recall", "recall", "Coverage", HIGHER, 0.0,
-     "share of real images among the samples (Kynkäänniemi et al. 2019)"),
-    ("quality/coverage", "coverage", "Coverage", HIGHER, 0.0,
-     "share of real images with a sample nearby (Naeem et al. 2020)"),
-    ("modes/label_jsd", "label_jsd", "Coverage", LOWER, 1.0,
-     "Jensen-Shannon divergence in bits of the samples' classes from the real ones; 3 of 10 classes score 0.49"),
-    ("modes/classes", "classes", "Coverage", HIGHER, 0.0, "classes that make up more than 1 % of the samples"),
-    ("quality/fd", "fd", "Further distances", LOWER, None, "the Fréchet distance itself, in squared units of the features"),
-    ("quality/fid", "fid", "Further distances", LOWER, None, "the same on Inception features"),
-    ("quality/kid", "kid", "Further distances", LOWER, None,
-     "squared maximum mean discrepancy of the features that vary on real images, unbiased: below 0 is chance"
-     " (Bińkowski et al. 2018)"),
-    ("quality/swd", "swd", "Further distances", LOWER, None, "sliced Wasserstein distance of the features, 256 projections"),
-    ("quality/swd_pixel", "swd_pixel", "Further distances", LOWER, None, "the same of the pixels"),
-    ("two_sample/accuracy", "two-sample accuracy", "Two-sample test", LOWER, 1.0,
-     "share that a classifier of real against generated gets right; 0.5 is chance"),
-    ("two_sample/jsd", "two-sample JSD", "Two-sample test", LOWER, 1.0,
-     "the divergence in bits that this classifier proves"),
-    ("memory/nn_ratio", "nearest-neighbour ratio", "Memory", NEITHER, None,
-     "distance of samples to the training set over that of held-out images: far below 1 is copying"),
-    ("memory/authenticity", "authenticity", "Memory", NEITHER, None,
-     "share of samples that are no copies (Alaa et al. 2022): copying where it is below that of held-out images; noise scores 1"),
-    ("memory/authenticity_held_out", "authenticity of held-out images", "Memory", NEITHER, None,
-     "what authenticity is held against"),
-    ("likelihood/elbo", "evidence lower bound", "Likelihood", HIGHER, None, "nats per image, summed over pixels"),
-    ("likelihood/recon", "reconstruction", "Likelihood", LOWER, None, "nats per image"),
-    ("likelihood/kl", "KL divergence", "Likelihood", NEITHER, None, "nats per image that the latent carries"),
-    ("likelihood/iw_nll", "negative log-likelihood", "Likelihood", LOWER, None,
-     "nats per image, importance-weighted, K = 500 (Burda et al. 2016); of binarised images under Bernoulli pixels"),
-    ("likelihood/bits_per_dim", "bits per dimension", "Likelihood", LOWER, None, "the same per pixel and channel"),
-    ("likelihood/active_units", "active units", "Likelihood", HIGHER, 0.0,
-     "latent dimensions that the data moves by more than 0.01"),
-    ("likelihood/beta_effective", "effective beta", "Likelihood", NEITHER, None,
-     "weight of the KL divergence under summed losses"),
-    ("diagnostics/jsd_discriminator", "JSD of the discriminator", "Diagnostics", NEITHER, None,
-     "bits, on held-out images; depends on the discriminator, so it compares nothing"),
-    ("diagnostics/w1_critic", "earth mover of the critic", "Diagnostics", NEITHER, None,
-     "raw; depends on the critic's scale"),
-    ("diagnostics/w1_critic_scaled", "earth mover, scaled", "Diagnostics", NEITHER, None,
-     "over the critic's largest gradient"),
-    ("time/train_s", "training time", "Cost", LOWER, None, "seconds of all seeds of a trial, which train side by side"),
-    ("time/step_ms", "step", "Cost", LOWER, None, "milliseconds, all seeds of a trial"),
-    ("time/images_per_s", "images per second", "Cost", HIGHER, None, "all seeds together"),
-    ("time/measure_s", "measuring time", "Cost", LOWER, None, "seconds"),
-    ("cost/parameters", "parameters", "Cost", LOWER, None, "of one model"),
-    ("cost/flops_per_image", "FLOPs per image", "Cost", LOWER, None, "of one training step, every phase at its rate"),
-    ("cost/peak_memory_mb", "peak memory", "Cost", LOWER, None, "megabytes, of the whole process"),
-))
+MEASURES = tuple(
+    Measure(*row)
+    for row in (
+        (
+            "quality/fd_rel",
+            "fd_rel",
+            "Fidelity",
+            LOWER,
+            1.0,
+            "Fréchet distance in a frozen feature space over the spread of the real features; 1 is one constant image"
+            " (Heusel et al. 2017)",
+        ),
+        (
+            "quality/precision",
+            "precision",
+            "Fidelity",
+            HIGHER,
+            0.0,
+            "share of samples among the real images, by fifth nearest neighbours (Kynkäänniemi et al. 2019)",
+        ),
+        ("quality/density", "density", "Fidelity", HIGHER, 0.0, "how many real neighbourhoods hold a sample (Naeem et al. 2020)"),
+        ("quality/recall", "recall", "Coverage", HIGHER, 0.0, "share of real images among the samples (Kynkäänniemi et al. 2019)"),
+        ("quality/coverage", "coverage", "Coverage", HIGHER, 0.0, "share of real images with a sample nearby (Naeem et al. 2020)"),
+        (
+            "modes/label_jsd",
+            "label_jsd",
+            "Coverage",
+            LOWER,
+            1.0,
+            "Jensen-Shannon divergence in bits of the samples' classes from the real ones; 3 of 10 classes score 0.49",
+        ),
+        ("modes/classes", "classes", "Coverage", HIGHER, 0.0, "classes that make up more than 1 % of the samples"),
+        ("quality/fd", "fd", "Further distances", LOWER, None, "the Fréchet distance itself, in squared units of the features"),
+        ("quality/fid", "fid", "Further distances", LOWER, None, "the same on Inception features"),
+        (
+            "quality/kid",
+            "kid",
+            "Further distances",
+            LOWER,
+            None,
+            "squared maximum mean discrepancy of the features that vary on real images, unbiased: below 0 is chance"
+            " (Bińkowski et al. 2018)",
+        ),
+        ("quality/swd", "swd", "Further distances", LOWER, None, "sliced Wasserstein distance of the features, 256 projections"),
+        ("quality/swd_pixel", "swd_pixel", "Further distances", LOWER, None, "the same of the pixels"),
+        (
+            "two_sample/accuracy",
+            "two-sample accuracy",
+            "Two-sample test",
+            LOWER,
+            1.0,
+            "share that a classifier of real against generated gets right; 0.5 is chance",
+        ),
+        ("two_sample/jsd", "two-sample JSD", "Two-sample test", LOWER, 1.0, "the divergence in bits that this classifier proves"),
+        (
+            "memory/nn_ratio",
+            "nearest-neighbour ratio",
+            "Memory",
+            NEITHER,
+            None,
+            "distance of samples to the training set over that of held-out images: far below 1 is copying",
+        ),
+        (
+            "memory/authenticity",
+            "authenticity",
+            "Memory",
+            NEITHER,
+            None,
+            "share of samples that are no copies (Alaa et al. 2022): copying where it is below that of held-out images;"
+            " noise scores 1",
+        ),
+        (
+            "memory/authenticity_held_out",
+            "authenticity of held-out images",
+            "Memory",
+            NEITHER,
+            None,
+            "what authenticity is held against",
+        ),
+        ("likelihood/elbo", "evidence lower bound", "Likelihood", HIGHER, None, "nats per image, summed over pixels"),
+        ("likelihood/recon", "reconstruction", "Likelihood", LOWER, None, "nats per image"),
+        ("likelihood/kl", "KL divergence", "Likelihood", NEITHER, None, "nats per image that the latent carries"),
+        (
+            "likelihood/iw_nll",
+            "negative log-likelihood",
+            "Likelihood",
+            LOWER,
+            None,
+            "nats per image, importance-weighted, K = 500 (Burda et al. 2016); of binarised images under Bernoulli pixels",
+        ),
+        ("likelihood/bits_per_dim", "bits per dimension", "Likelihood", LOWER, None, "the same per pixel and channel"),
+        (
+            "likelihood/active_units",
+            "active units",
+            "Likelihood",
+            HIGHER,
+            0.0,
+            "latent dimensions that the data moves by more than 0.01",
+        ),
+        (
+            "likelihood/beta_effective",
+            "effective beta",
+            "Likelihood",
+            NEITHER,
+            None,
+            "weight of the KL divergence under summed losses",
+        ),
+        (
+            "diagnostics/jsd_discriminator",
+            "JSD of the discriminator",
+            "Diagnostics",
+            NEITHER,
+            None,
+            "bits, on held-out images; depends on the discriminator, so it compares nothing",
+        ),
+        ("diagnostics/w1_critic", "earth mover of the critic", "Diagnostics", NEITHER, None, "raw; depends on the critic's scale"),
+        ("diagnostics/w1_critic_scaled", "earth mover, scaled", "Diagnostics", NEITHER, None, "over the critic's largest gradient"),
+        ("time/train_s", "training time", "Cost", LOWER, None, "seconds of all seeds of a trial, which train side by side"),
+        ("time/step_ms", "step", "Cost", LOWER, None, "milliseconds, all seeds of a trial"),
+        ("time/images_per_s", "images per second", "Cost", HIGHER, None, "all seeds together"),
+        ("time/measure_s", "measuring time", "Cost", LOWER, None, "seconds"),
+        ("cost/parameters", "parameters", "Cost", LOWER, None, "of one model"),
+        ("cost/flops_per_image", "FLOPs per image", "Cost", LOWER, None, "of one training step, every phase at its rate"),
+        ("cost/peak_memory_mb", "peak memory", "Cost", LOWER, None, "megabytes, of the whole process"),
+    )
+)
 BY_KEY = {measure.key: measure for measure in MEASURES}
-FIDELITY, COVERAGE = "quality/fd_rel", "quality/coverage"   # what the answer, the claims and the choice of best are about
+FIDELITY, COVERAGE = "quality/fd_rel", "quality/coverage"  # what the answer, the claims and the choice of best are about
 
 
 def described(key: str) -> Measure:
@@ -147,8 +218,10 @@ def over_seeds(replicas: list[dict]) -> dict[str, float]:
     if not replicas:
         return {}
     statuses, rows = [status_of(replica) for replica in replicas], [measures_of(replica) for replica in replicas]
-    columns = {name: [row.get(name) for row, status in zip(rows, statuses) if name in row or status == "diverged"]
-               for name in dict.fromkeys(name for row in rows for name in row)}
+    columns = {
+        name: [row.get(name) for row, status in zip(rows, statuses) if name in row or status == "diverged"]
+        for name in dict.fromkeys(name for row in rows for name in row)
+    }
     return {**aggregate(columns), "rate/diverged": statuses.count("diverged") / len(replicas)}
 
 

@@ -1,4 +1,5 @@
 """What a training costs, counted: parameters, floating point operations, memory."""
+
 import resource
 import sys
 
@@ -18,9 +19,11 @@ def cost(build, shape, device="cpu"):
     """
     peak = _peak_memory(torch.device(device))  # first: counting makes another model
     model = _fresh(build).train()
-    return {"cost/parameters": sum(p.numel() for p in model.parameters()),
-            "cost/flops_per_image": sum(_flops(model, phase, shape) / phase.every for phase in model.phases),
-            "cost/peak_memory_mb": peak / 2**20}
+    return {
+        "cost/parameters": sum(p.numel() for p in model.parameters()),
+        "cost/flops_per_image": sum(_flops(model, phase, shape) / phase.every for phase in model.phases),
+        "cost/peak_memory_mb": peak / 2**20,
+    }
 
 
 def _flops(model, phase, shape, batch=2):

@@ -36,8 +36,12 @@ def prdc(real, fake, real_radii=None, k=NEIGHBOURS):
         balls += inside.sum(0)
         covered.append(inside.any(1))
         recalled.append((apart < fake_radii).any(1))
-    return {"precision": (balls > 0).double().mean().item(), "recall": torch.cat(recalled).double().mean().item(),
-            "density": balls.double().mean().item() / k, "coverage": torch.cat(covered).double().mean().item()}
+    return {
+        "precision": (balls > 0).double().mean().item(),
+        "recall": torch.cat(recalled).double().mean().item(),
+        "density": balls.double().mean().item() / k,
+        "coverage": torch.cat(covered).double().mean().item(),
+    }
 
 
 def shares(labels, classes):

@@ -18,6 +18,7 @@ def two_sample(real, fake, folds=2, seed=0):
     overfits; the same bound for every family of models. Standardise the features first.
     """
     from sklearn.linear_model import LogisticRegression  # here, since a plan is shown without the second that it takes
+
     n = min(len(real), len(fake))
     check(real, fake, at_least=2 * folds)
     x = torch.stack([real[:n], fake[:n]]).double().cpu().numpy()  # (2, n, d)
@@ -30,8 +31,10 @@ def two_sample(real, fake, folds=2, seed=0):
             judge.fit(np.concatenate(seen), np.repeat([1, 0], seen.shape[1]))
             scores[:, held == fold] = [judge.decision_function(side[held == fold]) for side in x]
     real_logits, fake_logits = torch.from_numpy(scores)
-    return {"accuracy": ((real_logits > 0).double().mean() + (fake_logits < 0).double().mean()).item() / 2,
-            "jsd": discriminator_jsd(real_logits, fake_logits)}
+    return {
+        "accuracy": ((real_logits > 0).double().mean() + (fake_logits < 0).double().mean()).item() / 2,
+        "jsd": discriminator_jsd(real_logits, fake_logits),
+    }
 
 
 def discriminator_jsd(real_logits, fake_logits):

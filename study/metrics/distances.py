@@ -99,8 +99,9 @@ def within(x, dimensions):
 
 def _kernel_sum(x, y, dimensions):
     one = torch.ones((), dtype=x.dtype, device=x.device)
-    return torch.stack([torch.addmm(one, rows, y.T, alpha=1 / dimensions).pow_(3).sum()
-                        for rows in row_chunks(x, len(y), IN_CACHE)]).sum()
+    return torch.stack(
+        [torch.addmm(one, rows, y.T, alpha=1 / dimensions).pow_(3).sum() for rows in row_chunks(x, len(y), IN_CACHE)]
+    ).sum()
 
 
 def directions(size, count=256, seed=0, device="cpu"):

@@ -44,10 +44,11 @@ class Evaluation:
         self.split, self.other = getattr(images, split_name), getattr(images, other)
         self.samples = min(most, max(len(self.split.images), SAMPLES), VALUES // math.prod(images.shape))
         if len(self.split.images) <= coverage.NEIGHBOURS:
-            raise UserError(f"the {split_name} split has {len(self.split.images)} images: measuring needs at least "
-                            f"{coverage.NEIGHBOURS + 1}")
+            raise UserError(
+                f"the {split_name} split has {len(self.split.images)} images: measuring needs at least {coverage.NEIGHBOURS + 1}"
+            )
         self.real = images.scaled(self.split.images[:HELD_OUT])  # the images to reconstruct, (n, C, H, W) in [0, 1]
-        self.held_out = self._summary(self.scaled(self.split.images[:self.samples]))
+        self.held_out = self._summary(self.scaled(self.split.images[: self.samples]))
         self.moments = distances.moments(self.held_out.features)
         if self.moments.spread <= 0:
             raise UserError(f"the images of the {split_name} split are all alike: nothing can be measured against them")
@@ -67,8 +68,9 @@ class Evaluation:
 
     def everything(self, replicas, build, alive=None):
         """All measures of the replicas numbered in `alive` (all by default), as one dictionary each."""
-        return [self.of_model(plain(build, replicas.weights(k), self.device))
-                for k in (range(replicas.K) if alive is None else alive)]
+        return [
+            self.of_model(plain(build, replicas.weights(k), self.device)) for k in (range(replicas.K) if alive is None else alive)
+        ]
 
     @torch.no_grad()
     def of_model(self, model):
@@ -88,8 +90,11 @@ class Evaluation:
             drawn = self._summary(chunks)
         except Unmeasurable:
             return {}
-        return {name: value for measure in (self._quality, self._modes, self._two_sample, self._memory)
-                for name, value in _measured(measure, drawn).items()}
+        return {
+            name: value
+            for measure in (self._quality, self._modes, self._two_sample, self._memory)
+            for name, value in _measured(measure, drawn).items()
+        }
 
     @torch.no_grad()
     def distance_and_modes(self, chunks):
@@ -125,10 +130,13 @@ class Evaluation:
         return {"quality/fd": fd, "quality/fd_rel": distances.fd_rel(self.moments, fd), **published}
 
     def _quality(self, drawn):
-        return {**self._frechet(distances.moments(drawn.features)),
-                "quality/kid": distances.kid(*self._standardised(drawn, PAIRED), self._dimensions, self._within),
-                **self._neighbourhood(drawn),
-                "quality/swd": self._sliced("features", drawn), "quality/swd_pixel": self._sliced("pixels", drawn)}
+        return {
+            **self._frechet(distances.moments(drawn.features)),
+            "quality/kid": distances.kid(*self._standardised(drawn, PAIRED), self._dimensions, self._within),
+            **self._neighbourhood(drawn),
+            "quality/swd": self._sliced("features", drawn),
+            "quality/swd_pixel": self._sliced("pixels", drawn),
+        }
 
     @cached_property
     def _within(self):
@@ -146,8 +154,10 @@ class Evaluation:
 
     @cached_property
     def _sorted(self):
-        return {part: distances.projections(real, distances.directions(real.shape[1], device=self.device))
-                for part, real in (("features", self.held_out.features), ("pixels", self.held_out.pixels))}
+        return {
+            part: distances.projections(real, distances.directions(real.shape[1], device=self.device))
+            for part, real in (("features", self.held_out.features), ("pixels", self.held_out.pixels))
+        }
 
     def _neighbourhood(self, drawn):
         real, fake = (x[:PAIRED] for x in _equal(self.held_out.features, drawn.features))
@@ -176,8 +186,11 @@ class Evaluation:
     def _memory(self, drawn):
         held_out, held_out_authenticity = self._held_out_memory
         apart, authenticity = self._closeness(drawn)
-        return {"memory/nn_ratio": memorisation.nn_ratio(apart, held_out), "memory/authenticity": authenticity,
-                "memory/authenticity_held_out": held_out_authenticity}
+        return {
+            "memory/nn_ratio": memorisation.nn_ratio(apart, held_out),
+            "memory/authenticity": authenticity,
+            "memory/authenticity_held_out": held_out_authenticity,
+        }
 
     @cached_property
     def _held_out_memory(self):
@@ -192,12 +205,16 @@ class Evaluation:
         return apart, memorisation.authenticity(apart, memorisation.spacing(indices, self._train))
 
     def _of_posterior(self, model):
-        x, noise = self._likelihood_images(self.real), self.noise(model.latent_dim)[:len(self.real)]
+        x, noise = self._likelihood_images(self.real), self.noise(model.latent_dim)[: len(self.real)]
         bound = likelihood.elbo(x, model.posterior, model.log_likelihood, noise)
         means = torch.cat([model.posterior(part)[0] for part in x.split(self._at_once)])
         weight = {"likelihood/beta_effective": model.beta_effective} if hasattr(model, "beta_effective") else {}
-        return {**{f"likelihood/{name}": value for name, value in bound.items()}, **self._importance_weighted(model),
-                "likelihood/active_units": likelihood.active_units(means), **weight}
+        return {
+            **{f"likelihood/{name}": value for name, value in bound.items()},
+            **self._importance_weighted(model),
+            "likelihood/active_units": likelihood.active_units(means),
+            **weight,
+        }
 
     def _likelihood_images(self, x):
         return binarised(x) if self.images.binarised else x
@@ -210,14 +227,14 @@ class Evaluation:
         if self.images.binarised and not bits_only:
             return {}
         levels = None if bits_only else self.images.levels
-        real = self.real[:self.importance_images]
+        real = self.real[: self.importance_images]
         x = likelihood.dequantised(real, levels) if levels else binarised(real)
         nll = likelihood.iw_nll(x, model.posterior, model.log_likelihood).mean().item()
         bits = likelihood.bits_per_dim(nll, x[0].numel(), levels)
         return {"likelihood/iw_nll": nll, "likelihood/bits_per_dim": bits}
 
     def _of_critic(self, model):
-        real, noise = self.real, self.noise(model.latent_dim)[:len(self.real)]
+        real, noise = self.real, self.noise(model.latent_dim)[: len(self.real)]
         fake = torch.cat([model.sample(z) for z in noise.split(self._at_once)])
         scores = [torch.cat([model.discriminate(part) for part in x.split(self._at_once)]) for x in (real, fake)]
         estimated = getattr(model, "critic_estimates", "")

@@ -74,9 +74,13 @@ def prepare(dataset, images, cache_dir, kind="classifier", weights=None):
     classifier = _classifier(dataset, images, Path(cache_dir))
     if kind == "classifier":
         return classifier
-    return replace(classifier, network=inception(weights), kind=kind,
-                   hash=recipe_hash(dataset, images.fingerprint, kind, weights),
-                   describe="2048 features of Inception v3 as converted for torch-fidelity")
+    return replace(
+        classifier,
+        network=inception(weights),
+        kind=kind,
+        hash=recipe_hash(dataset, images.fingerprint, kind, weights),
+        describe="2048 features of Inception v3 as converted for torch-fidelity",
+    )
 
 
 def recipe_hash(dataset, fingerprint, kind="classifier", weights=None):
@@ -88,8 +92,13 @@ def recipe_hash(dataset, fingerprint, kind="classifier", weights=None):
         raise UserError(f"unknown features {kind!r}: choose classifier or inception")
     if kind == "inception" and weights is None:
         raise UserError("inception features need their weights: give --inception-weights FILE")
-    facts = {"dataset": dataset.name, "fingerprint": fingerprint, "architecture": [DESIGN, WIDTHS, FEATURES],
-             "recipe": RECIPE, "torch": torch.__version__.split("+")[0]}  # not the build: training is on the CPU
+    facts = {
+        "dataset": dataset.name,
+        "fingerprint": fingerprint,
+        "architecture": [DESIGN, WIDTHS, FEATURES],
+        "recipe": RECIPE,
+        "torch": torch.__version__.split("+")[0],
+    }  # not the build: training is on the CPU
     if kind == "inception":
         facts["inception"] = INCEPTION_SHA256
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

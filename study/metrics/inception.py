@@ -36,8 +36,7 @@ def inception(weights, sha256=INCEPTION_SHA256):
 
         from study.data.vision import torchvision  # noqa: F401  (first: torch-fidelity imports it, and may need it mended)
     except ImportError as error:
-        raise UserError(f"Inception features need torch-fidelity ({error}): "
-                        "pip install torch-fidelity==0.4.0") from error
+        raise UserError(f"Inception features need torch-fidelity ({error}): pip install torch-fidelity==0.4.0") from error
     state = io.BytesIO()
     torch.save(_trusted_weights(weights, sha256), state)
     state.seek(0)  # torch-fidelity unpickles whatever it is given: give it plain tensors that were written just now
@@ -54,8 +53,10 @@ def _trusted_weights(weights, sha256):
     except OSError as error:
         raise UserError(f"cannot read the Inception weights {weights}: {error.strerror}") from error
     if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise UserError(f"{weights} is not the published file of Inception weights (SHA-256 {found[:8]}..., wanted "
-                        f"{sha256[:8]}...): download weights-inception-2015-12-05-6726825d.pth again")
+        raise UserError(
+            f"{weights} is not the published file of Inception weights (SHA-256 {found[:8]}..., wanted "
+            f"{sha256[:8]}...): download weights-inception-2015-12-05-6726825d.pth again"
+        )
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:

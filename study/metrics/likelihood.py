@@ -17,8 +17,7 @@ def elbo(x, posterior, log_likelihood, noise):
     Kingma & Welling 2014, eq. 10: nats per image, sums over pixels, means over images. elbo: higher is better;
     recon (-log p(x|z)) and kl (closed form): lower is better.
     """
-    parts = [_terms(*part, posterior, log_likelihood)
-             for part in zip(x.split(IMAGES_AT_ONCE), noise.split(IMAGES_AT_ONCE))]
+    parts = [_terms(*part, posterior, log_likelihood) for part in zip(x.split(IMAGES_AT_ONCE), noise.split(IMAGES_AT_ONCE))]
     recon, kl = torch.cat(parts, 1).double().mean(1).tolist()
     return {"elbo": -recon - kl, "recon": recon, "kl": kl}
 
@@ -38,8 +37,9 @@ def iw_nll(x, posterior, log_likelihood, draws=500, seed=0):
     """
     generator = torch.Generator(x.device).manual_seed(seed)
     each = max(IMAGES_AT_ONCE, VALUES_AT_ONCE // x[0].numel())  # images times draws that are decoded together
-    return torch.cat([_iw_nll(part, posterior, log_likelihood, draws, min(each, draws), generator)
-                      for part in x.split(max(1, each // draws))])
+    return torch.cat(
+        [_iw_nll(part, posterior, log_likelihood, draws, min(each, draws), generator) for part in x.split(max(1, each // draws))]
+    )
 
 
 def _iw_nll(x, posterior, log_likelihood, draws, at_once, generator):

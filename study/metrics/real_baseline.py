@@ -6,6 +6,7 @@ each class has its due share in both, so that they are more alike than a model's
 the classes depend on numbers and on class shares too. For these both sides are drawn with replacement as models meet them:
 real images with the class shares of their split, and as many samples as a model draws.
 """
+
 from dataclasses import replace
 
 import torch
@@ -24,9 +25,13 @@ def floor(images, extractor, stage="confirm") -> dict:
     rows = [score(judge, stage, torch.Generator().manual_seed(seed)) for seed in range(repeats)]
     shared = [name for name in rows[0] if all(name in row for row in rows)]
     columns = {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in shared}
-    return {"repeats": repeats, "real": len(judge.held_out.features), "drawn": judge.samples,
-            "samples": min(len(judge.other.images), judge.samples),
-            "measures": {name: [column.mean().item(), column.std().item()] for name, column in columns.items()}}
+    return {
+        "repeats": repeats,
+        "real": len(judge.held_out.features),
+        "drawn": judge.samples,
+        "samples": min(len(judge.other.images), judge.samples),
+        "measures": {name: [column.mean().item(), column.std().item()] for name, column in columns.items()},
+    }
 
 
 def score(judge, stage, generator) -> dict:
@@ -36,8 +41,10 @@ def score(judge, stage, generator) -> dict:
     real = like(judge.split.labels, judge.other.labels, len(judge.split.images), both, generator)
     samples = torch.randint(both, (judge.samples,), generator=generator)
     drawn = Evaluation(dealt(images, stage, torch.cat([real, samples])), judge.extractor, stage)
-    return {**divided.of_samples(divided.scaled(divided.other.images[:judge.samples])),
-            **drawn.distance_and_modes(drawn.scaled(drawn.other.images))}
+    return {
+        **divided.of_samples(divided.scaled(divided.other.images[: judge.samples])),
+        **drawn.distance_and_modes(drawn.scaled(drawn.other.images)),
+    }
 
 
 def like(labels, other_labels, count, both, generator):

@@ -1,5 +1,6 @@
 """The thread that keeps MLflow up to date during a sweep. It is told which trial has news and reads the rest from the
 ledger, so that training never waits for it."""
+
 import contextlib
 import sys
 import threading
@@ -9,11 +10,11 @@ from study.errors import first_line
 from study.ledger.folder import Ledger
 from study.mlflow_view.tracker import Tracker
 
-SUMMARY = "summary"      # stands among the trial keys for the summary run
+SUMMARY = "summary"  # stands among the trial keys for the summary run
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
-SETTLE_S = 0.1           # news waits so long: Tune's loop, which shares Python's lock, is just then starting the next trial
-SWITCH_S = 0.0005        # so soon does that loop get the lock while this thread works; Python's own 5 ms add up over its calls
-RETRIES_AT_CLOSE = 3            # tries that may fail once the study is at its end
+SETTLE_S = 0.1  # news waits so long: Tune's loop, which shares Python's lock, is just then starting the next trial
+SWITCH_S = 0.0005  # so soon does that loop get the lock while this thread works; Python's own 5 ms add up over its calls
+RETRIES_AT_CLOSE = 3  # tries that may fail once the study is at its end
 
 
 class BackgroundTracker(threading.Thread):
@@ -82,8 +83,10 @@ class BackgroundTracker(threading.Thread):
 
     def _failed(self, key: str, error: Exception) -> None:
         if not self.refused:
-            self._tell(f"MLflow at {self.arguments[0]} does not take {key} ({first_line(error)});"
-                       " training goes on, the ledger keeps everything, and this is tried again")
+            self._tell(
+                f"MLflow at {self.arguments[0]} does not take {key} ({first_line(error)});"
+                " training goes on, the ledger keeps everything, and this is tried again"
+            )
         self.refused.add(key)
         self.notify(key)  # behind what others have sent
         if self.pending.keys() - self.refused and self.tracker and self.tracker.answers():

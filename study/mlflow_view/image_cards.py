@@ -3,6 +3,7 @@
 The names are those that MLflow's own log_image writes, but with the same identifier each time, so that doing it twice
 changes nothing. A / in a card's name is ~ in that of its files; sections stand in alphabetical order.
 """
+
 import os
 import shutil
 import uuid
@@ -11,7 +12,7 @@ from pathlib import Path
 from study.training.image_files import opened, size
 
 FIRST = "_pictures"  # the section of a trial's cards: before all others
-THUMBNAIL = 400      # pixels at most on a side: a grid of tiles of 32 keeps every pixel
+THUMBNAIL = 400  # pixels at most on a side: a grid of tiles of 32 keeps every pixel
 
 
 def add(path: Path, folder: Path, name: str, step: int) -> None:

@@ -1,4 +1,5 @@
 """Command lines that work as they are typed: from the folder where the user stands, in this environment, on this store."""
+
 import json
 import os
 import shlex
@@ -8,8 +9,8 @@ from pathlib import Path
 from study.ledger.next_steps import ROOT, seen_from_here
 from study.mlflow_view.store import database_of
 
-FIRST_PORT, PORTS = 5000, 20   # where `make ui` serves MLflow, and how many ports from there are looked at
-ANSWER_S = 2.0                 # within which a server on this machine answers
+FIRST_PORT, PORTS = 5000, 20  # where `make ui` serves MLflow, and how many ports from there are looked at
+ANSWER_S = 2.0  # within which a server on this machine answers
 
 
 def mlflow_page(uri: str, page: str, experiment: str, word: str) -> str:
@@ -51,6 +52,7 @@ def in_use(port: int) -> bool:
 def serves(port: int, experiment: str, word: str) -> bool:
     """Whether the MLflow server at this port shows the experiment of that number with this word among its tags."""
     from urllib.request import urlopen  # here: it takes as long to import as a --help may take
+
     try:
         asked = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id={experiment}"
         with urlopen(asked, timeout=ANSWER_S) as answer:

@@ -2,8 +2,10 @@
 
     mlflow.pyfunc.load_model("models:/latent_sweep-digits@champion").predict(z)     z: float32 (n, latent_dim)
 
-Best means the lowest fd_rel of a confirmed cell, the median over its seeds (study/analysis/cell_table.py). It names a model to draw from, not a winner: see the verdicts for that.
+Best means the lowest fd_rel of a confirmed cell, the median over its seeds (study/analysis/cell_table.py). It names a model to
+draw from, not a winner: see the verdicts for that.
 """
+
 import logging
 import sys
 import tempfile
@@ -57,8 +59,9 @@ def current(client, name: str):
 
 def add_version(client, model, name: str, key: str, run_id: str) -> str:
     try:
-        client.create_registered_model(name, description="Draws images from latents: float32 (n, latent_dim) in, "
-                                                         "(n, C, H, W) in [0, 1] out.")
+        client.create_registered_model(
+            name, description="Draws images from latents: float32 (n, latent_dim) in, (n, C, H, W) in [0, 1] out."
+        )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -73,10 +76,17 @@ def save(model, folder: Path) -> None:
     """An MLflow model in PyTorch's exported format, which holds a graph and tensors but no pickle."""
     import mlflow.pytorch
     from mlflow.models import infer_signature
+
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     z = np.random.default_rng(0).standard_normal((2, model.latent_dim)).astype(np.float32)
     with torch.no_grad():
         images = model.sample(torch.from_numpy(z)).numpy()
     sampler = Sampler(model).eval().to(memory_format=torch.contiguous_format)  # others are exported with a warning
-    mlflow.pytorch.save_model(sampler, folder, serialization_format="pt2", input_example=z,
-                              signature=infer_signature(z, images), pip_requirements=[f"torch=={torch.__version__.split('+')[0]}"])
+    mlflow.pytorch.save_model(
+        sampler,
+        folder,
+        serialization_format="pt2",
+        input_example=z,
+        signature=infer_signature(z, images),
+        pip_requirements=[f"torch=={torch.__version__.split('+')[0]}"],
+    )

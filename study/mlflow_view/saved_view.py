@@ -3,19 +3,48 @@
 MLflow keeps a saved view as a tag of its experiment and lists it under *Views*. The names below are those of MLflow's
 page (3.17), which documents none of them; a page that does not know them shows its own table.
 """
+
 import json
 import time
 
 NAME, KEY = "Measures of confirmed cells", "measures"
 PARAMS = ("model", "net", "depth", "latent_dim", "dataset")
-METRICS = ("test/fd_rel", "test/fd_rel_sd", "test/recall", "test/coverage", "test/two_sample/accuracy", "rate/diverged",
-           "time/train_s")
-CHOSEN_RUNS = {"searchFilter": "tags.stage = 'confirm'", "orderByKey": "metrics.`test/fd_rel`", "orderByAsc": True,
-               "startTime": "ALL", "lifecycleFilter": "Active", "datasetsFilter": [], "modelVersionFilter": "All Runs"}
-PAGE = {"columnOrder": [], "columnWidths": {}, "runsExpanded": {}, "runsPinned": [], "runsHidden": [], "runsVisibilityMap": {},
-        "runsHiddenMode": "FIRST_10_RUNS", "viewMaximized": False, "runListHidden": False, "isAccordionReordered": False,
-        "useGroupedValuesInCharts": True, "hideEmptyCharts": True, "groupBy": None, "groupsExpanded": {},
-        "autoRefreshEnabled": True, "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""}}
+METRICS = (
+    "test/fd_rel",
+    "test/fd_rel_sd",
+    "test/recall",
+    "test/coverage",
+    "test/two_sample/accuracy",
+    "rate/diverged",
+    "time/train_s",
+)
+CHOSEN_RUNS = {
+    "searchFilter": "tags.stage = 'confirm'",
+    "orderByKey": "metrics.`test/fd_rel`",
+    "orderByAsc": True,
+    "startTime": "ALL",
+    "lifecycleFilter": "Active",
+    "datasetsFilter": [],
+    "modelVersionFilter": "All Runs",
+}
+PAGE = {
+    "columnOrder": [],
+    "columnWidths": {},
+    "runsExpanded": {},
+    "runsPinned": [],
+    "runsHidden": [],
+    "runsVisibilityMap": {},
+    "runsHiddenMode": "FIRST_10_RUNS",
+    "viewMaximized": False,
+    "runListHidden": False,
+    "isAccordionReordered": False,
+    "useGroupedValuesInCharts": True,
+    "hideEmptyCharts": True,
+    "groupBy": None,
+    "groupsExpanded": {},
+    "autoRefreshEnabled": True,
+    "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+}
 
 
 def tag() -> tuple[str, str]:

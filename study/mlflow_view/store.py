@@ -1,4 +1,5 @@
 """MLflow's SQLite store: made whole or not at all, told from one that a crash left half made, and moved with its folder."""
+
 import contextlib
 import fcntl
 import importlib.util
@@ -18,8 +19,13 @@ from study.ledger.opening import STORAGE
 REST_S = 5.0  # a store that is not whole and does not change for so long is not being made by a server just now
 PARTS = ("-wal", "-shm", "-journal", "")  # of a SQLite database; without the others the last can do no harm
 OURS = "store"  # the tag that experiments of a study have
-ADDRESSES = {"experiments": ("artifact_location",), "runs": ("artifact_uri",), "logged_models": ("artifact_location",),
-             "model_versions": ("source", "storage_location"), "trace_tags": ("value",)}
+ADDRESSES = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+    "trace_tags": ("value",),
+}
 
 
 def default_uri(storage: Path | str) -> str:
@@ -31,12 +37,14 @@ def default_uri(storage: Path | str) -> str:
 def uri_of(place: Path) -> str:
     """The address of a SQLite file, with ?, #, % and the like escaped."""
     from sqlalchemy import URL  # here, as below: --help needs none of it
+
     return URL.create("sqlite", database=str(place)).render_as_string(hide_password=False)
 
 
 def database_of(uri: str) -> Path | None:
     """The file that a SQLite address names; None for a server's."""
     from sqlalchemy import make_url
+
     return Path(make_url(uri).database).resolve() if uri.startswith("sqlite:///") else None
 
 
@@ -54,8 +62,10 @@ def make_ready(uri: str, log) -> None:
             for part in PARTS:
                 if (path := place.with_name(place.name + part)).exists():
                     quarantine(path, fault, log)
-            log("MLflow is made again from the ledger; other studies in it come back at their next launch, or by"
-                " `python study/tracking.py sync --space NAME`")
+            log(
+                "MLflow is made again from the ledger; other studies in it come back at their next launch, or by"
+                " `python study/tracking.py sync --space NAME`"
+            )
         if not place.exists():
             make(place)
         move_addresses(place, log)
@@ -65,6 +75,7 @@ def make(place: Path) -> None:
     """Make the store under another name, and give it its own once it is whole: at a crash there is none, or all of it."""
     import sqlalchemy
     from mlflow.store.db import utils
+
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     making = place.with_name(f"{place.name}.making")
     for part in PARTS:
@@ -115,8 +126,10 @@ def half_made(place: Path) -> bool:
         used = "experiments" in tables and database.execute("SELECT 1 FROM experiments").fetchone()
     revision, (known, newest) = found and found[0], revisions()
     if revision and revision not in known:
-        raise UserError(f"{place} was written by a newer MLflow than the one that is installed (its revision is {revision});"
-                        " install that one, or choose another store with --tracking-uri")
+        raise UserError(
+            f"{place} was written by a newer MLflow than the one that is installed (its revision is {revision});"
+            " install that one, or choose another store with --tracking-uri"
+        )
     return not used and revision != newest
 
 
@@ -125,14 +138,15 @@ def revisions() -> tuple[set[str], str]:
     import them all takes seconds."""
     package = importlib.util.find_spec("mlflow").submodule_search_locations[0]
     texts = [path.read_text() for path in Path(package, "store", "db_migrations", "versions").glob("*.py")]
-    known, older = (set(re.findall(rf'^{name} = "(\w+)"', "\n".join(texts), re.MULTILINE))
-                    for name in ("revision", "down_revision"))
-    newest, = known - older
+    known, older = (
+        set(re.findall(rf'^{name} = "(\w+)"', "\n".join(texts), re.MULTILINE)) for name in ("revision", "down_revision")
+    )
+    (newest,) = known - older
     return known, newest
 
 
 def tables_of(database: sqlite3.Connection) -> set[str]:
-    return {name for name, in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def stamps(place: Path) -> list:
@@ -151,9 +165,18 @@ def move_addresses(place: Path, log) -> None:
     here = place.parent
     with reading(place) as database:
         tables = tables_of(database)
-        locations = [] if "experiment_tags" not in tables else [location for location, in database.execute(
-            "SELECT artifact_location FROM experiments JOIN experiment_tags USING (experiment_id) WHERE key = ?"
-            " AND artifact_location LIKE 'file:%' AND artifact_location NOT LIKE '%/' || experiment_id", (OURS,))]
+        locations = (
+            []
+            if "experiment_tags" not in tables
+            else [
+                location
+                for (location,) in database.execute(
+                    "SELECT artifact_location FROM experiments JOIN experiment_tags USING (experiment_id) WHERE key = ?"
+                    " AND artifact_location LIKE 'file:%' AND artifact_location NOT LIKE '%/' || experiment_id",
+                    (OURS,),
+                )
+            ]
+        )
     before = {path.parent.parent for path in map(local, locations) if path.parent.name == "artifacts"} - {here}
     if not before:
         return
@@ -167,6 +190,7 @@ def move_addresses(place: Path, log) -> None:
                     left = local(address).exists() and not local(there).exists()
                     return address if left and not f"{address}/".startswith(ours) else there
         return address
+
     with contextlib.closing(sqlite3.connect(place, timeout=20)) as database, database:
         database.create_function("moved", 1, moved)
         for table in tables & ADDRESSES.keys():

@@ -1,4 +1,5 @@
 """The table of cells as files: CSV, and a picture of depth by latent size for each model, net and dataset."""
+
 import io
 import re
 from collections import Counter, defaultdict
@@ -18,7 +19,8 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
     files, groups = {"cells.csv": as_csv(list(map(as_row, table_of_cells)))}, defaultdict(dict)
     for cell in table_of_cells:
         groups[cell["dataset"], cell["model"], cell["system"] or cell["net"], told(cell["settings"])][
-            cell["depth"], cell["latent_dim"]] = cell
+            cell["depth"], cell["latent_dim"]
+        ] = cell
     forms = Counter(key[:3] for key in groups)
     for (dataset, model, net, settings), group in groups.items():
         net += f" {settings}" if forms[dataset, model, net] > 1 else ""
@@ -39,6 +41,7 @@ def last_samples(ledger: Ledger, key: str):
 def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[int, int], str]) -> bytes:
     """A PNG of sample grids, rows depth and columns latent size: {(depth, latent_dim): file} and a caption for each."""
     from matplotlib.figure import Figure  # here, so that workers, who only tile, start without it
+
     depths, latents = (sorted({key[axis] for key in pictures}) for axis in (0, 1))
     figure = Figure(figsize=(2.6 * len(latents), 1.85 * len(depths) + 0.5), dpi=110, layout="constrained")
     figure.suptitle(literal(title), fontsize=9)
@@ -46,8 +49,7 @@ def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[
     for row, depth in enumerate(depths):
         for column, latent in enumerate(latents):
             _draw_cell(axes[row][column], pictures.get((depth, latent)))
-            axes[row][column].set_title(f"depth {depth}, latent {latent}\n{values.get((depth, latent), 'missing')}",
-                                        fontsize=8)
+            axes[row][column].set_title(f"depth {depth}, latent {latent}\n{values.get((depth, latent), 'missing')}", fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

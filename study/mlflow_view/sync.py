@@ -1,4 +1,5 @@
 """Brings MLflow up to date with the whole ledger of a study."""
+
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -33,6 +34,9 @@ def sync(storage: Path | str, space: str, uri: str | None) -> int:
             refused[key] = first_line(error)
     tracker.summarise()
     if refused:
-        raise Refused("MLflow refuses " + "; ".join(f"{key}: {reason}" for key, reason in refused.items())
-                        + f". The other {len(ledger.keys()) - len(refused)} trials are in it")
+        raise Refused(
+            "MLflow refuses "
+            + "; ".join(f"{key}: {reason}" for key, reason in refused.items())
+            + f". The other {len(ledger.keys()) - len(refused)} trials are in it"
+        )
     return len(ledger.keys())

@@ -3,6 +3,7 @@
 A thread of the driver (study/mlflow_view/background.py) is the only writer. Everything is logged under the times that the
 ledger recorded: doing it twice changes nothing.
 """
+
 import contextlib
 import json
 import shutil
@@ -29,7 +30,7 @@ from study.mlflow_view.registry import register
 from study.mlflow_view.store import OURS, database_of, make_ready
 from study.mlflow_view.summary_run import summary_files
 
-BATCH = 900   # metrics in one call, beside params and tags: MLflow takes 1,000 in all
+BATCH = 900  # metrics in one call, beside params and tags: MLflow takes 1,000 in all
 WRITTEN = ("spec.json", "result.json", "weights.safetensors", "curves.safetensors")  # of a trial: artifacts of its run
 HOW_TO_READ = """\
 Every trial is a run: `stage = search` tunes a cell with one seed, `stage = confirm` trains its best params with fresh seeds
@@ -91,8 +92,13 @@ class Tracker:
         """A new experiment. Where another ledger's has the space's name, this one's says where it comes from."""
         place, own = database_of(self.uri), f"{self.space}-{socket.gethostname()}-{self.word[:6]}"
         for name in (self.space, own):
-            tags = {**self._shown(), OURS: uuid.uuid4().hex, OWNER: self.word, NAME: name,
-                    "mlflow.experimentKind": "custom_model_development"}
+            tags = {
+                **self._shown(),
+                OURS: uuid.uuid4().hex,
+                OWNER: self.word,
+                NAME: name,
+                "mlflow.experimentKind": "custom_model_development",
+            }
             try:
                 made = self.client.create_experiment(name, place and (place.parent / "artifacts" / name).as_uri(), tags)
                 return self.client.get_experiment(made)
@@ -171,13 +177,16 @@ class Tracker:
             params = params_of(spec)
         run_id = state["run_id"]
         self._files(key, state, result)
-        metrics = [metric for row in rows[state["rows"]:]
-                   for metric in metrics_of(aggregate(row["values"]), "search", row["time"], row["epoch"])]
+        metrics = [
+            metric
+            for row in rows[state["rows"] :]
+            for metric in metrics_of(aggregate(row["values"]), "search", row["time"], row["epoch"])
+        ]
         if result:
             metrics += metrics_of(over_seeds(result["replicas"]), spec["stage"], result["time"], result["epochs"])
         self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
         for start in range(BATCH, len(metrics), BATCH):
-            self.client.log_batch(run_id, metrics[start:start + BATCH])
+            self.client.log_batch(run_id, metrics[start : start + BATCH])
         if result:
             self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
         state |= {"rows": len(rows), "ended": result and result["time"]}
@@ -189,8 +198,12 @@ class Tracker:
 
     def _new_run(self, key: str, spec: dict, rows: list[dict], tags: dict) -> RunInfo:
         self.begun.add(key)  # before it is made: the answer may be lost on its way
-        return self.client.create_run(self.experiment, start_time=int(1000 * (rows[0]["time"] if rows else time.time())),
-                                      run_name=run_name(spec), tags={**tags_of(spec), **tags}).info
+        return self.client.create_run(
+            self.experiment,
+            start_time=int(1000 * (rows[0]["time"] if rows else time.time())),
+            run_name=run_name(spec),
+            tags={**tags_of(spec), **tags},
+        ).info
 
     def _files(self, key: str, state: dict, result: dict | None) -> None:
         """New pictures as cards with a step slider, in the file names that MLflow's own log_image writes, but the same
@@ -238,8 +251,11 @@ class Tracker:
     def _summary_run(self) -> None:
         """The summary run: a sheet of samples for every model, net and dataset, and the table of cells."""
         found = self.client.search_runs([self.experiment], "tags.stage = 'summary'", max_results=1)
-        run = found[0].info if found else self.client.create_run(
-            self.experiment, run_name="summary", tags={"stage": "summary", "study": self.space}).info
+        run = (
+            found[0].info
+            if found
+            else self.client.create_run(self.experiment, run_name="summary", tags={"stage": "summary", "study": self.space}).info
+        )
         with self._artifacts(run.run_id, run.artifact_uri) as artifacts:
             for name, content in summary_files(self.ledger).items():
                 (artifacts / name).write_bytes(content)
@@ -253,11 +269,21 @@ class Tracker:
 
 
 def tags_of(spec: dict) -> dict:
-    tags = {"study": spec["space"], "trial_key": spec["key"], "stage": spec["stage"],
-            "model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
-            "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], "proposed_by": spec["proposed_by"],
-            "features": spec["features"], "fingerprint": spec["fingerprint"], "system": spec["system"],
-            "mlflow.loggedImages": True}
+    tags = {
+        "study": spec["space"],
+        "trial_key": spec["key"],
+        "stage": spec["stage"],
+        "model": name_of(spec["model"]).lower(),
+        "net": name_of(spec["net"]),
+        "depth": spec["depth"],
+        "latent_dim": spec["latent_dim"],
+        "dataset": spec["dataset"],
+        "proposed_by": spec["proposed_by"],
+        "features": spec["features"],
+        "fingerprint": spec["fingerprint"],
+        "system": spec["system"],
+        "mlflow.loggedImages": True,
+    }
     return {"mlflow.note.content": note_of(spec), **{name: str(value) for name, value in tags.items() if value != ""}}
 
 
@@ -270,9 +296,18 @@ def note_of(spec: dict) -> str:
 
 def params_of(spec: dict) -> list[Param]:
     """The cell first, then what was tuned: MLflow prints them under each picture in this order."""
-    shown = {"model": name_of(spec["model"]).lower(), "net": name_of(spec["net"]), "depth": spec["depth"],
-             "latent_dim": spec["latent_dim"], "dataset": spec["dataset"], **spec["params"], **spec["settings"],
-             "epochs": spec["epochs"], "batch_size": spec["batch_size"], "seeds": len(spec["seeds"])}
+    shown = {
+        "model": name_of(spec["model"]).lower(),
+        "net": name_of(spec["net"]),
+        "depth": spec["depth"],
+        "latent_dim": spec["latent_dim"],
+        "dataset": spec["dataset"],
+        **spec["params"],
+        **spec["settings"],
+        "epochs": spec["epochs"],
+        "batch_size": spec["batch_size"],
+        "seeds": len(spec["seeds"]),
+    }
     return [Param(name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in shown.items()]
 
 
@@ -289,7 +324,9 @@ def name_of(path: str) -> str:
 
 def metrics_of(measures: dict, stage: str, seconds: float, epoch: int) -> list[Metric]:
     """Medians over seeds and their `_sd` as MLflow metrics, measured on the images of that stage at that moment."""
-    return [Metric(shown_as(name, stage), value, int(seconds * 1000), epoch) for name, value in measures.items() if value is not None]
+    return [
+        Metric(shown_as(name, stage), value, int(seconds * 1000), epoch) for name, value in measures.items() if value is not None
+    ]
 
 
 def shown_as(key: str, stage: str) -> str:

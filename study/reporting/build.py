@@ -1,4 +1,5 @@
 """Writes a report: the page, its figures and its tables."""
+
 from pathlib import Path
 
 from study.analysis.report_data import findings
@@ -9,8 +10,8 @@ from study.reporting.figures import write_figures
 from study.reporting.page import page
 from study.reporting.tables import write_tables
 
-FOLDER = "report"       # inside the study's folder
-LARGEST = 14_000_000    # bytes of the page, which mail and browsers still take
+FOLDER = "report"  # inside the study's folder
+LARGEST = 14_000_000  # bytes of the page, which mail and browsers still take
 
 
 def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Path:
@@ -20,8 +21,12 @@ def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Pat
     """
     out = out or ledger.root / FOLDER
     found = findings(ledger)
-    real = {row["dataset"]: real_images(row, [cell for cell in found["cells"] if cell["dataset"] == row["dataset"]],
-                                        ledger.root, data_dir) for row in found["datasets"]}
+    real = {
+        row["dataset"]: real_images(
+            row, [cell for cell in found["cells"] if cell["dataset"] == row["dataset"]], ledger.root, data_dir
+        )
+        for row in found["datasets"]
+    }
     small = {dataset: (image and base64_webp(image), words) for dataset, (image, words) in real.items()}
     room = LARGEST - len(page(found, {}, small, 0).encode())
     pictures, left_out = embedded(found["cells"], ledger.root, room)

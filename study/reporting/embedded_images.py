@@ -1,4 +1,5 @@
 """The pictures of a report, small enough to lie inside one page: WebP as base64, the most telling first."""
+
 import base64
 import io
 from pathlib import Path
@@ -9,9 +10,9 @@ from PIL import Image
 from study.training.image_files import opened
 
 LARGE, WIDTH = 16_000, 640  # beyond so many bytes a picture is a photograph: lossy, and at most so many pixels wide
-OVERHEAD = 60               # characters around a picture
+OVERHEAD = 60  # characters around a picture
 LAST = ("samples", "reconstructions", "nearest", "interpolation", "interpolation-real", "traversal", "plane", "beside")
-LEFT_OUT = ("sheet", "curves")   # the page shows samples already, and draws its curves itself
+LEFT_OUT = ("sheet", "curves")  # the page shows samples already, and draws its curves itself
 
 
 def embedded(cells: list[dict], root: Path, room: int) -> tuple[dict, int]:
@@ -19,9 +20,13 @@ def embedded(cells: list[dict], root: Path, room: int) -> tuple[dict, int]:
 
     First every cell's last samples, then its other last pictures, then what it drew while it was trained.
     """
-    wanted = sorted((rank(kind, index, len(series)), cell["cell"], kind, epoch, path) for cell in cells
-                    for kind, series in cell["pictures"].items() if kind not in LEFT_OUT
-                    for index, (epoch, path) in enumerate(series))
+    wanted = sorted(
+        (rank(kind, index, len(series)), cell["cell"], kind, epoch, path)
+        for cell in cells
+        for kind, series in cell["pictures"].items()
+        if kind not in LEFT_OUT
+        for index, (epoch, path) in enumerate(series)
+    )
     found = {}
     for place, (_, cell, kind, epoch, path) in enumerate(wanted):
         content = encoded(root / path)
@@ -77,6 +82,7 @@ def from_data(dataset: dict, data_dir):
     from study.data.datasets import named  # imports torch: seconds that a report on the ledger alone does not need
     from study.errors import UserError
     from study.training.image_grids import COLUMNS, ROWS, tile
+
     try:
         source = named(dataset["dataset"])
         if source.fingerprint(data_dir) != dataset["fingerprint"]:
@@ -84,15 +90,15 @@ def from_data(dataset: dict, data_dir):
         images = source.load(data_dir)
     except (UserError, OSError):
         return None
-    return tile(images.scaled(images.train.images[:COLUMNS * ROWS]))
+    return tile(images.scaled(images.train.images[: COLUMNS * ROWS]))
 
 
 def above(pairs: Image.Image, rows: int = 4) -> Image.Image:
     """The upper row of each pair of rows of a grid (see figures.paired), put together."""
     pixels = np.asarray(pairs)
     pitch = (len(pixels) + 1) // rows
-    parts = [pixels[row * pitch:(row + 1) * pitch] for row in range(0, rows, 2)]
-    return Image.fromarray(np.concatenate(parts)[:rows // 2 * pitch - 1])
+    parts = [pixels[row * pitch : (row + 1) * pitch] for row in range(0, rows, 2)]
+    return Image.fromarray(np.concatenate(parts)[: rows // 2 * pitch - 1])
 
 
 def tiles_of(cell: dict, root: Path) -> Image.Image | None:

@@ -1,4 +1,5 @@
 """Findings as figures, PNG and SVG: maps, the best beside real images, tuning curves, cost against quality."""
+
 import re
 import zlib
 from pathlib import Path
@@ -10,17 +11,19 @@ from study.analysis.trainings import grouped
 from study.metrics.catalogue import described, interval, literal, number
 from study.reporting.embedded_images import tiles_of
 
-COLOURS = {"vae": "#0072b2", "gan": "#d55e00", "wgan": "#009e73"}   # Okabe and Ito's, told apart by all
-FURTHER = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")   # of other models
+COLOURS = {"vae": "#0072b2", "gan": "#d55e00", "wgan": "#009e73"}  # Okabe and Ito's, told apart by all
+FURTHER = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")  # of other models
 MAPPED = (FIDELITY, COVERAGE)
-MOST_NUMBERS = 40   # squares of a map beyond which numbers would not be legible
+MOST_NUMBERS = 40  # squares of a map beyond which numbers would not be legible
 
 
 def write_figures(found: dict, root: Path, real: dict, folder: Path) -> None:
     """maps, board, tuning and cost of every dataset as PNG and SVG."""
     from matplotlib import rc_context  # here: it takes a second to import
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 8, "axes.spines.top": False,
-                     "axes.spines.right": False}):
+
+    with rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+    ):
         for row in found["datasets"]:
             dataset = row["dataset"]
             cells = [cell for cell in found["cells"] if cell["dataset"] == dataset]
@@ -41,13 +44,14 @@ def file_name(text: str) -> str:
 
 def save(figure, path: Path) -> None:
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")   # laid out once, not for each format
+    figure.set_layout_engine("none")  # laid out once, not for each format
     figure.savefig(path.with_name(path.name + ".png"), dpi=150)
     figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})
 
 
 def new_figure(width: float, height: float):
     from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -59,9 +63,7 @@ def maps(cells: list[dict], measure: str):
     groups = grouped(cells, lambda cell: (cell["net"], cell["model"]))
     nets, models = (list(dict.fromkeys(key[axis] for key in groups)) for axis in (0, 1))
     depths, latents = (sorted({cell[axis] for cell in cells}) for axis in ("depth", "latent_dim"))
-    figure = new_figure(
-        1.2 + len(models) * max(1.6, 0.8 * len(latents)), 0.7 + len(nets) * max(1.2, 0.45 * len(depths))
-    )
+    figure = new_figure(1.2 + len(models) * max(1.6, 0.8 * len(latents)), 0.7 + len(nets) * max(1.2, 0.45 * len(depths)))
     axes = figure.subplots(len(nets), len(models), squeeze=False, sharex=True, sharey=True)
     scale = scale_of([cell["values"][measure]["value"] for cell in cells])
     for (net, model), group in groups.items():
@@ -77,12 +79,14 @@ def maps(cells: list[dict], measure: str):
 def scale_of(values: list[float]):
     """A colour scale, logarithmic where positive values span more than a factor of 20."""
     from matplotlib.colors import LogNorm, Normalize
+
     low, high = min(values), max(values)
     return LogNorm(low, high) if 0 < 20 * low < high else Normalize(low, high)
 
 
 def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
     from matplotlib import colormaps
+
     colours = colormaps["viridis_r" if lower_is_better else "viridis"]
     grid = np.full((len(depths), len(latents)), np.nan)
     for (depth, latent), here in grouped(cells, lambda cell: (cell["depth"], cell["latent_dim"])).items():
@@ -90,8 +94,15 @@ def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
         grid[row, column] = value
         red, green, blue, _ = colours(scale(value))
         if len(depths) * len(latents) <= MOST_NUMBERS:
-            axis.text(column, row, literal(lines_of(here, measure)), ha="center", va="center", fontsize=6,
-                      color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white")
+            axis.text(
+                column,
+                row,
+                literal(lines_of(here, measure)),
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white",
+            )
     image = axis.imshow(grid, norm=scale, cmap=colours, aspect="auto")
     axis.set_xticks(range(len(latents)), latents)
     axis.set_yticks(range(len(depths)), depths)
@@ -101,13 +112,16 @@ def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
 def lines_of(cells: list[dict], measure: str) -> str:
     """The value, its interval and the seeds; of several cells at one place what each is called."""
     if len(cells) > 1:
-        return "\n".join(
-            f"{cell['system'] or told(cell['settings'])} {number(cell['values'][measure]['value'])}" for cell in cells
-        )
-    cell, = cells
+        return "\n".join(f"{cell['system'] or told(cell['settings'])} {number(cell['values'][measure]['value'])}" for cell in cells)
+    (cell,) = cells
     estimate, lost = cell["values"][measure], cell["diverged"][0]
-    return "\n".join([number(estimate["value"]), *filter(None, [interval(estimate["interval"])]),
-                      f"{cell['seeds']} seeds" + (f", {lost} diverged" if lost else "")])
+    return "\n".join(
+        [
+            number(estimate["value"]),
+            *filter(None, [interval(estimate["interval"])]),
+            f"{cell['seeds']} seeds" + (f", {lost} diverged" if lost else ""),
+        ]
+    )
 
 
 def told(settings: dict) -> str:
@@ -155,8 +169,14 @@ def tuning(found: dict, dataset: str):
         colour, name = colour_of(row["model"]), row["model"].upper()
         for word, style, mark in (("random", "-", "."), ("tpe", "--", ".")):
             if row[word]:
-                axis.plot(range(1, len(row[word]) + 1), row[word], style, marker=mark, color=colour,
-                          label=f"{name}, {'random' if word == 'random' else 'sampler'}")
+                axis.plot(
+                    range(1, len(row[word]) + 1),
+                    row[word],
+                    style,
+                    marker=mark,
+                    color=colour,
+                    label=f"{name}, {'random' if word == 'random' else 'sampler'}",
+                )
         if row["default"] is not None:
             axis.plot([0], [row["default"]], "o", color=colour, label=f"{name}, defaults")
     axis.set(xlabel="proposals (0: published defaults)", ylabel="fd_rel, best of k, mean over cells", title=literal(dataset))
@@ -170,8 +190,11 @@ def cost(cells: list[dict], against: str = "time/train_s"):
     drawn = False
     for axis, measure in zip(figure.subplots(1, 2), MAPPED):
         for model, group in grouped(cells, lambda cell: cell["model"]).items():
-            pairs = [(cell["values"][against]["value"], cell["values"][measure]["value"]) for cell in group
-                     if cell["status"] == "done" and against in cell["values"] and measure in cell["values"]]
+            pairs = [
+                (cell["values"][against]["value"], cell["values"][measure]["value"])
+                for cell in group
+                if cell["status"] == "done" and against in cell["values"] and measure in cell["values"]
+            ]
             if pairs:
                 axis.plot(*zip(*pairs), "o", markersize=3.5, color=colour_of(model), label=model.upper())
                 drawn = True

@@ -1,4 +1,5 @@
 """Elements of a page, put together so that no text in them can be taken for markup."""
+
 import re
 from html import escape
 
@@ -13,16 +14,18 @@ BREAK = Html("<br>")
 def element(name: str, *children, **attributes) -> Html:
     """`<name attributes>children</name>`; class_ and data_x are written class and data-x, None leaves one out."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
-        for key, value in attributes.items()
-        if value is not None
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items() if value is not None
     )
     return Html(f"<{name}{written}>{joined(*children)}</{name}>")
 
 
 def joined(*children) -> Html:
-    return Html("".join(child if isinstance(child, Html) else joined(*child) if isinstance(child, list)
-                        else escape(str(child)) for child in children))
+    return Html(
+        "".join(
+            child if isinstance(child, Html) else joined(*child) if isinstance(child, list) else escape(str(child))
+            for child in children
+        )
+    )
 
 
 def table(caption: str, head: list, rows: list[list], **attributes) -> Html:
@@ -30,13 +33,19 @@ def table(caption: str, head: list, rows: list[list], **attributes) -> Html:
     beyond the head stands below it, across all columns."""
     titles = element("thead", element("tr", [element("th", title, scope="col") for title in head]))
     body = element("tbody", [line(head, row) for row in rows])
-    return element("div", element("table", element("caption", caption), titles, body, **attributes),
-                   class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return element(
+        "div",
+        element("table", element("caption", caption), titles, body, **attributes),
+        class_="scroll",
+        tabindex="0",
+        role="region",
+        aria_label=caption,
+    )
 
 
 def line(head: list, row: list) -> Html:
     cells = [element("td", cell, data_head=title, class_=shape(cell)) for title, cell in zip(head[1:], row[1:])]
-    below = [element("tr", element("td", more, colspan=len(head)), class_="below") for more in row[len(head):]]
+    below = [element("tr", element("td", more, colspan=len(head)), class_="below") for more in row[len(head) :]]
     return joined(element("tr", element("th", row[0], scope="row"), cells), below)
 
 

@@ -1,4 +1,5 @@
 """Findings as tables, CSV and LaTeX."""
+
 import json
 import re
 from collections.abc import Callable
@@ -13,8 +14,13 @@ from study.metrics.catalogue import described, interval, number
 def write_tables(found: dict, folder: Path) -> None:
     """trainings.csv and curves.csv hold what the verdicts were computed from; the others what the page shows."""
     rows = [{name: value for name, value in row.items() if not name.startswith("curve/")} for row in found["rows"]]
-    tables = {"trainings": rows, "curves": curves(found["rows"]), "cells": list(map(as_row, found["cells"])),
-              "verdicts": list(map(verdict_row, found["claims"])), "effects": list(map(effect_row, found["effects"]))}
+    tables = {
+        "trainings": rows,
+        "curves": curves(found["rows"]),
+        "cells": list(map(as_row, found["cells"])),
+        "verdicts": list(map(verdict_row, found["claims"])),
+        "effects": list(map(effect_row, found["effects"])),
+    }
     for name, rows in tables.items():
         write_atomic(folder / f"{name}.csv", as_csv(rows))
     for name, columns in LATEX.items():
@@ -24,12 +30,7 @@ def write_tables(found: dict, folder: Path) -> None:
 def curves(rows: list[dict]) -> list[dict]:
     """One row per training and measure, its values per epoch as a JSON list (entry 0 is the untrained model)."""
     return [
-        {
-            "trial": row["trial"],
-            "seed": row["seed"],
-            "measure": name.removeprefix("curve/"),
-            "values": json.dumps(values),
-        }
+        {"trial": row["trial"], "seed": row["seed"], "measure": name.removeprefix("curve/"), "values": json.dumps(values)}
         for row in rows
         for name, values in row.items()
         if name.startswith("curve/")
@@ -39,23 +40,43 @@ def curves(rows: list[dict]) -> list[dict]:
 def verdict_row(claim: dict) -> dict:
     part = claim["deciding"] or {"label": "", "measure": "", "effect": None, "interval": None, "unit": "", "points": []}
     low, high = part["interval"] or (None, None)
-    return {"claim": claim["id"], "sentence": claim["sentence"], "source": claim["source"], "verdict": claim["word"],
-            "on": claim["on"], "part": part["label"], "measure": part["measure"], "effect": part["effect"],
-            "low": low, "high": high, "unit": part["unit"], "pairs": len(part["points"]), "p": claim["p"], "p_holm": claim["p_holm"],
-            "would_decide": claim["more"], "missing": "; ".join(claim["missing"])}
+    return {
+        "claim": claim["id"],
+        "sentence": claim["sentence"],
+        "source": claim["source"],
+        "verdict": claim["word"],
+        "on": claim["on"],
+        "part": part["label"],
+        "measure": part["measure"],
+        "effect": part["effect"],
+        "low": low,
+        "high": high,
+        "unit": part["unit"],
+        "pairs": len(part["points"]),
+        "p": claim["p"],
+        "p_holm": claim["p_holm"],
+        "would_decide": claim["more"],
+        "missing": "; ".join(claim["missing"]),
+    }
 
 
 def effect_row(row: dict) -> dict:
     low, high = row["interval"] or (None, None)
-    return {**{name: row[name] for name in ("dataset", "model", "factor", "from", "to", "measure", "effect")},
-            "low": low, "high": high, "pairs": len(row["points"])}
+    return {
+        **{name: row[name] for name in ("dataset", "model", "factor", "from", "to", "measure", "effect")},
+        "low": low,
+        "high": high,
+        "pairs": len(row["points"]),
+    }
 
 
 def with_interval(name: str) -> Callable:
     """A column of a cell's value with its interval."""
+
     def column(row):
         pair = (row[f"{name} low"], row[f"{name} high"]) if f"{name} low" in row else None
         return f"{number(row.get(name))} {interval(pair)}".strip()
+
     return column
 
 
@@ -67,10 +88,7 @@ LATEX = {  # table -> heading -> column
         "Depth": "depth",
         "Latent": "latent_dim",
         "Seeds": "seeds",
-        **{
-            described(name).name: with_interval(name)
-            for name in (FIDELITY, "quality/precision", "quality/recall", COVERAGE)
-        },
+        **{described(name).name: with_interval(name) for name in (FIDELITY, "quality/precision", "quality/recall", COVERAGE)},
     },
     "verdicts": {
         "": "claim",
@@ -101,8 +119,7 @@ def ranged(row: dict) -> str:
 
 def latex(rows: list[dict], columns: dict) -> str:
     """A booktabs tabular; every text is escaped."""
-    lines = [r"\begin{tabular}{" + "l" * len(columns) + "}", r"\toprule",
-             " & ".join(map(escaped, columns)) + r" \\", r"\midrule"]
+    lines = [r"\begin{tabular}{" + "l" * len(columns) + "}", r"\toprule", " & ".join(map(escaped, columns)) + r" \\", r"\midrule"]
     lines += [
         " & ".join(escaped(column(row) if callable(column) else row[column]) for column in columns.values()) + r" \\"
         for row in rows
@@ -110,8 +127,16 @@ def latex(rows: list[dict], columns: dict) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--",
-           "<": r"\textless{}", ">": r"\textgreater{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "–": "--",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
 
 
 def escaped(text) -> str:

@@ -1,4 +1,5 @@
 """The sections of a report that answer: verdicts on the claims, and what each factor changes."""
+
 import re
 
 from study.analysis.claims import COVERAGE, FIDELITY
@@ -16,19 +17,32 @@ def claims(found: dict) -> Html:
     tested = [claim for claim in found["claims"] if claim["word"] != "unanswerable"]
     lacking = [claim for claim in found["claims"] if claim["word"] == "unanswerable"]
     tested.sort(key=lambda claim: WORDS.index(claim["word"]))
-    table = cards("Claims that these trainings can answer",
-                  ["Claim", "Verdict", "Effect, 95 % interval", "Paired seeds", "p (Holm)", "What would decide it"],
-                  [answered(claim) for claim in tested], "claims")
-    open_ones = cards("Claims that cannot be answered from this ledger",
-                      ["Claim", "Verdict", "Missing", "Spaces that have the cells"],
-                      [unanswered(claim, found["space"]) for claim in lacking], "claims")
+    table = cards(
+        "Claims that these trainings can answer",
+        ["Claim", "Verdict", "Effect, 95 % interval", "Paired seeds", "p (Holm)", "What would decide it"],
+        [answered(claim) for claim in tested],
+        "claims",
+    )
+    open_ones = cards(
+        "Claims that cannot be answered from this ledger",
+        ["Claim", "Verdict", "Missing", "Spaces that have the cells"],
+        [unanswered(claim, found["space"]) for claim in lacking],
+        "claims",
+    )
     summary = element("summary", f"{len(lacking)} claims lack cells or seeds in this study")
     return joined(table, element("details", summary, open_ones) if lacking else "")
 
 
 def answered(claim: dict) -> list:
-    return [named(claim), verdict(claim), effect_of(claim["deciding"]), pairs_of(claim["deciding"]),
-            p_of(claim["p_holm"]), decided_by(claim), parts(claim)]
+    return [
+        named(claim),
+        verdict(claim),
+        effect_of(claim["deciding"]),
+        pairs_of(claim["deciding"]),
+        p_of(claim["p_holm"]),
+        decided_by(claim),
+        parts(claim),
+    ]
 
 
 def unanswered(claim: dict, space: str) -> list:
@@ -55,8 +69,9 @@ def effect_of(part: dict | None) -> Html:
     spread = interval(part["interval"]) if part["interval"] else points_of(part["points"])
     about = ", ".join(dict.fromkeys([described(part["measure"]).name, part["label"]]))
     where = f", on {', '.join(part['datasets'])}" if part["datasets"] else ""
-    return joined(element("span", f"{signed(part)} {part['unit']} {spread}", class_="figure"), BREAK,
-                  element("small", about + where))
+    return joined(
+        element("span", f"{signed(part)} {part['unit']} {spread}", class_="figure"), BREAK, element("small", about + where)
+    )
 
 
 def points_of(points: list[float]) -> str:
@@ -92,8 +107,17 @@ def asked_by(claim: dict, space: str) -> Html:
 
 def parts(claim: dict) -> Html:
     """Every part of a claim on its own, a click away."""
-    rows = [[stated(part), joined("missing: ", part["missing"]) if part["missing"] else effect_of(part),
-             pairs_of(part), p_of(part["p_for"]), p_of(part["p_against"]), blocks_of(part)] for part in claim["parts"]]
+    rows = [
+        [
+            stated(part),
+            joined("missing: ", part["missing"]) if part["missing"] else effect_of(part),
+            pairs_of(part),
+            p_of(part["p_for"]),
+            p_of(part["p_against"]),
+            blocks_of(part),
+        ]
+        for part in claim["parts"]
+    ]
     head = ["Part", "Effect, 95 % interval", "Paired seeds", "p for", "p against", "By block"]
     title = f"{len(rows)} part{'s' * (len(rows) > 1)}, source: report {claim['source']}"
     return element("details", element("summary", title), cards(f"Parts of {claim['id']}", head, rows))
@@ -120,22 +144,31 @@ def effects(found: dict) -> Html:
     if not found["effects"]:
         return element("p", "No two confirmed cells differ in depth, latent size or net alone.")
     head = ["Family and factor", "fd_rel (lower is nearer)", "coverage (higher is wider)", "Paired seeds"]
-    return joined([cards(f"{dataset}: change from the least level to the largest, everything else equal", head,
-                         effect_rows(group))
-                   for dataset, group in grouped(found["effects"], lambda row: row["dataset"]).items()])
+    return joined(
+        [
+            cards(f"{dataset}: change from the least level to the largest, everything else equal", head, effect_rows(group))
+            for dataset, group in grouped(found["effects"], lambda row: row["dataset"]).items()
+        ]
+    )
 
 
 def effect_rows(group: list[dict]) -> list[list]:
     """A row per factor and family of one dataset."""
-    spans = {measure: max((max(map(abs, row["interval"] or row["points"])) for row in group
-                           if row["measure"] == measure), default=1) for measure in (FIDELITY, COVERAGE)}
+    spans = {
+        measure: max((max(map(abs, row["interval"] or row["points"])) for row in group if row["measure"] == measure), default=1)
+        for measure in (FIDELITY, COVERAGE)
+    }
     ordered = sorted(group, key=lambda row: list(FACTORS).index(row["factor"]))
     rows = []
     for (factor, model), pair in grouped(ordered, lambda row: (row["factor"], row["model"])).items():
         of = {row["measure"]: row for row in pair}
-        rows.append([f"{model.upper()}, {FACTORS[factor]} {pair[0]['from']} → {pair[0]['to']}",
-                     *(forest(of.get(measure), spans[measure]) for measure in (FIDELITY, COVERAGE)),
-                     str(len(pair[0]["points"]))])
+        rows.append(
+            [
+                f"{model.upper()}, {FACTORS[factor]} {pair[0]['from']} → {pair[0]['to']}",
+                *(forest(of.get(measure), spans[measure]) for measure in (FIDELITY, COVERAGE)),
+                str(len(pair[0]["points"])),
+            ]
+        )
     return rows
 
 
@@ -145,8 +178,14 @@ def forest(row: dict | None, span: float) -> Html:
         return Html("–")
     low, high = row["interval"] or (min(row["points"]), max(row["points"]))
     place = [50 + 48 * value / (span or 1) for value in (low, high, row["effect"])]
-    bar = element("span", element("i", style=f"left:{place[0]:.1f}%;width:{max(place[1] - place[0], 0.5):.1f}%"),
-                  element("b", style=f"left:{place[2]:.1f}%"), class_="forest", aria_hidden="true")
+    bar = element(
+        "span",
+        element("i", style=f"left:{place[0]:.1f}%;width:{max(place[1] - place[0], 0.5):.1f}%"),
+        element("b", style=f"left:{place[2]:.1f}%"),
+        class_="forest",
+        aria_hidden="true",
+    )
     kind = interval(row["interval"]) if row["interval"] else points_of(row["points"])
-    return joined(bar, element("span", f"{'+' if row['effect'] > 0 else ''}{number(row['effect'])} ",
-                               element("small", kind), class_="figure"))
+    return joined(
+        bar, element("span", f"{'+' if row['effect'] > 0 else ''}{number(row['effect'])} ", element("small", kind), class_="figure")
+    )

@@ -1,4 +1,5 @@
 """What a space file is written with. Imports no ray, mlflow, optuna or torch."""
+
 from study.space.cells import Budget, Cell, grid
 from study.space.space import Space
 from study.space.systems import match_parameters, moved_to, shortened

@@ -1,4 +1,5 @@
 """One choice of every factor that is compared, and what its trainings may spend."""
+
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ def slug(text) -> str:
 @dataclass(frozen=True)
 class Budget:
     """What every trial of a cell may spend: passes over the training images, and the images of one step."""
+
     epochs: int
     batch_size: int = 64
 
@@ -34,6 +36,7 @@ class Budget:
 class Cell:
     """One choice of every factor compared. `settings` are further keyword arguments of the model, the same for all of
     the cell's trials; `system` names a preset, such as a row of a published table."""
+
     model: type
     net: object
     depth: int
@@ -60,17 +63,24 @@ class Cell:
 
     def definition(self) -> dict:
         """Everything about the cell that defines a result, as JSON-able values."""
-        return {"model": import_path(self.model), "net": import_path(self.net), "depth": self.depth,
-                "latent_dim": self.latent_dim, "dataset": self.dataset.name, "source": outside_source(self.dataset),
-                "settings": dict(self.settings), "system": self.system}
+        return {
+            "model": import_path(self.model),
+            "net": import_path(self.net),
+            "depth": self.depth,
+            "latent_dim": self.latent_dim,
+            "dataset": self.dataset.name,
+            "source": outside_source(self.dataset),
+            "settings": dict(self.settings),
+            "system": self.system,
+        }
 
 
-def grid(model: Sequence, net: Sequence, depth: Sequence[int], latent_dim: Sequence[int], dataset: Sequence,
-         **settings: Sequence) -> list[Cell]:
+def grid(
+    model: Sequence, net: Sequence, depth: Sequence[int], latent_dim: Sequence[int], dataset: Sequence, **settings: Sequence
+) -> list[Cell]:
     """Every combination of the factors given, each a list. Further keywords vary keyword arguments of the model."""
     core = [model, net, depth, latent_dim, dataset]
-    return [Cell(*values[:5], settings=dict(zip(settings, values[5:])))
-            for values in itertools.product(*core, *settings.values())]
+    return [Cell(*values[:5], settings=dict(zip(settings, values[5:]))) for values in itertools.product(*core, *settings.values())]
 
 
 def label(path: str) -> str:

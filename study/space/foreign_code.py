@@ -4,13 +4,14 @@ From the definition of a model, a net, a dataset or a measure every name is foll
 that are neither the project's nor installed. Comments, docstrings and layout do not count, nor does the rest of a file, such
 as a space's propose or budget. What an installed package defines counts by the package's version.
 """
+
 import ast
 import hashlib
 import importlib.util
 import json
 import socket
 import sysconfig
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def codes(things) -> dict[str, str]:
     return {import_path(thing): digest(thing) for thing in things if top(import_path(thing)) not in PROJECT}
 
 
-@lru_cache(maxsize=None)  # of the object, which keeps the code that it was loaded with even where the file is edited
+@cache  # of the object, which keeps the code that it was loaded with even where the file is edited
 def digest(thing) -> str:
     """Twelve hexadecimal digits of the code behind a model, net, source or measure; UserError where it cannot be read."""
     path = import_path(thing)
@@ -50,8 +51,10 @@ def check_code(spec: dict) -> None:
     """UnfitMachine where a trial was planned with other code than what would run here."""
     for path, planned in spec.get("code", {}).items():
         if digest(imported(path, spec["origin"])) != planned:
-            raise UnfitMachine(f"the code of {path} on {socket.gethostname()} is not what trial {spec['key']} was planned with: it has"
-                               " changed since, or is another version here; a new launch plans with what it finds")
+            raise UnfitMachine(
+                f"the code of {path} on {socket.gethostname()} is not what trial {spec['key']} was planned with: it has"
+                " changed since, or is another version here; a new launch plans with what it finds"
+            )
 
 
 class Reader:

@@ -1,4 +1,5 @@
 """The one way from a spec back to the things that it names."""
+
 from collections.abc import Mapping, Sequence
 
 from study.errors import UserError

@@ -1,4 +1,5 @@
 """What of a cell may be tuned: the names, the ranges, the published defaults."""
+
 import inspect
 import json
 from collections.abc import Mapping
@@ -12,15 +13,17 @@ GIVEN = ("shape", "net", "depth", "latent_dim", "outputs")  # what a model or a 
 def defaults_of(cell: Cell) -> dict:
     """The defaults in the signatures of the cell's net and model; the model's word counts where both have one."""
     parameters = {**inspect.signature(cell.net.encoder).parameters, **inspect.signature(cell.model).parameters}
-    return {name: parameter.default for name, parameter in parameters.items()
-            if parameter.default is not inspect.Parameter.empty}
+    return {name: parameter.default for name, parameter in parameters.items() if parameter.default is not inspect.Parameter.empty}
 
 
 def hyperparameters(cell: Cell) -> set[str]:
     """The keyword arguments that the cell's model takes, those included that it passes on to its net."""
     parameters = {**inspect.signature(cell.model).parameters, **inspect.signature(cell.net.encoder).parameters}
-    return {name for name, parameter in parameters.items() if name not in GIVEN and parameter.kind not in
-            (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)}
+    return {
+        name
+        for name, parameter in parameters.items()
+        if name not in GIVEN and parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    }
 
 
 def check_params(params, cell: Cell, where: str) -> None:
@@ -73,7 +76,10 @@ class DefaultTrial:
 
     def _answer(self, name, kind, limits):
         value = self._default(name)
-        if any(isinstance(end, bool) or not isinstance(end, int | float) or not storable(end) for end in (limits["low"], limits["high"])):
+        if any(
+            isinstance(end, bool) or not isinstance(end, int | float) or not storable(end)
+            for end in (limits["low"], limits["high"])
+        ):
             raise UserError(f"the range of '{name}' must be two finite numbers, not {limits['low']!r} to {limits['high']!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not limits["low"] <= value <= limits["high"]:
             raise UserError(f"the default {value!r} of '{name}' is outside its range {limits['low']} to {limits['high']}")

@@ -3,6 +3,7 @@
 Importing a module runs it, and a study may come from somebody else: what it names otherwise is said, and run only if the
 command line trusts the study.
 """
+
 import importlib
 import sys
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ class Trust:
             return True
         if self.space:  # loaded when it is first asked for: few commands need it
             from study.space.loading import load_space, space_names
+
             named, self.space = self.space, ""
             if named.endswith(".py") or named in space_names():  # else it is the name of a study whose file is elsewhere
                 load_space(named)
@@ -54,8 +56,10 @@ def imported(path: str, origin: str = ""):
     module, _, name = path.partition(":")
     if not TRUST.covers(module):
         where = f" of {origin!r}" if origin else ""
-        raise Untrusted(f"the study names code{where} that is neither this project's nor its space's: {path!r}; it was not run:"
-                        " --space FILE.py says that a space file is yours, --trust-study runs whatever the study names")
+        raise Untrusted(
+            f"the study names code{where} that is neither this project's nor its space's: {path!r}; it was not run:"
+            " --space FILE.py says that a space file is yours, --trust-study runs whatever the study names"
+        )
     if origin and TRUST.everything and origin not in sys.path:
         sys.path.append(origin)
     try:

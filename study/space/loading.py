@@ -1,4 +1,5 @@
 """Spaces by name or from a file, checked before anything is planned."""
+
 import importlib
 import sys
 from collections.abc import Mapping
@@ -39,8 +40,7 @@ def load_space(name: str) -> Space:
     if name.endswith(".py"):
         return load_file(Path(name).resolve())
     if name not in space_names():
-        raise UserError(f"no space named '{name}' in {FOLDER}{nearest(name, space_names())};"
-                        f" there are: {', '.join(space_names())}")
+        raise UserError(f"no space named '{name}' in {FOLDER}{nearest(name, space_names())}; there are: {', '.join(space_names())}")
     return space_of(f"search_spaces.{name}", FOLDER / f"{name}.py")
 
 
@@ -98,8 +98,9 @@ def check_cell(cell: Cell, space: Space, where: str) -> None:
         raise UserError(f"{where}: settings must be a dict and system a text, not {cell.settings!r} and {cell.system!r}")
     for thing in (cell.model, cell.net):
         if not found_again(thing):
-            raise UserError(f"{where}: {thing!r} must stand at the top of its module under its own name, so that workers"
-                            " can import it")
+            raise UserError(
+                f"{where}: {thing!r} must stand at the top of its module under its own name, so that workers can import it"
+            )
     for word in ("depth", "latent_dim"):
         whole(getattr(cell, word), word, where)
     check_names(cell.settings, cell, where)

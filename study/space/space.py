@@ -1,4 +1,5 @@
 """A question that a study answers: its cells, what is tuned in them, and the budgets."""
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ class Space:
     measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
     claims: further ones for the report, see study/analysis/claims.py. name, question, module and origin come from its file.
     """
+
     cells: Sequence[Cell]
     propose: Callable
     budget: Callable[[Cell], Budget]
@@ -33,8 +35,13 @@ class Space:
 
     def only(self, datasets=None, models=None, systems=None) -> "Space":
         """The same question about the datasets, models (lower case) and systems named, all of them where None."""
-        cells = [cell for cell in self.cells if (datasets is None or cell.dataset in datasets)
-                 and (models is None or cell.family in models) and (systems is None or cell.system in systems)]
+        cells = [
+            cell
+            for cell in self.cells
+            if (datasets is None or cell.dataset in datasets)
+            and (models is None or cell.family in models)
+            and (systems is None or cell.system in systems)
+        ]
         return replace(self, cells=cells)
 
     def with_dataset(self, dataset) -> "Space":

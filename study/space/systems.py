@@ -5,15 +5,16 @@ that a decoder passes through is multiplied by the ratio of the images' sides an
 convolutions are padded, so that something is left of the images. Depth, latent sizes and all other settings stay. On
 larger images, and on a folder's, whose size is not known before they are read, the layers stay as they are.
 """
+
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from study.errors import UserError
 
-NARROWEST = 8       # units or channels: below, a layer is no longer the one that was published
-QUICK_EPOCHS, QUICK_BATCH = 60, 32   # on digits: 33 steps per epoch, seconds per training
-TOLERANCE = 0.02    # by how much matched parameter counts may differ
+NARROWEST = 8  # units or channels: below, a layer is no longer the one that was published
+QUICK_EPOCHS, QUICK_BATCH = 60, 32  # on digits: 33 steps per epoch, seconds per training
+TOLERANCE = 0.02  # by how much matched parameter counts may differ
 
 
 def moved(cell, dataset):
@@ -24,8 +25,14 @@ def moved(cell, dataset):
 
 
 def shrunk(settings: Mapping, ratio: float) -> dict:
-    return changed(settings, {"width": each(lambda width: max(min(width, NARROWEST), round(width * ratio))),
-                              "sides": lambda sides: shrunk_sides(sides, ratio), "padded": lambda _: True})
+    return changed(
+        settings,
+        {
+            "width": each(lambda width: max(min(width, NARROWEST), round(width * ratio))),
+            "sides": lambda sides: shrunk_sides(sides, ratio),
+            "padded": lambda _: True,
+        },
+    )
 
 
 def shrunk_sides(sides: Sequence[int], ratio: float) -> list[int]:
@@ -39,8 +46,10 @@ def shrunk_sides(sides: Sequence[int], ratio: float) -> list[int]:
 
 def changed(settings: Mapping, rules: Mapping[str, Callable]) -> dict:
     """Settings with a rule applied to every value under its name, on either side of the model."""
-    return {name: changed(value, rules) if isinstance(value, Mapping) else rules[name](value) if name in rules else value
-            for name, value in settings.items()}
+    return {
+        name: changed(value, rules) if isinstance(value, Mapping) else rules[name](value) if name in rules else value
+        for name, value in settings.items()
+    }
 
 
 def each(rule: Callable) -> Callable:
@@ -92,8 +101,10 @@ def resized(cell, target: int):
         low, high = (middle, high) if sum(parameters(tried).values()) < target else (low, middle)
         best = min(best, tried, key=lambda each: distance(each, target))
     if distance(best, target) > TOLERANCE:
-        raise UserError(f"cell {cell.name}: no widths bring it within {TOLERANCE:.0%} of {target:,} parameters;"
-                        " wider layers can be matched more finely")
+        raise UserError(
+            f"cell {cell.name}: no widths bring it within {TOLERANCE:.0%} of {target:,} parameters;"
+            " wider layers can be matched more finely"
+        )
     return best
 
 
@@ -104,18 +115,21 @@ def distance(cell, target: int) -> float:
 def widened(cell, factor: float):
     """The cell with every width multiplied, those that its net has by default included."""
     sides = [cell.settings.get(side) or {} for side in ("encoder", "decoder")]
-    by_default = {} if all("width" in side for side in sides) else {
-        "width": inspect.signature(cell.net.encoder).parameters["width"].default}
-    return replace(cell, settings=changed({**by_default, **cell.settings},
-                                          {"width": each(lambda width: max(1, round(width * factor)))}))
+    by_default = (
+        {} if all("width" in side for side in sides) else {"width": inspect.signature(cell.net.encoder).parameters["width"].default}
+    )
+    return replace(
+        cell, settings=changed({**by_default, **cell.settings}, {"width": each(lambda width: max(1, round(width * factor)))})
+    )
 
 
 def parameters(cell) -> dict[str, int]:
     """Part of the cell's model (encoder, decoder, critic, generator) -> number of parameters."""
     import torch  # here: spaces are read without it
+
     if cell.dataset.shape is None:
         raise ValueError(f"the shape of the images of {cell.dataset.name} is not known before they are decoded")
-    with torch.device("meta"):   # shapes without numbers: milliseconds for any size
+    with torch.device("meta"):  # shapes without numbers: milliseconds for any size
         model = cell.build(cell.dataset.shape)
     counts = {}
     for name, value in model.named_parameters():

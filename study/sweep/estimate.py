@@ -1,4 +1,5 @@
 """How long what is left of a plan will take, before anything has run: from earlier trials, else from a timed batch."""
+
 import time
 from collections import defaultdict
 
@@ -8,8 +9,8 @@ from study.errors import UserError
 from study.metrics.features import one_thread
 from study.sweep.plan import Plan, seeds_left
 
-CALL_S = 8e-4     # of one optimisation step, whatever its size
-TRIAL_S = 0.5     # of measuring and drawing
+CALL_S = 8e-4  # of one optimisation step, whatever its size
+TRIAL_S = 0.5  # of measuring and drawing
 
 
 def group(cell) -> tuple:

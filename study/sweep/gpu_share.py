@@ -1,4 +1,5 @@
 """How large a share of a card a trial needs: measured, on the cell of a plan that asks most."""
+
 import math
 import time
 
@@ -9,10 +10,10 @@ from study.sweep.estimate import guess
 from study.sweep.plan import Plan
 from study.training.replicas import Replicas
 
-STEPS = 20             # of the training that is measured
+STEPS = 20  # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything
-RESERVE = 1.25         # memory for what is not trained: measuring, drawing, fragments
-MOST = 16              # trials on one card
+RESERVE = 1.25  # memory for what is not trained: measuring, drawing, fragments
+MOST = 16  # trials on one card
 
 
 def share_of(peak: float, total: float, busy: float) -> float:
@@ -23,11 +24,18 @@ def share_of(peak: float, total: float, busy: float) -> float:
 
 def heaviest(plan: Plan, data_dir) -> dict:
     """What `measured` needs to know of the cell whose training takes longest."""
+
     def cost(cell):
         return guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir))
+
     cell = max(plan.space.cells, key=cost)
-    return {**cell.definition(), "origin": plan.space.origin, "shape": cell.dataset.load(data_dir).shape,
-            "seeds": plan.space.pack, "batch_size": plan.space.budget(cell).batch_size}
+    return {
+        **cell.definition(),
+        "origin": plan.space.origin,
+        "shape": cell.dataset.load(data_dir).shape,
+        "seeds": plan.space.pack,
+        "batch_size": plan.space.budget(cell).batch_size,
+    }
 
 
 def measured(cell: dict, fast: bool) -> float:

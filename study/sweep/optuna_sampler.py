@@ -4,6 +4,7 @@ Coverage comes from the plan, never from the sampler: Optuna is asked only for t
 is the RANK of a trial inside its cell, so that easy cells do not own the good half of its model. One in-memory study per
 (model, net, dataset), rebuilt from finished trials at each ask; nothing of it is stored.
 """
+
 import zlib
 from collections import defaultdict
 
@@ -15,8 +16,8 @@ from study.ledger.folder import Ledger, finished
 from study.space.cells import label
 from study.sweep.plan import Trial
 
-RANDOM_FIRST = 8    # finished proposals of a group before the sampler models anything: those until then are random
-MEMORY = 200        # finished trials at most that a rebuild looks at, the cell's own first: an ask costs the same for ever
+RANDOM_FIRST = 8  # finished proposals of a group before the sampler models anything: those until then are random
+MEMORY = 200  # finished trials at most that a rebuild looks at, the cell's own first: an ask costs the same for ever
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -35,7 +36,7 @@ class GroupSampler:
     def __init__(self, propose, ranges_of):
         self.propose, self.ranges_of = propose, ranges_of
         self.finished = defaultdict(list)  # cell name -> (rank key, suggested values), in order of finishing
-        self.running = {}                  # trial key -> (cell name, suggested values)
+        self.running = {}  # trial key -> (cell name, suggested values)
 
     def ask(self, trial: Trial) -> tuple[dict, dict, str]:
         """(params, the values suggested, who proposed: 'random' or 'tpe') for a trial of this group."""
@@ -43,8 +44,11 @@ class GroupSampler:
         suggested = sum(max(0, len(rows) - 1) for rows in self.finished.values())  # proposal 0 was not suggested by anyone
         seed = zlib.crc32(trial.key.encode())  # a constant seed would draw the first proposals again after a rebuild
         random = suggested < RANDOM_FIRST
-        study.sampler = optuna.samplers.RandomSampler(seed=seed) if random else optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=0, constant_liar=True)
+        study.sampler = (
+            optuna.samplers.RandomSampler(seed=seed)
+            if random
+            else optuna.samplers.TPESampler(seed=seed, n_startup_trials=0, constant_liar=True)
+        )
         asked = study.ask()
         params = self.propose(asked, trial.cell)
         return params, asked.params, "random" if random else "tpe"
@@ -64,7 +68,7 @@ class GroupSampler:
             ranked = sorted(self.finished[name], key=lambda row: row[0])
             if not room:
                 return
-            kept = list(enumerate(ranked))[::-(-len(ranked) // room)]  # evenly over the ranks
+            kept = list(enumerate(ranked))[:: -(-len(ranked) // room)]  # evenly over the ranks
             for rank, (_, suggested) in kept:
                 yield name, (rank + 0.5) / len(ranked), suggested
             room -= len(kept)
@@ -72,8 +76,10 @@ class GroupSampler:
     def _known(self, name: str, suggested: dict) -> dict:
         """The values suggested that have a recorded range (one behind an `if` in propose() may have none)."""
         ranges = self.ranges_of[name]
-        return {"params": {key: value for key, value in suggested.items() if key in ranges},
-                "distributions": {key: distribution(ranges[key]) for key in suggested if key in ranges}}
+        return {
+            "params": {key: value for key, value in suggested.items() if key in ranges},
+            "distributions": {key: distribution(ranges[key]) for key in suggested if key in ranges},
+        }
 
 
 def export(ledger: Ledger, space: str, storage: str) -> int:
@@ -89,11 +95,21 @@ def export(ledger: Ledger, space: str, storage: str) -> int:
         if name not in studies:
             studies[name] = fresh_study(name, storage)
         known = {name: value for name, value in spec["drawn"].items() if name in spec["ranges"]}
-        studies[name].add_trial(create_trial(
-            params=known, distributions={name: distribution(spec["ranges"][name]) for name in known},
-            value=result["objective"], state=TrialState.COMPLETE if result["status"] == "done" else TrialState.FAIL,
-            user_attrs={"trial_key": key, "depth": spec["depth"], "latent_dim": spec["latent_dim"],
-                        "proposed_by": spec["proposed_by"], "status": result["status"]}))
+        studies[name].add_trial(
+            create_trial(
+                params=known,
+                distributions={name: distribution(spec["ranges"][name]) for name in known},
+                value=result["objective"],
+                state=TrialState.COMPLETE if result["status"] == "done" else TrialState.FAIL,
+                user_attrs={
+                    "trial_key": key,
+                    "depth": spec["depth"],
+                    "latent_dim": spec["latent_dim"],
+                    "proposed_by": spec["proposed_by"],
+                    "status": result["status"],
+                },
+            )
+        )
         count += 1
     return count
 

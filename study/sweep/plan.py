@@ -1,4 +1,5 @@
 """Every trial that a space needs, and what of it the ledger lacks. A pure function of the two, kept up to date."""
+
 import hashlib
 import json
 import re
@@ -19,6 +20,7 @@ PROTOCOL = 2  # raise it when the meaning of a result changes: old trials then k
 @dataclass(frozen=True)
 class Trial:
     """One job: a cell, its params (None until they are proposed), a stage and its seeds."""
+
     key: str
     cell: Cell
     stage: str
@@ -42,11 +44,13 @@ class Plan:
         for key in ledger.keys():
             if match := re.fullmatch(r"(.+)-confirm-s\d+to\d+-[0-9a-f]{10}", key):
                 self.listed[match[1]].append(key)
-        self.search = {cell.name: [self._search_trial(cell, index) for index in range(self.proposals(cell))]
-                       for cell in space.cells}
+        self.search = {
+            cell.name: [self._search_trial(cell, index) for index in range(self.proposals(cell))] for cell in space.cells
+        }
         on_disk = set(ledger.keys())
-        self.results = {trial.key: ledger.result(trial.key) for trials in self.search.values() for trial in trials
-                        if trial.key in on_disk}
+        self.results = {
+            trial.key: ledger.result(trial.key) for trials in self.search.values() for trial in trials if trial.key in on_disk
+        }
         self.results = {key: result for key, result in self.results.items() if result}
         self.confirm = {}
         for cell in space.cells:
@@ -73,8 +77,7 @@ class Plan:
         moment every cell has had about as many proposals as any other."""
         confirm = [trial for trials in self.confirm.values() for trial in trials]
         depth = max((len(trials) for trials in self.search.values()), default=0)
-        return confirm + [trials[index] for index in range(depth) for trials in self.search.values()
-                          if index < len(trials)]
+        return confirm + [trials[index] for index in range(depth) for trials in self.search.values() if index < len(trials)]
 
     def left(self) -> list[Trial]:
         return [trial for trial in self.trials() if trial.key not in self.results]
@@ -99,14 +102,28 @@ class Plan:
 
     def spec(self, trial: Trial, params: dict, proposed_by: str) -> dict:
         """What a worker needs to run the trial, as it is written to spec.json."""
-        return {"key": trial.key, "space": self.space.name, "stage": trial.stage, "seeds": list(trial.seeds),
-                "proposal": trial.proposal, "params": params, "proposed_by": proposed_by,
-                "epochs": trial.budget.epochs, "batch_size": trial.budget.batch_size, "code": self.code(trial.cell),
-                "ranges": self.ranges[trial.cell.name], "dataset_slug": trial.cell.dataset.slug,
-                **trial.cell.definition(), "precision": "float32", **self.identity[trial.cell.dataset.name], "origin": self.space.origin,
-                "measures": {name: import_path(measure) for name, measure in self.space.measures.items()},
-                "claims": self.space.module if self.space.claims else "", "protocol": PROTOCOL,
-                "loss_scales": {name: str(scale) for name, scale in getattr(trial.cell.model, "loss_scales", {}).items()}}
+        return {
+            "key": trial.key,
+            "space": self.space.name,
+            "stage": trial.stage,
+            "seeds": list(trial.seeds),
+            "proposal": trial.proposal,
+            "params": params,
+            "proposed_by": proposed_by,
+            "epochs": trial.budget.epochs,
+            "batch_size": trial.budget.batch_size,
+            "code": self.code(trial.cell),
+            "ranges": self.ranges[trial.cell.name],
+            "dataset_slug": trial.cell.dataset.slug,
+            **trial.cell.definition(),
+            "precision": "float32",
+            **self.identity[trial.cell.dataset.name],
+            "origin": self.space.origin,
+            "measures": {name: import_path(measure) for name, measure in self.space.measures.items()},
+            "claims": self.space.module if self.space.claims else "",
+            "protocol": PROTOCOL,
+            "loss_scales": {name: str(scale) for name, scale in getattr(trial.cell.model, "loss_scales", {}).items()},
+        }
 
     def code(self, cell: Cell) -> dict:
         """Import path -> digest of what the cell's results come from outside the project."""
@@ -138,8 +155,9 @@ class Plan:
 
     def _search_trial(self, cell: Cell, proposal: int) -> Trial:
         budget = self.space.budget(cell)
-        fingerprint = self._hash(cell, budget, {"stage": "search", "seeds": [0], "proposal": proposal,
-                                                "ranges": self.ranges[cell.name]})
+        fingerprint = self._hash(
+            cell, budget, {"stage": "search", "seeds": [0], "proposal": proposal, "ranges": self.ranges[cell.name]}
+        )
         return Trial(f"{cell.name}-search-{proposal:03d}-{fingerprint}", cell, "search", (0,), budget, proposal)
 
     def _confirm_trial(self, cell: Cell, seeds: tuple[int, ...], params: dict) -> Trial:
@@ -151,8 +169,16 @@ class Plan:
     def _hash(self, cell: Cell, budget: Budget, more: dict) -> str:
         """Ten hexadecimal digits of everything that defines the result; nothing that only changes speed or place."""
         code = self.code(cell)
-        definition = {**cell.definition(), **({"code": code} if code else {}), "dataset": cell.dataset.slug,
-                      **self.identity[cell.dataset.name], "epochs": budget.epochs, "batch_size": budget.batch_size, "protocol": PROTOCOL, **more}
+        definition = {
+            **cell.definition(),
+            **({"code": code} if code else {}),
+            "dataset": cell.dataset.slug,
+            **self.identity[cell.dataset.name],
+            "epochs": budget.epochs,
+            "batch_size": budget.batch_size,
+            "protocol": PROTOCOL,
+            **more,
+        }
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -172,8 +198,7 @@ def counts(plan: Plan, running: frozenset = frozenset()) -> dict[tuple[str, str]
     """(model, dataset) -> planned, running, done, diverged, failed, left."""
     table = {}
     for cell in plan.space.cells:
-        row = table.setdefault((cell.family, cell.dataset.name),
-                               dict.fromkeys(("planned", "running", *FINISHED, "left"), 0))
+        row = table.setdefault((cell.family, cell.dataset.name), dict.fromkeys(("planned", "running", *FINISHED, "left"), 0))
         trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
         for trial in trials:
             result = plan.results.get(trial.key)
@@ -200,6 +225,15 @@ def write_planned(plan: Plan) -> None:
 
 def planned_line(plan: Plan, cell: Cell) -> str:
     trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
-    return json.dumps({"cell": cell.name, "model": cell.family, "dataset": cell.dataset.name,
-                       "planned": len(plan.search[cell.name]) + plan.packs(cell.name),
-                       "trials": [trial.key for trial in trials]}) + "\n"
+    return (
+        json.dumps(
+            {
+                "cell": cell.name,
+                "model": cell.family,
+                "dataset": cell.dataset.name,
+                "planned": len(plan.search[cell.name]) + plan.packs(cell.name),
+                "trials": [trial.key for trial in trials],
+            }
+        )
+        + "\n"
+    )

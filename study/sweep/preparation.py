@@ -1,4 +1,5 @@
 """What is done once before a study is planned: images decoded, features trained, the floor of every measure noted."""
+
 import json
 import time
 from pathlib import Path
@@ -28,9 +29,12 @@ def identities(space: Space, data_dir, options) -> dict:
     for dataset in datasets(space):
         known = dataset.fingerprint(data_dir) or ""
         table[dataset.name] = {
-            "fingerprint": known, "features_kind": kind,
+            "fingerprint": known,
+            "features_kind": kind,
             "features": features.recipe_hash(dataset, known, kind, options.inception_weights) if known else "",
-            "shape": list(dataset.load(data_dir).shape) if known else "", **({"precision": "tf32"} if options.fast_cuda else {})}
+            "shape": list(dataset.load(data_dir).shape) if known else "",
+            **({"precision": "tf32"} if options.fast_cuda else {}),
+        }
     return table
 
 
@@ -49,10 +53,12 @@ def prepare(space: Space, options, data_dir, ledger: Ledger, log) -> None:
         extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
         known = note_real_baseline(root / FLOORS, dataset, images, extractor)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
-        log(f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
+        log(
+            f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
             f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
             f" measured by {extractor.describe}{accuracy}; real images score fd_rel {spread(known['measures']['quality/fd_rel'])}"
-            f" ({time.monotonic() - start:.1f} s)")
+            f" ({time.monotonic() - start:.1f} s)"
+        )
     if options.features == "inception":
         write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
     for name in (DATA, "features", FLOORS):

@@ -1,4 +1,5 @@
 """What the terminal shows: the plan before the start, bars while running (a line per 30 s elsewhere), the end."""
+
 import sys
 import threading
 import time
@@ -41,9 +42,14 @@ def plan_table(plan: Plan) -> Table:
         search = sum(map(plan.proposals, cells))
         epochs = {plan.space.budget(cell).epochs for cell in cells}
         finished = sum(row[status] for status in FINISHED)
-        table.add_row(family, dataset, *map(str, (len(cells), search, row["planned"] - search, plan.space.seeds)),
-                      f"{min(epochs)}" if len(epochs) == 1 else f"{min(epochs)}-{max(epochs)}",
-                      str(finished), str(row["planned"] - finished))
+        table.add_row(
+            family,
+            dataset,
+            *map(str, (len(cells), search, row["planned"] - search, plan.space.seeds)),
+            f"{min(epochs)}" if len(epochs) == 1 else f"{min(epochs)}-{max(epochs)}",
+            str(finished),
+            str(row["planned"] - finished),
+        )
     return table
 
 
@@ -58,9 +64,15 @@ def systems_table(space: Space, data_dir) -> Table:
         for row in [cells] if len(cells) > 2 else [[cell] for cell in cells]:
             depths, latents = (dict.fromkeys(getattr(cell, word) for cell in row) for word in ("depth", "latent_dim"))
             budget = space.budget(row[0])
-            table.add_row(system, f"{row[0].family} {row[0].net.name}", dataset.name + ("" if dataset.is_available(data_dir) else " *"),
-                          ", ".join(map(str, depths)), ", ".join(map(str, latents)),
-                          f"{budget.epochs} x {budget.batch_size}", sizes(row))
+            table.add_row(
+                system,
+                f"{row[0].family} {row[0].net.name}",
+                dataset.name + ("" if dataset.is_available(data_dir) else " *"),
+                ", ".join(map(str, depths)),
+                ", ".join(map(str, latents)),
+                f"{budget.epochs} x {budget.batch_size}",
+                sizes(row),
+            )
     table.caption = "epochs x images of a step; down: encoder or discriminator; up: decoder or generator; *: not on disk"
     return table
 
@@ -88,8 +100,9 @@ class Display:
             if result := plan.results.get(trial.key):
                 self._note_best(trial, result)
         self.console, self.stop = console(), threading.Event()
-        self.live = Live(get_renderable=self.render, console=self.console, refresh_per_second=2) \
-            if self.console.is_terminal else None
+        self.live = (
+            Live(get_renderable=self.render, console=self.console, refresh_per_second=2) if self.console.is_terminal else None
+        )
         self.thread = threading.Thread(target=self._lines, daemon=True)
 
     def __enter__(self):
@@ -142,23 +155,30 @@ class Display:
         total, eta = self.totals(), self.eta()
         finished = sum(total[status] for status in FINISHED)
         best = ", ".join(f"{family} on {dataset} {value:.3f}" for (family, dataset), value in sorted(self.best.items()))
-        return (f"[{duration(time.monotonic() - self.started)}] {finished}/{total['planned']} finished"
-                f" ({total['diverged']} diverged, {total['failed']} failed), {total['running']} running, "
-                + (f"about {duration(eta)} left" if eta is not None else "time left not known yet")
-                + (f"; best fd_rel so far: {best}" if best else ""))
+        return (
+            f"[{duration(time.monotonic() - self.started)}] {finished}/{total['planned']} finished"
+            f" ({total['diverged']} diverged, {total['failed']} failed), {total['running']} running, "
+            + (f"about {duration(eta)} left" if eta is not None else "time left not known yet")
+            + (f"; best fd_rel so far: {best}" if best else "")
+        )
 
     def render(self) -> Table:
         table, eta = Table.grid(padding=(0, 2)), self.eta()
         for (family, dataset), row in counts(self.plan, frozenset(self.running)).items():
             finished = sum(row[status] for status in FINISHED)
             best = self.best.get((family, dataset))
-            table.add_row(f"{family} on {dataset}", ProgressBar(row["planned"], finished, width=30),
-                          f"{finished}/{row['planned']}", f"{row['running']} running",
-                          f"{row['diverged']} diverged" if row["diverged"] else "",
-                          f"{row['failed']} failed" if row["failed"] else "",
-                          f"best fd_rel {best:.3f}" if best is not None else "")
-        table.add_row(f"about {duration(eta)} left" if eta is not None else "time left not known yet", "", "", "", "", "",
-                      self.where)
+            table.add_row(
+                f"{family} on {dataset}",
+                ProgressBar(row["planned"], finished, width=30),
+                f"{finished}/{row['planned']}",
+                f"{row['running']} running",
+                f"{row['diverged']} diverged" if row["diverged"] else "",
+                f"{row['failed']} failed" if row["failed"] else "",
+                f"best fd_rel {best:.3f}" if best is not None else "",
+            )
+        table.add_row(
+            f"about {duration(eta)} left" if eta is not None else "time left not known yet", "", "", "", "", "", self.where
+        )
         return table
 
     def _lines(self):

@@ -1,4 +1,5 @@
 """Ray Tune runs what is left of a plan: one actor per slot, used for trial after trial. Ray keeps nothing that matters."""
+
 import contextlib
 import json
 import os
@@ -12,17 +13,19 @@ import traceback
 from functools import lru_cache, partial
 from pathlib import Path
 
-os.environ.update({  # before Ray is imported; each was found to matter by running without it
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the log: 1.5 ms per report instead of 4.1
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",     # at the default 2 s a slow end of one trial fails the next one
-    "TUNE_GLOBAL_CHECKPOINT_S": "300",          # Tune's own snapshot is never read
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",         # Ctrl-C reaches us at once: nothing of Tune's needs saving
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-})
+os.environ.update(
+    {  # before Ray is imported; each was found to matter by running without it
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the log: 1.5 ms per report instead of 4.1
+        "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # at the default 2 s a slow end of one trial fails the next one
+        "TUNE_GLOBAL_CHECKPOINT_S": "300",  # Tune's own snapshot is never read
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C reaches us at once: nothing of Tune's needs saving
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+)
 OWN = {  # the environment of a Ray of our own
     "RAY_AUTH_TOKEN": secrets.token_hex(32),  # who has it runs code as this user; the environment is for this user alone to read
     "RAY_enable_metrics_collection": "false",  # what it would collect for a dashboard that it does not have
@@ -30,21 +33,21 @@ OWN = {  # the environment of a Ray of our own
     "REPORTER_UPDATE_INTERVAL_MS": "60000",
 }
 
-import logging  # noqa: E402
+import logging
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray._private import ray_constants  # noqa: E402
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
+import ray
+from ray import tune
+from ray._private import ray_constants
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.errors import UnfitMachine, UserError  # noqa: E402
+from study.errors import UnfitMachine, UserError
 from study.ledger.files import read_spec, write_atomic
 from study.ledger.folder import DATA, Ledger
-from study.ledger.records import failure  # noqa: E402
-from study.ledger.storage_check import Stopped, ledger_here, storage_mismatch, unwritable  # noqa: E402
-from study.space.importing import allow  # noqa: E402
-from study.sweep.ray_searcher import RAY_IS_GONE, LedgerSearch  # noqa: E402
-from study.sweep.scratch import check_scratch  # noqa: E402
+from study.ledger.records import failure
+from study.ledger.storage_check import Stopped, ledger_here, storage_mismatch, unwritable
+from study.space.importing import allow
+from study.sweep.ray_searcher import RAY_IS_GONE, LedgerSearch
+from study.sweep.scratch import check_scratch
 
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 10.0  # within which the port of a node that is alive takes a connection
@@ -68,7 +71,9 @@ def start(address: str | None) -> None:
     else:
         check_scratch()
         if os.pathsep in str(ROOT):
-            raise UserError(f"the project lies in {ROOT}, and Python's path cannot hold a folder with {os.pathsep} in its name: rename it")
+            raise UserError(
+                f"the project lies in {ROOT}, and Python's path cannot hold a folder with {os.pathsep} in its name: rename it"
+            )
         os.environ.update(OWN)
         os.environ.pop("RAY_AUTH_MODE", None)  # Ray then asks for the token
         ray_constants.ENABLE_RAY_CLUSTER = False  # else it puts this machine's address in the place of 127.0.0.1
@@ -80,8 +85,10 @@ def start(address: str | None) -> None:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **where)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address:
-            raise UserError(f"there is no Ray cluster at --address {address} that lets us in"
-                            f" ({' '.join(str(error).split())[:200]}); RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']}") from error
+            raise UserError(
+                f"there is no Ray cluster at --address {address} that lets us in"
+                f" ({' '.join(str(error).split())[:200]}); RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']}"
+            ) from error
         raise
     signal.signal(signal.SIGTERM, asked_to_end)  # Ray puts its own in place
 
@@ -132,6 +139,7 @@ def train(config: dict) -> None:
     import torch
 
     from study.training.run import run_trial
+
     allow(*config["trust"])
     if os.path.isdir(config["cwd"]):
         os.chdir(config["cwd"])  # relative paths mean here what they mean to the driver
@@ -142,7 +150,9 @@ def train(config: dict) -> None:
     try:
         with trial_folder(config["ledger"], config["key"]) as (folder, on_checkpoint):
             try:
-                outcome = run_trial(folder, config["data_dir"], device, tune.report, config["checkpoint_s"], on_checkpoint, config["graphs"])
+                outcome = run_trial(
+                    folder, config["data_dir"], device, tune.report, config["checkpoint_s"], on_checkpoint, config["graphs"]
+                )
             except UnfitMachine as error:
                 return tune.report({"objective": None, "stop": str(error)})
             except torch.OutOfMemoryError as error:
@@ -240,8 +250,13 @@ def execute(plan, settings: dict, resources: dict, slots: int, commit, began, pr
             tuner = tune.Tuner(
                 tune.with_resources(train, needs),
                 tune_config=tune.TuneConfig(num_samples=-1, search_alg=search, max_concurrent_trials=slots, reuse_actors=True),
-                run_config=tune.RunConfig(storage_path=str(scratch), verbose=0, callbacks=[News(began, progressed, log)],
-                                          failure_config=tune.FailureConfig(max_failures=RETRIES)))
+                run_config=tune.RunConfig(
+                    storage_path=str(scratch),
+                    verbose=0,
+                    callbacks=[News(began, progressed, log)],
+                    failure_config=tune.FailureConfig(max_failures=RETRIES),
+                ),
+            )
             going_on = not fitted(tuner, search, log)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -271,8 +286,9 @@ def check_nodes(address: str, word: str) -> None:
     """Ask every node of the connected cluster before anything is trained; Stopped names the first that complains."""
     look = ray.remote(num_cpus=0)(storage_mismatch)
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    answers = [look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(address, word)
-               for node in nodes]
+    answers = [
+        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(address, word) for node in nodes
+    ]
     for answer in ray.get(answers):
         if answer:
             raise Stopped(answer)

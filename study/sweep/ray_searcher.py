@@ -1,4 +1,5 @@
 """Serves the plan to Ray Tune."""
+
 import json
 import logging
 import traceback
@@ -69,8 +70,12 @@ class LedgerSearch(Searcher):
         if (error or not text) and not self.alive():
             self.stopped = RAY_IS_GONE  # no fault of the trial's, which the next launch takes up
             return
-        self._finish(trial, json.loads(text) if text and not error else
-                     failure(trial.key, self.plan.ledger.spec(trial.key) or {}, "its worker died more often than it is retried"))
+        self._finish(
+            trial,
+            json.loads(text)
+            if text and not error
+            else failure(trial.key, self.plan.ledger.spec(trial.key) or {}, "its worker died more often than it is retried"),
+        )
 
     def workers_lost(self, retries: int, reason: str) -> None:
         """Tune's loop has ended with the trials that were live: queue them again, or fail those lost too often."""

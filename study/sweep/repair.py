@@ -1,4 +1,5 @@
 """What a launch puts right in the ledger before it goes on: lost specs, failed trials, changed code."""
+
 from collections import Counter
 
 from study.sweep.plan import Plan
@@ -34,8 +35,9 @@ def repair_specs(plan, log) -> None:
 
 def retry_failed(plan, retry: bool, log):
     """The plan with failed trials to run again: all of them if asked to, else those that a larger share may save."""
-    failed = {trial.key: plan.results[trial.key] for trial in plan.trials()
-              if plan.results.get(trial.key, {}).get("status") == "failed"}
+    failed = {
+        trial.key: plan.results[trial.key] for trial in plan.trials() if plan.results.get(trial.key, {}).get("status") == "failed"
+    }
     short = [key for key, result in failed.items() if result.get("out_of_memory") and 0 < result["gpus"] < 1]
     again = list(failed) if retry else short
     for key in again:

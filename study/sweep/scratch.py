@@ -1,11 +1,12 @@
 """Where a Ray of our own keeps its sockets and logs: in $RAY_TMPDIR, else $TMPDIR, else /tmp."""
+
 import os
 import tempfile
 
 from study.errors import UserError
 
 LONGEST = 107 - len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")  # bytes: a socket's path has 107
-ROOM = 2 ** 20  # bytes that must be free: less than Ray's logs take in a minute
+ROOM = 2**20  # bytes that must be free: less than Ray's logs take in a minute
 
 
 def check_scratch() -> None:

@@ -1,4 +1,5 @@
 """What of a space a launch runs: the models, systems and datasets that its command line names."""
+
 from dataclasses import replace
 
 from study.data.datasets import named
@@ -24,8 +25,10 @@ def chosen(names, known, kind: str, space):
     spelled = {name.lower(): name for name in sorted(known)}
     for name in names or []:
         if name.lower() not in spelled:
-            raise UserError(f"space '{space.name}' has no {kind} '{name}'{nearest(name.lower(), spelled)};"
-                            f" it has: {', '.join(spelled.values()) or 'none'}")
+            raise UserError(
+                f"space '{space.name}' has no {kind} '{name}'{nearest(name.lower(), spelled)};"
+                f" it has: {', '.join(spelled.values()) or 'none'}"
+            )
     return [spelled[name.lower()] for name in names] if names else None
 
 
@@ -42,13 +45,16 @@ def with_datasets(space, options, data_dir, log):
             log(f"downloading {dataset.name} to {data_dir}")
             dataset.download(data_dir)
         missing = []
-    fetch = command("launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download")
+    fetch = command(
+        "launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download"
+    )
     for dataset in missing:
         if dataset.name.startswith("folder:"):
             raise UserError(f"there is no folder {dataset.name.removeprefix('folder:')}")
     if missing and options.datasets:
-        raise UserError(f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look,"
-                        f" --download fetches: {fetch}")
+        raise UserError(
+            f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look, --download fetches: {fetch}"
+        )
     if missing:
         log(f"not on disk, so left out: {', '.join(d.name for d in missing)}. To fetch them: {fetch}")
     parts = [space.with_dataset(dataset) for dataset in wanted if dataset not in missing]

@@ -2,6 +2,7 @@
 
 What the replicas need is checked where it is loaded (study/training/replicas.py).
 """
+
 import math
 
 
@@ -17,24 +18,34 @@ def check_progress(saved: dict, spec: dict, rows: dict, phases: list, batches: i
     claim((replicas["epoch"], replicas["batches"]) == (epoch, epoch * batches), "its weights are of another epoch")
     claim(rows.keys() >= set(range(epoch + 1)), "rows are missing")
     check_state(state, spec, epoch * batches)
-    check_curves(saved["curves"], len(spec["seeds"]), logged(rows, epoch),
-                 {phase.name: epoch * batches // phase.every for phase in phases})
+    check_curves(
+        saved["curves"], len(spec["seeds"]), logged(rows, epoch), {phase.name: epoch * batches // phase.every for phase in phases}
+    )
 
 
 def check_state(state: dict, spec: dict, batches: int) -> None:
     diverged, attempts = state["diverged_at"], state["attempts"]
     claim(whole(state["steps"], 0, batches), "its steps are not those of its batches")
-    claim(all(isinstance(state[name], float) and 0 <= state[name] < math.inf for name in ("train_s", "measure_s")), "its times are none")
-    claim(len(diverged) == len(spec["seeds"]) and all(at is None or whole(at, 1, state["epoch"]) for at in diverged),
-          "what diverged is not told for each seed")
+    claim(
+        all(isinstance(state[name], float) and 0 <= state[name] < math.inf for name in ("train_s", "measure_s")),
+        "its times are none",
+    )
+    claim(
+        len(diverged) == len(spec["seeds"]) and all(at is None or whole(at, 1, state["epoch"]) for at in diverged),
+        "what diverged is not told for each seed",
+    )
     claim(bool(attempts) and all(whole(begun, 0, state["epoch"]) for begun in attempts), "its attempts are none")
 
 
 def check_curves(curves: dict, seeds: int, names: set, turns: dict) -> None:
     """A curve is one loss "phase/loss" in every batch that was the phase's turn: (seeds, turns)."""
     claim(curves.keys() == names, "curves are missing")
-    claim(all(curve.is_floating_point() and tuple(curve.shape) == (seeds, turns[name.split("/")[0]]) for name, curve in curves.items()),
-          "its curves do not hold every step")
+    claim(
+        all(
+            curve.is_floating_point() and tuple(curve.shape) == (seeds, turns[name.split("/")[0]]) for name, curve in curves.items()
+        ),
+        "its curves do not hold every step",
+    )
 
 
 def logged(rows: dict, epoch: int) -> set:
@@ -51,4 +62,4 @@ def claim(holds: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
-CHECKPOINT_S = 5.0        # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost
+CHECKPOINT_S = 5.0  # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost

@@ -1,4 +1,5 @@
 """A training step as one CUDA graph: the launches of its hundreds of small kernels become a single one."""
+
 import torch
 
 WARM_UP = 3  # calls before the capture, which make the optimiser's state and choose the libraries' kernels

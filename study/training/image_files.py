@@ -1,10 +1,11 @@
-"""Pictures that trials drew, opened as nothing else: a study may come from somebody else, and a file may say that it is anything."""
+"""Pictures that trials drew, opened as nothing else: a study may come from somebody else, and a file may claim anything."""
+
 import contextlib
 from pathlib import Path
 
 from PIL import Image
 
-MOST_PIXELS = 2 ** 24  # of a picture: the largest grids have a tenth of it
+MOST_PIXELS = 2**24  # of a picture: the largest grids have a tenth of it
 DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for a file that is
 
 

@@ -2,6 +2,7 @@
 
 All pictures of a model use the same latents and the same real images each time, so that they can be laid side by side.
 """
+
 import io
 import math
 
@@ -12,12 +13,12 @@ from PIL import Image
 from study.metrics.catalogue import literal
 from study.metrics.evaluation import CHUNK
 
-COLUMNS, ROWS = 8, 4   # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
-TILE = 32              # pixels at least on a tile's side; smaller images are enlarged by whole factors
-MANY = 64              # images of the sheet at the end
-PLANE = 12             # points on a side of the plane of two latents: the centres of as many equal shares of the prior
-REACH = 2.5            # standard deviations of the prior to either side in a traversal
-POINTS = 1000          # of a curve: more are averaged, which is what a page of this width can show
+COLUMNS, ROWS = 8, 4  # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
+TILE = 32  # pixels at least on a tile's side; smaller images are enlarged by whole factors
+MANY = 64  # images of the sheet at the end
+PLANE = 12  # points on a side of the plane of two latents: the centres of as many equal shares of the prior
+REACH = 2.5  # standard deviations of the prior to either side in a traversal
+POINTS = 1000  # of a curve: more are averaged, which is what a page of this width can show
 
 
 def tile(images: torch.Tensor, columns: int = COLUMNS) -> np.ndarray:
@@ -44,8 +45,9 @@ def png(pixels: np.ndarray) -> bytes:
 
 def paired(above: torch.Tensor, below: torch.Tensor, columns: int = COLUMNS) -> np.ndarray:
     """Two sets of images (n, C, H, W) row by row: each row of `above` with the matching row of `below` under it."""
-    blocks = [part for start in range(0, len(above), columns)
-              for part in (above[start:start + columns], below[start:start + columns])]
+    blocks = [
+        part for start in range(0, len(above), columns) for part in (above[start : start + columns], below[start : start + columns])
+    ]
     return tile(torch.cat(blocks), columns)
 
 
@@ -53,7 +55,7 @@ def latent_path(a: torch.Tensor, b: torch.Tensor, steps: int = COLUMNS) -> torch
     """Points between latents a and b, each (n, d): (n * steps, d). ((1-t) a + t b) / sqrt((1-t)^2 + t^2) is standard
     normal wherever a and b are; a straight line would leave the shell that the model was trained on."""
     t = torch.linspace(0, 1, steps, device=a.device, dtype=a.dtype)[None, :, None]
-    points = ((1 - t) * a[:, None] + t * b[:, None]) / ((1 - t) ** 2 + t ** 2).sqrt()
+    points = ((1 - t) * a[:, None] + t * b[:, None]) / ((1 - t) ** 2 + t**2).sqrt()
     return points.reshape(-1, a.shape[1])
 
 
@@ -62,7 +64,7 @@ def in_training(model, noise: torch.Tensor, real: torch.Tensor) -> dict[str, np.
     count = COLUMNS * ROWS
     pictures = {"samples": tile(model.sample(noise[:count]))}
     if hasattr(model, "reconstruct"):
-        pictures["reconstructions"] = paired(real[:count // 2], model.reconstruct(real[:count // 2]))
+        pictures["reconstructions"] = paired(real[: count // 2], model.reconstruct(real[: count // 2]))
     return pictures
 
 
@@ -70,9 +72,13 @@ def at_the_end(model, noise: torch.Tensor, real: torch.Tensor, nearest) -> dict[
     """What else is drawn of a trained model. nearest(images) -> the training images most like them."""
     samples = model.sample(noise[:MANY])
     half = min(COLUMNS * ROWS // 2, len(real))
-    path = latent_path(noise[:ROWS], noise[ROWS:2 * ROWS])
-    pictures = {"sheet": tile(samples), "beside": paired(real[:half], samples[:half]),
-             "nearest": paired(samples[:half], nearest(samples[:half])), "interpolation": tile(model.sample(path))}
+    path = latent_path(noise[:ROWS], noise[ROWS : 2 * ROWS])
+    pictures = {
+        "sheet": tile(samples),
+        "beside": paired(real[:half], samples[:half]),
+        "nearest": paired(samples[:half], nearest(samples[:half])),
+        "interpolation": tile(model.sample(path)),
+    }
     if model.latent_dim == 2:
         pictures["plane"] = tile(model.sample(latent_plane(noise)), PLANE)
     if hasattr(model, "posterior"):
@@ -89,7 +95,7 @@ def latent_plane(like: torch.Tensor) -> torch.Tensor:
 
 def between_images(model, real: torch.Tensor) -> np.ndarray:
     """A row per pair of images: one of them, the images decoded between their posterior means, the other."""
-    a, b = real[:2 * min(ROWS, len(real) // 2)].chunk(2)
+    a, b = real[: 2 * min(ROWS, len(real) // 2)].chunk(2)
     path = latent_path(model.posterior(a)[0], model.posterior(b)[0])
     path = model.sample(path).unflatten(0, (len(a), COLUMNS))
     return tile(torch.cat([a[:, None], path, b[:, None]], 1).flatten(0, 1), COLUMNS + 2)
@@ -98,9 +104,9 @@ def between_images(model, real: torch.Tensor) -> np.ndarray:
 def traversal(model, real: torch.Tensor) -> np.ndarray:
     """A row per latent unit, by falling KL divergence: the first image with that unit moved across its prior."""
     mean, log_variance = model.posterior(real[:MANY])
-    kl = 0.5 * (mean ** 2 + log_variance.exp() - 1 - log_variance).mean(0)
+    kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean(0)
     rows = []
-    for unit in kl.argsort(descending=True)[:2 * ROWS].tolist():
+    for unit in kl.argsort(descending=True)[: 2 * ROWS].tolist():
         z = mean[:1].repeat(COLUMNS, 1)
         z[:, unit] = torch.linspace(-REACH, REACH, COLUMNS, device=z.device, dtype=z.dtype)
         rows.append(z)
@@ -111,6 +117,7 @@ def curves(losses: dict[str, torch.Tensor], units: dict[str, str]) -> bytes:
     """A PNG of the losses of every batch, {name: (seeds, steps)}: each seed pale, their mean dark. A phase that takes
     fewer steps than another is stretched over the same batches. `units`: name -> what its axis says."""
     from matplotlib.figure import Figure  # here, so that workers, who only tile, start without it
+
     batches = max(values.shape[1] for values in losses.values())
     figure = Figure(figsize=(3.2 * len(losses), 2.6), dpi=110)  # a layout engine would draw everything twice
     figure.subplots_adjust(0.24 / len(losses), 0.17, 1 - 0.03 / len(losses), 0.9, 0.34)
@@ -131,10 +138,10 @@ def curves(losses: dict[str, torch.Tensor], units: dict[str, str]) -> bytes:
 def thinned(values: torch.Tensor) -> torch.Tensor:
     """(seeds, steps) averaged over runs of neighbours until no more than POINTS are left; a partial last run is cut."""
     run = -(-values.shape[1] // POINTS)
-    return values[:, :values.shape[1] // run * run].unflatten(1, (-1, run)).mean(2)
+    return values[:, : values.shape[1] // run * run].unflatten(1, (-1, run)).mean(2)
 
 
-STEP = 1.0       # along a dimension, for how much the image depends on it
+STEP = 1.0  # along a dimension, for how much the image depends on it
 
 
 @torch.no_grad()
@@ -158,7 +165,7 @@ def traversed(model, n: int) -> torch.Tensor:
     """One row of COLUMNS points per latent dimension, the others at 0, about n points in all: those first along which
     the image changes most. That order needs no data, so it is one rule for all families; where a VAE does not use a
     dimension, its decoder ignores it as well."""
-    order = sensitivity(model).argsort(descending=True)[:max(1, n // COLUMNS)]
+    order = sensitivity(model).argsort(descending=True)[: max(1, n // COLUMNS)]
     points = torch.zeros(len(order), COLUMNS, model.latent_dim)
     for row, dimension in enumerate(order):
         points[row, :, dimension] = torch.linspace(-REACH, REACH, COLUMNS)

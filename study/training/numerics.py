@@ -1,4 +1,5 @@
 """The precision of products, which changes results and is part of a trial's key."""
+
 import socket
 from contextlib import contextmanager
 
@@ -24,5 +25,7 @@ def precision(tf32):
 def check_precision(precision: str, device: str) -> None:
     """UnfitMachine where a trial planned in TF32 would silently be trained in float32."""
     if precision == "tf32" and not (device != "cpu" and torch.cuda.is_tf32_supported()):
-        raise UnfitMachine("TF32 (--fast-cuda) needs an NVIDIA card of compute capability 8.0 or more, and this machine"
-                           f" ({socket.gethostname()}) trains without one: launch without --fast-cuda, or where there is one")
+        raise UnfitMachine(
+            "TF32 (--fast-cuda) needs an NVIDIA card of compute capability 8.0 or more, and this machine"
+            f" ({socket.gethostname()}) trains without one: launch without --fast-cuda, or where there is one"
+        )

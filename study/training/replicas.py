@@ -1,4 +1,5 @@
 """Trains K replicas of one model side by side: stacked parameters, lifted losses, one optimiser step for all."""
+
 import zlib
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +14,7 @@ from models.phase import learned_by
 from study.training.cuda_graphs import Captured
 from study.training.numerics import precision
 
-NOISE_FLOATS = 2 ** 20  # drawn at a time per replica; whatever K is, so that the pack does not change the noise
+NOISE_FLOATS = 2**20  # drawn at a time per replica; whatever K is, so that the pack does not change the noise
 FUSED_PIXELS = 256  # beyond it a CPU step is bound by arithmetic, and vmap was measured to slow it by a fifth
 
 
@@ -41,8 +42,7 @@ class Replicas:
         self.plainly = [[divided(phase, model) for model in self.models] for phase in self.phases]
         self.optimisers = [phase.optimiser(learned) for phase, learned in zip(self.phases, self.learned)]
         self.lifted = [lift(self.model, phase.loss) for phase in self.phases]
-        self.orders, self.noises = ([self.generator(f"{purpose} {seed}") for seed in self.seeds]
-                                    for purpose in ("order", "noise"))
+        self.orders, self.noises = ([self.generator(f"{purpose} {seed}") for seed in self.seeds] for purpose in ("order", "noise"))
         self.random = self.generator(f"dropout {self.seeds}").get_state()
         self.captured = {} if graphs else None  # (phase, shape of a batch) -> its step as a graph
         self.epoch = self.batches = 0
@@ -76,38 +76,53 @@ class Replicas:
                 for index, noise in noises.items():
                     logs[index].append(self.stepper(index, x.shape)(x, noise, epoch))
         self.epoch += 1
-        return fetch({f"{phase.name}/{name}": torch.stack([losses[name] for losses in log], 1)
-                      for phase, log in zip(self.phases, logs) if log for name in log[0]})
+        return fetch(
+            {
+                f"{phase.name}/{name}": torch.stack([losses[name] for losses in log], 1)
+                for phase, log in zip(self.phases, logs)
+                if log
+                for name in log[0]
+            }
+        )
 
     def batches_of(self, images, levels, batch_size, binarised):
         """Yields images (K, batch, C, H, W) in [0, 1] and the noise of every phase whose turn it is."""
         steps, pixels, shape = len(images) // batch_size, images.flatten(1), images.shape[1:]
-        orders = torch.stack([torch.randperm(len(images), generator=order, device=self.device)[:steps * batch_size]
-                              for order in self.orders]).view(self.K, steps, batch_size)
+        orders = torch.stack(
+            [torch.randperm(len(images), generator=order, device=self.device)[: steps * batch_size] for order in self.orders]
+        ).view(self.K, steps, batch_size)
         largest = torch.tensor(levels - 1, dtype=self.dtype, device=self.device)
         wanted = [phase.noise for phase in self.phases] + [{"uniform": shape} if binarised else {}]
         floats = batch_size * sum(prod(size) for noise in wanted for size in noise.values())
         block = max(1, NOISE_FLOATS // max(1, floats))
         for start in range(0, steps, block):
             count = min(block, steps - start)
-            turns = [[(self.batches + ahead) % phase.every == phase.every - 1 for ahead in range(count)]
-                     for phase in self.phases]
-            drawn = [{name: self.draw(name, (sum(turn), batch_size, *size)) for name, size in noise.items()}
-                     for noise, turn in zip(wanted, [*turns, [True] * count])]
+            turns = [[(self.batches + ahead) % phase.every == phase.every - 1 for ahead in range(count)] for phase in self.phases]
+            drawn = [
+                {name: self.draw(name, (sum(turn), batch_size, *size)) for name, size in noise.items()}
+                for noise, turn in zip(wanted, [*turns, [True] * count])
+            ]
             for ahead in range(count):
                 chosen = orders[:, start + ahead].flatten()
                 x = torch.div(pixels.index_select(0, chosen), largest).view(self.K, batch_size, *shape)
                 if binarised:
                     x = (next(drawn[-1]["uniform"]) < x).to(self.dtype)
-                yield x, {index: {name: next(values) for name, values in drawn[index].items()}
-                          for index, turn in enumerate(turns) if turn[ahead]}
+                yield (
+                    x,
+                    {
+                        index: {name: next(values) for name, values in drawn[index].items()}
+                        for index, turn in enumerate(turns)
+                        if turn[ahead]
+                    },
+                )
                 self.batches += 1
 
     def draw(self, name, shape):
         """Iterates over `shape`'s first dimension with noise (K, ...), each replica's from its own generator."""
         random = torch.rand if name.startswith("uniform") else torch.randn
-        return iter(torch.stack([random(shape, generator=generator, dtype=self.dtype, device=self.device)
-                                 for generator in self.noises], 1))
+        return iter(
+            torch.stack([random(shape, generator=generator, dtype=self.dtype, device=self.device) for generator in self.noises], 1)
+        )
 
     def stepper(self, index, shape):
         """The step of a phase as a function of images, noise and epoch."""
@@ -142,14 +157,17 @@ class Replicas:
             own_noise = {name: value[k] for name, value in noise.items()}
             losses.append(getattr(model, self.phases[index].loss)(x[k], own_noise, epoch))
             gradients.append(torch.autograd.grad(losses[k]["loss"], learned))
-        return ({name: stack([values[name] for values in losses]) for name in losses[0]},
-                [stack(values) for values in zip(*gradients)])
+        return (
+            {name: stack([values[name] for values in losses]) for name in losses[0]},
+            [stack(values) for values in zip(*gradients)],
+        )
 
     @contextmanager
     def own_dropout(self):
         """The device's global generator as this pack left it; others find theirs unchanged afterwards."""
-        generator = torch.cuda.default_generators[self.device.index or 0] if self.device.type == "cuda" else (
-            torch.default_generator)
+        generator = (
+            torch.cuda.default_generators[self.device.index or 0] if self.device.type == "cuda" else (torch.default_generator)
+        )
         outside = generator.get_state()
         generator.set_state(self.random)
         try:
@@ -177,10 +195,15 @@ class Replicas:
 
     def state_dict(self) -> dict:
         """All that training goes on from, bit for bit on a CPU; as with torch's own, its tensors are not copies."""
-        return {"seeds": list(self.seeds), "epoch": self.epoch, "batches": self.batches, "buffers": self.buffers,
-                "parameters": {name: value.detach() for name, value in self.parameters.items()},
-                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-                "random": [self.random, *(generator.get_state() for generator in self.orders + self.noises)]}
+        return {
+            "seeds": list(self.seeds),
+            "epoch": self.epoch,
+            "batches": self.batches,
+            "buffers": self.buffers,
+            "parameters": {name: value.detach() for name, value in self.parameters.items()},
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "random": [self.random, *(generator.get_state() for generator in self.orders + self.noises)],
+        }
 
     def check_state(self, state):
         """ValueError for other seeds, and where a part is missing, of another shape, or not after so many batches."""
@@ -293,8 +316,10 @@ def seeded(build, seed):
 
 def check_images(images, levels, batch_size):
     if images.dtype != torch.uint8 or (levels < 256 and images.max() >= levels):
-        raise ValueError(f"images must be uint8 grey levels below {levels}, so that they scale to [0, 1]; these are "
-                         f"{images.dtype} from {images.min()} to {images.max()}")
+        raise ValueError(
+            f"images must be uint8 grey levels below {levels}, so that they scale to [0, 1]; these are "
+            f"{images.dtype} from {images.min()} to {images.max()}"
+        )
     if len(images) < batch_size:
         raise ValueError(f"{len(images)} images do not fill one batch of {batch_size}")
 

@@ -1,4 +1,5 @@
 """One trial from its spec: resume, train, measure, draw."""
+
 import functools
 import io
 import json
@@ -13,15 +14,7 @@ from safetensors.torch import save as save_tensors
 
 from study.data.datasets import Dataset, dataset_of
 from study.errors import UserError
-from study.ledger.files import (
-    finite_or_null,
-    quarantine,
-    read_rows,
-    read_sealed,
-    read_spec,
-    write_atomic,
-    write_sealed,
-)
+from study.ledger.files import finite_or_null, quarantine, read_rows, read_sealed, read_spec, write_atomic, write_sealed
 from study.ledger.folder import DATA
 from study.metrics import features
 from study.metrics.catalogue import OBJECTIVE, aggregate, over_seeds
@@ -36,13 +29,20 @@ from study.training.image_grids import decode, differentiable, invert
 from study.training.numerics import check_precision
 from study.training.replicas import Replicas
 
-EVALUATIONS = 6              # how often a trial is drawn, after the untrained start
+EVALUATIONS = 6  # how often a trial is drawn, after the untrained start
 MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
-REPORT_S = 3.0         # seconds between reports to whoever runs the trial: each brings MLflow up to date
+REPORT_S = 3.0  # seconds between reports to whoever runs the trial: each brings MLflow up to date
 
 
-def run_trial(folder: Path, data_dir, device: str = "cpu", report=lambda row: None,
-              checkpoint_s: float = CHECKPOINT_S, on_checkpoint=lambda: None, graphs: bool = False) -> dict:
+def run_trial(
+    folder: Path,
+    data_dir,
+    device: str = "cpu",
+    report=lambda row: None,
+    checkpoint_s: float = CHECKPOINT_S,
+    on_checkpoint=lambda: None,
+    graphs: bool = False,
+) -> dict:
     """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
 
     report(row) is told now and then how far it is, keep() is called after each checkpoint; `graphs` captures steps on a
@@ -73,14 +73,17 @@ def loaded(dataset: Dataset, data_dir: str, device: str, published: Path):
 
 
 @functools.lru_cache(maxsize=4)
-def evaluation(dataset: Dataset, data_dir: str, device: str, published: Path, folder: Path, kind: str, planned: str,
-               stage: str) -> Evaluation:
+def evaluation(
+    dataset: Dataset, data_dir: str, device: str, published: Path, folder: Path, kind: str, planned: str, stage: str
+) -> Evaluation:
     """The real side of every measure, computed once per worker process with the features in `folder`."""
     images = loaded(dataset, data_dir, device, published)
     extractor = features.prepare(dataset, images.to("cpu"), folder, kind, folder / features.WEIGHTS)
     if extractor.hash != planned:
-        raise UserError(f"the features of {dataset.name} here are {extractor.hash}, the trial was planned for {planned}, and"
-                        " scores of different features do not compare: is another version of torch installed here?")
+        raise UserError(
+            f"the features of {dataset.name} here are {extractor.hash}, the trial was planned for {planned}, and"
+            " scores of different features do not compare: is another version of torch installed here?"
+        )
     return Evaluation(images, extractor.to(device), stage)
 
 
@@ -88,7 +91,13 @@ class Run:
     """One trial being run."""
 
     def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, on_checkpoint, graphs: bool = False):
-        self.folder, self.spec, self.device, self.checkpoint_s, self.on_checkpoint = folder, spec, device, checkpoint_s, on_checkpoint
+        self.folder, self.spec, self.device, self.checkpoint_s, self.on_checkpoint = (
+            folder,
+            spec,
+            device,
+            checkpoint_s,
+            on_checkpoint,
+        )
         check_precision(spec["precision"], device)
         dataset = dataset_of(spec)
         study = folder.parent.parent
@@ -97,14 +106,27 @@ class Run:
         if self.images.fingerprint != spec["fingerprint"]:
             raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
         check_code(spec)
-        self.validation, self.final = (evaluation(*where, study / "features", spec["features_kind"], spec["features"], stage)
-                                  for stage in ("search", spec["stage"]))  # held-out data is opened once, at the end
+        self.validation, self.final = (
+            evaluation(*where, study / "features", spec["features_kind"], spec["features"], stage)
+            for stage in ("search", spec["stage"])
+        )  # held-out data is opened once, at the end
         self.build = lambda: model_of(spec, self.images.shape)
-        self.untrained = lambda: Replicas(self.build, [replica_seed(spec, seed) for seed in spec["seeds"]], device,
-                                          graphs=graphs and device != "cpu", tf32=spec["precision"] == "tf32")
+        self.untrained = lambda: Replicas(
+            self.build,
+            [replica_seed(spec, seed) for seed in spec["seeds"]],
+            device,
+            graphs=graphs and device != "cpu",
+            tf32=spec["precision"] == "tf32",
+        )
         self.replicas = self.untrained()
-        self.state = {"epoch": 0, "train_s": 0.0, "measure_s": 0.0, "diverged_at": [None] * len(spec["seeds"]), "steps": 0,
-                      "attempts": []}
+        self.state = {
+            "epoch": 0,
+            "train_s": 0.0,
+            "measure_s": 0.0,
+            "diverged_at": [None] * len(spec["seeds"]),
+            "steps": 0,
+            "attempts": [],
+        }
         self.measured_at = set(evaluation_epochs(spec["epochs"], MEASURED[spec["stage"]]))
         if self.validation is self.final:
             self.measured_at.discard(spec["epochs"])  # the result has the same values
@@ -134,8 +156,9 @@ class Run:
     def load_checkpoint(self, place: Path) -> None:
         try:
             saved = torch.load(io.BytesIO(read_sealed(place)), map_location=self.device, weights_only=True)
-            check_progress(saved, self.spec, self.written, self.replicas.phases,
-                           len(self.images.train.images) // self.spec["batch_size"])
+            check_progress(
+                saved, self.spec, self.written, self.replicas.phases, len(self.images.train.images) // self.spec["batch_size"]
+            )
             self.replicas.load_state_dict(saved["replicas"])
         except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
@@ -146,8 +169,9 @@ class Run:
 
     def train_one_epoch(self, report) -> None:
         start = time.perf_counter()
-        losses = self.replicas.train_epoch(self.images.train.images, self.images.levels, self.spec["batch_size"],
-                                           self.images.binarised)
+        losses = self.replicas.train_epoch(
+            self.images.train.images, self.images.levels, self.spec["batch_size"], self.images.binarised
+        )
         self.state["train_s"] += time.perf_counter() - start
         self.state["epoch"] += 1
         self.state["steps"] += max(history.shape[1] for history in losses.values())
@@ -192,7 +216,7 @@ class Run:
         if self.state["epoch"] == self.spec["epochs"]:
             pictures |= image_grids.at_the_end(model, noise, real, self.validation.nearest)
             if self.spec["stage"] == "confirm" and "reconstructions" not in pictures and differentiable(model, noise[:2]):
-                half = real[:image_grids.COLUMNS * image_grids.ROWS // 2]  # a generator has no encoder: its latents are searched
+                half = real[: image_grids.COLUMNS * image_grids.ROWS // 2]  # a generator has no encoder: its latents are searched
                 pictures["reconstructions"] = image_grids.paired(half, invert(model, half))
         return pictures
 
@@ -215,8 +239,10 @@ class Run:
         if time.monotonic() - self.checkpointed < self.checkpoint_s:
             return
         buffer = io.BytesIO()
-        torch.save({"key": self.spec["key"], "replicas": self.replicas.state_dict(), "state": self.state,
-                    "curves": self.whole_curves()}, buffer)
+        torch.save(
+            {"key": self.spec["key"], "replicas": self.replicas.state_dict(), "state": self.state, "curves": self.whole_curves()},
+            buffer,
+        )
         write_sealed(self.folder / "last.pt", buffer.getvalue())
         self.on_checkpoint()
         self.checkpointed = time.monotonic()
@@ -243,9 +269,15 @@ class Run:
         self.keep_curves()
         self.state["measure_s"] += time.perf_counter() - start
         spent = self.costs()
-        replicas = [{"seed": seed, "status": "done" if OBJECTIVE in measured.get(k, {}) else "diverged",
-                     "diverged_at": self.state["diverged_at"][k], "measures": {**measured.get(k, {}), **spent}}
-                    for k, seed in enumerate(self.spec["seeds"])]
+        replicas = [
+            {
+                "seed": seed,
+                "status": "done" if OBJECTIVE in measured.get(k, {}) else "diverged",
+                "diverged_at": self.state["diverged_at"][k],
+                "measures": {**measured.get(k, {}), **spent},
+            }
+            for k, seed in enumerate(self.spec["seeds"])
+        ]
         return self.result(replicas)
 
     def further_measures(self, model) -> dict:
@@ -253,8 +285,10 @@ class Run:
         if not self.spec["measures"]:
             return {}
         samples = decode(model, self.final.noise(model.latent_dim))
-        values = {name: float(imported(path, self.spec["origin"])(samples, self.final.real))
-                  for name, path in self.spec["measures"].items()}
+        values = {
+            name: float(imported(path, self.spec["origin"])(samples, self.final.real))
+            for name, path in self.spec["measures"].items()
+        }
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def keep_curves(self) -> None:
@@ -268,24 +302,46 @@ class Run:
         """Seconds, speed, size and memory; shared by the replicas, which train side by side."""
         state, seeds = self.state, len(self.spec["seeds"])
         seen = state["steps"] * self.spec["batch_size"] * seeds
-        return {"time/train_s": state["train_s"], "time/measure_s": state["measure_s"],
-                "time/step_ms": 1000 * state["train_s"] / max(state["steps"], 1),
-                "time/images_per_s": seen / max(state["train_s"], 1e-9), **cost(self.build, self.images.shape, self.device)}
+        return {
+            "time/train_s": state["train_s"],
+            "time/measure_s": state["measure_s"],
+            "time/step_ms": 1000 * state["train_s"] / max(state["steps"], 1),
+            "time/images_per_s": seen / max(state["train_s"], 1e-9),
+            **cost(self.build, self.images.shape, self.device),
+        }
 
     def result(self, replicas: list[dict]) -> dict:
         measures = over_seeds(replicas)
         status = "done" if any(replica["status"] == "done" for replica in replicas) else "diverged"
-        return finite_or_null({"key": self.spec["key"], "status": status, "objective": measures.get(OBJECTIVE), "measures": measures,
-                       "replicas": replicas, "seeds": self.spec["seeds"], "epochs": self.state["epoch"],
-                       "attempts": self.state["attempts"],
-                       "params": self.spec["params"], "drawn": self.spec["drawn"], "spec": self.spec, "time": time.time(),
-                       "features": self.spec["features"], "precision": self.spec["precision"], **self.circumstances()})
+        return finite_or_null(
+            {
+                "key": self.spec["key"],
+                "status": status,
+                "objective": measures.get(OBJECTIVE),
+                "measures": measures,
+                "replicas": replicas,
+                "seeds": self.spec["seeds"],
+                "epochs": self.state["epoch"],
+                "attempts": self.state["attempts"],
+                "params": self.spec["params"],
+                "drawn": self.spec["drawn"],
+                "spec": self.spec,
+                "time": time.time(),
+                "features": self.spec["features"],
+                "precision": self.spec["precision"],
+                **self.circumstances(),
+            }
+        )
 
     def circumstances(self) -> dict:
         """What moves a result by no more than rounding or by other draws of the same noise: recorded, but in no key."""
-        return {"torch": torch.__version__, "device": self.device, "threads": torch.get_num_threads(),
-                "fused": self.replicas.fused, "hardware": platform.machine() if self.device == "cpu" else
-                torch.cuda.get_device_name(self.device)}
+        return {
+            "torch": torch.__version__,
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            "fused": self.replicas.fused,
+            "hardware": platform.machine() if self.device == "cpu" else torch.cuda.get_device_name(self.device),
+        }
 
 
 def append_line(path: Path, line: str) -> None:

@@ -1,4 +1,5 @@
 """The trained model of a trial, from the weights that it kept."""
+
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
@@ -24,8 +25,10 @@ def rebuilt(ledger: Ledger, key: str):
         return plain(lambda: model_of(spec), first_training(load_tensors(read_own(path))))
     except (OSError, SafetensorError, RuntimeError, StopIteration) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} does not hold the weights of this trial ({reason}); run it again:"
-                        f" {command('trial', ledger.folder(key) / 'spec.json')}") from None
+        raise UserError(
+            f"{path} does not hold the weights of this trial ({reason}); run it again:"
+            f" {command('trial', ledger.folder(key) / 'spec.json')}"
+        ) from None
 
 
 def first_training(tensors: dict) -> dict:

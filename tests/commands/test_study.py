@@ -1,0 +1,114 @@
+"""One real study with real Ray workers, from launch to MLflow. The only tests that start Ray."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from launching import launch
+from mlflow import MlflowClient
+
+from study.ledger.folder import Ledger
+from study.mlflow_view.store import default_uri
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.ray
+
+
+def tree(ledger):
+    """What training left behind, and when."""
+    return {path: path.stat().st_mtime_ns for path in ledger.root.rglob("metrics.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, data_dir):
+    """A finished smoke study: its storage folder and what it printed."""
+    storage = tmp_path_factory.mktemp("mlruns") / "studies"
+    return storage, launch(storage, data_dir)
+
+
+def test_every_planned_trial_is_done_once_in_the_ledger_and_once_in_mlflow(study):
+    storage, text = study
+    status = json.loads(
+        subprocess.run(
+            [sys.executable, "study/status.py", "--space", "smoke", "--storage", storage, "--json"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
+    assert status["planned"] == status["done"] == 27 and status["left"] == status["failed"] == 0
+    client = MlflowClient(default_uri(storage))
+    experiment = client.get_experiment_by_name("smoke")
+    runs = client.search_runs([experiment.experiment_id], "tags.stage != 'summary'")
+    assert sorted(run.data.tags["trial_key"] for run in runs) == Ledger(storage / "smoke").keys()
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert "best vae on digits" in text and "make ui" in text
+    champion = client.get_model_version_by_alias("smoke-digits", "champion")
+    assert champion.tags["trial_key"] in Ledger(storage / "smoke").keys()
+
+
+def test_confirm_trials_have_fresh_seeds_and_held_out_data(study):
+    ledger = Ledger(study[0] / "smoke")
+    confirm = [key for key in ledger.keys() if "-confirm-" in key]
+    assert len(confirm) == 9
+    for key in confirm:
+        result, spec = ledger.result(key), ledger.spec(key)
+        assert spec["seeds"] == [0, 1] and len(result["replicas"]) == 2
+        one, other = (replica["measures"]["quality/fd_rel"] for replica in result["replicas"])
+        assert one != other and "quality/fd_rel_sd" in result["measures"]
+
+
+def test_every_trial_shows_its_samples_from_the_untrained_model_on(study):
+    ledger = Ledger(study[0] / "smoke")
+    for key in ledger.keys():
+        names = sorted(path.name for path in (ledger.folder(key) / "images").iterdir())
+        assert [name for name in names if "samples" in name] == [f"samples-{epoch:05d}.png" for epoch in range(7)]
+        assert "interpolation-00006.png" in names
+        assert "nearest-00006.png" in names and ("reconstructions-00006.png" in names or "-search-" in key)
+
+
+def test_a_second_launch_says_that_nothing_is_left_and_trains_nothing(study, data_dir):
+    ledger = Ledger(study[0] / "smoke")
+    before = tree(ledger)
+    assert "nothing is left" in launch(study[0], data_dir)
+    assert tree(ledger) == before
+
+
+@pytest.mark.long
+def test_asking_for_more_seeds_runs_only_those(study, data_dir):
+    ledger = Ledger(study[0] / "smoke")
+    before = tree(ledger)
+    launch(study[0], data_dir, "--models", "VAE", "--seeds", 3)
+    added = set(tree(ledger)) - set(before)
+    assert len(added) == 3 and all("confirm-s02to02" in path.parent.name for path in added)
+    assert {path: time for path, time in tree(ledger).items() if path in before} == before
+
+
+@pytest.mark.long
+def test_the_systems_of_a_report_are_launched_by_name(tmp_path, data_dir):
+    storage = tmp_path / "mlruns" / "studies"
+    text = launch(
+        storage, data_dir, "--datasets", "digits", "--epochs", 2, "--proposals", 1, "--seeds", 1, space="dropout_or_dcgan"
+    )
+    keys = Ledger(storage / "dropout_or_dcgan").keys()
+    assert len(keys) == 4 and [key.startswith("c-dcgan-") for key in keys] == [True, True, False, False]
+    assert all(key.startswith("c-vae-") for key in keys[2:])
+    assert "best vae on digits: C-vae" in text
+    assert "nothing is left" in launch(
+        storage,
+        data_dir,
+        "--datasets",
+        "digits",
+        "--epochs",
+        2,
+        "--proposals",
+        1,
+        "--seeds",
+        1,
+        "--systems",
+        "C-vae",
+        space="dropout_or_dcgan",
+    )

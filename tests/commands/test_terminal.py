@@ -1,0 +1,104 @@
+"""A terminal that goes away, with and without a hang-up, ends nothing that was started from it; nor does a report that fails."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from tiny import finish
+
+from benchmarks.crash import Count, Study, count
+from study.launch import reported
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEAK = """
+import contextlib, sys, time
+from study.cli import outlive_the_terminal
+outlive_the_terminal()
+print("ready", file=sys.stderr)
+with contextlib.suppress(OSError):
+    sys.stdin.buffer.raw.read(1)  # returns at the end of what the test holds
+for _ in range(3):
+    print("nobody reads this")
+    print("nor this", file=sys.stderr)
+    time.sleep(0.05)
+open(sys.argv[1], "w").write("lived")
+"""
+
+
+@contextlib.contextmanager
+def terminal(hangs_up: bool = True):
+    """A pseudo-terminal: what a command is started with, and a function that shows what it wrote and one that closes it."""
+    ours, theirs = pty.openpty()
+
+    def controlled():
+        os.setsid()
+        if hangs_up:  # only who is controlled by a terminal hears of its end
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    open_ends = [ours]
+    try:
+        yield (
+            {"stdin": theirs, "stdout": theirs, "stderr": theirs, "preexec_fn": controlled, "close_fds": True},
+            lambda: os.read(ours, 4096),
+            lambda: os.close(open_ends.pop()),
+        )
+    finally:
+        for end in [theirs, *open_ends]:
+            os.close(end)
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_a_command_goes_on_without_its_terminal(tmp_path, hangs_up):
+    with terminal(hangs_up) as (streams, read, close):
+        process = subprocess.Popen([sys.executable, "-c", SPEAK, tmp_path / "end"], cwd=ROOT, **streams)
+        assert b"ready" in read()
+        close()
+        assert process.wait(20) == 0
+    assert (tmp_path / "end").read_text() == "lived"
+
+
+def test_a_command_goes_on_when_nobody_reads_its_pipe(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SPEAK, tmp_path / "end"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert b"ready" in process.stderr.readline()
+    process.stdout.close()
+    process.stderr.close()
+    process.stdin.close()
+    assert process.wait(20) == 0 and (tmp_path / "end").read_text() == "lived"
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_a_sweep_goes_on_to_its_end_when_its_terminal_is_closed(tmp_path):
+    study = Study(tmp_path, models=("VAE",), epochs=60)
+    with terminal() as (streams, read, close):
+        process = subprocess.Popen(study.command(), **streams)
+        try:
+            study.wait_until_at_work(process)
+            close()
+            assert process.wait(300) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert count(study, []) == Count(lost=0, doubled=0, stuck=0, retrained=0)
+    assert all(len(study.ledger.result(key)["attempts"]) == 1 for key in study.ledger.keys())  # not a worker was lost
+    assert (study.ledger.root / "report" / "report.html").exists()
+
+
+def test_a_report_that_fails_is_one_line_and_the_end_goes_on(plan, tmp_path, monkeypatch):
+    finish(plan, plan.left()[0])
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where it is not installed
+    said = reported(plan.ledger, tmp_path, False, print)
+    assert said.startswith("not written: ModuleNotFoundError: ") and "report.py --space tiny" in said and "\n" not in said

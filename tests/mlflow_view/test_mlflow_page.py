@@ -1,0 +1,123 @@
+"""MLflow's own page over a study, in a real browser: the runs, their charts, and the samples card with its slider."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from tiny import tiny_space
+
+from study.data import digits
+from study.metrics import features
+from study.mlflow_view import saved_view
+from study.mlflow_view.pages import mlflow_page
+from study.mlflow_view.store import default_uri
+from study.mlflow_view.tracker import Tracker
+from study.sweep.plan import Plan
+from study.training import run
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory, data_dir):
+    """Two trials, trained for real and projected into a store: (folder of the store, tracker)."""
+    from study.ledger.folder import Ledger
+
+    folder = tmp_path_factory.mktemp("mlruns")
+    images = digits.load(data_dir)
+    identity = {
+        "digits": {
+            "fingerprint": images.fingerprint,
+            "features": features.recipe_hash(digits, images.fingerprint),
+            "features_kind": "classifier",
+            "shape": list(images.shape),
+        }
+    }
+    plan = Plan(tiny_space(), Ledger(folder / "studies" / "tiny"), identity)
+    tracker = Tracker(default_uri(folder / "studies"), plan.ledger, "tiny", "Does it work?")
+    for first in plan.left()[:2]:
+        plan.ledger.put_spec(first.key, {**plan.spec(first, {"lr": 1e-3}, "default"), "drawn": {"lr": 1e-3}})
+        plan.ledger.put_result(first.key, run.run_trial(plan.ledger.folder(first.key), data_dir))
+        tracker.project(first.key)
+    tracker.summarise()
+    return folder, tracker
+
+
+@pytest.fixture(scope="module")
+def address(tracked):
+    """`make ui` over that store, on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{tracked[0] / 'mlflow.db'}",
+    ]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=5)
+            break
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    yield address
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait(60)
+
+
+def test_the_experiment_says_its_question_and_lists_its_runs(browser, tracked, address):
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(f"{address}/#/experiments/{tracked[1].experiment}/runs")
+    page.get_by_text("vae fc d1 z2 digits search proposal 0").first.wait_for(timeout=60_000)
+    assert page.get_by_text("Does it work?").first.is_visible()
+    assert page.get_by_text("summary", exact=True).first.is_visible()
+    page.close()
+
+
+def test_the_saved_view_shows_confirmed_cells_by_their_measures(browser, tracked, address):
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(address + saved_view.path(tracked[1].experiment))
+    page.get_by_text(saved_view.NAME).first.wait_for(timeout=60_000)
+    page.get_by_text("Sort: test/fd_rel").first.wait_for(timeout=60_000)
+    page.get_by_text("vae fc d1 z2 digits search proposal 0").first.wait_for(state="detached", timeout=60_000)
+    page.close()
+
+
+def test_a_run_shows_its_samples_card_first_and_its_slider_goes_over_epochs(browser, tracked, address):
+    client, experiment = tracked[1].client, tracked[1].experiment
+    run = client.search_runs([experiment], "tags.stage = 'search'")[0]
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(f"{address}/#/experiments/{experiment}/runs/{run.info.run_id}/model-metrics")
+    page.get_by_text("_pictures/samples", exact=True).first.wait_for(timeout=60_000)
+    slider = page.get_by_role("slider").first
+    slider.wait_for(timeout=60_000)
+    assert slider.get_attribute("aria-valuenow") in ("0", "1", "2")
+    assert page.locator("img").count() > 0
+    page.close()
+
+
+def test_a_launch_names_the_server_that_shows_this_store_already(tracked, address, monkeypatch):
+    _, experiment, word, *_ = tracked[1].store
+    monkeypatch.setenv("PORT", address.rsplit(":", 1)[1])
+    named = [mlflow_page(default_uri(tracked[0] / "studies"), "/#/page", experiment, mark) for mark in (word, "another store's")]
+    assert named[0] == f"{address}/#/page" and "make" in named[1]

@@ -1,0 +1,111 @@
+"""The best model of a dataset, taken out of MLflow's registry and asked for images; the proposals, in Optuna's storage."""
+
+import subprocess
+import sys
+
+import mlflow
+import numpy as np
+import optuna
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny import IDENTITY, finish, tiny_space
+
+from models.nets import conv, fc
+from models.vae import VAE
+from study.ledger.folder import Ledger
+from study.metrics.evaluation import plain
+from study.mlflow_view.registry import save
+from study.mlflow_view.store import default_uri
+from study.mlflow_view.tracker import Tracker
+from study.sweep.optuna_sampler import export
+from study.sweep.plan import Plan
+
+
+def finished_study(plan):
+    """All trials done; the confirm trials have the weights of real models."""
+    for trials in plan.search.values():
+        for number, trial in enumerate(trials):
+            finish(plan, trial, objective=2.0 + number, params={"lr": 1e-3 * (1 + number)})
+    for number, trial in enumerate(plan.left()):
+        model = VAE((1, 8, 8), fc, 1, trial.cell.latent_dim, width=16)
+        finish(plan, trial, objective=1.0 + number)
+        save_file(
+            {f"0/{name}": tensor for name, tensor in model.state_dict().items()},
+            plan.ledger.folder(trial.key) / "weights.safetensors",
+        )
+
+
+def test_the_champion_loads_without_pickle_and_draws_images_from_any_number_of_latents(plan, ledger, monkeypatch):
+    finished_study(plan)
+    uri = default_uri(ledger.root)
+    tracker = Tracker(uri, ledger, "tiny")
+    for key in ledger.keys():
+        tracker.project(key)
+    tracker.summarise()
+    tracker.summarise()
+    assert len(tracker.client.search_model_versions("name='tiny-digits'")) == 1
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    mlflow.set_tracking_uri(uri)
+    champion = mlflow.pyfunc.load_model("models:/tiny-digits@champion")
+    key = tracker.client.get_model_version_by_alias("tiny-digits", "champion").tags["trial_key"]
+    latent_dim = ledger.spec(key)["latent_dim"]
+    images = champion.predict(np.zeros((5, latent_dim), np.float32))
+    assert images.shape == (5, 1, 8, 8) and 0 <= images.min() <= images.max() <= 1
+    assert torch.isfinite(torch.as_tensor(images)).all()
+
+
+@pytest.mark.long
+def test_two_ledgers_with_one_space_name_have_a_champion_each(plan, ledger, tmp_path):
+    uri, other = default_uri(ledger.root), Plan(tiny_space(), Ledger(tmp_path / "elsewhere" / "tiny"), IDENTITY)
+    names = []
+    for each in (plan, other):
+        finished_study(each)
+        tracker = Tracker(uri, each.ledger, "tiny", log=lambda text: None)
+        for key in each.ledger.keys():
+            tracker.project(key)
+        tracker.summarise()
+        names.append(f"{tracker.name}-digits")
+    assert names[0] == "tiny-digits" != names[1]
+    for name in names:
+        assert [int(version.version) for version in tracker.client.search_model_versions(f"name='{name}'")] == [1]
+    mlflow.set_tracking_uri(uri)
+    assert mlflow.pyfunc.load_model(f"models:/{names[1]}@champion")
+
+
+def test_a_convolutional_champion_draws_what_its_model_draws_and_is_saved_without_a_word(tmp_path, recwarn):
+    model = plain(lambda: VAE((1, 8, 8), conv, 2, 4, width=8), VAE((1, 8, 8), conv, 2, 4, width=8).state_dict())
+    save(model, tmp_path / "model")
+    assert not [warning for warning in recwarn if "complete tensor" in str(warning.message)]
+    z = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
+    drawn = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(z)
+    np.testing.assert_allclose(drawn, model.sample(torch.from_numpy(z)).numpy(), atol=1e-5)
+
+
+def test_a_better_trial_takes_over_the_alias(plan, ledger):
+    finished_study(plan)
+    tracker = Tracker(default_uri(ledger.root), ledger, "tiny")
+    for key in ledger.keys():
+        tracker.project(key)
+    tracker.summarise()
+    best = tracker.client.get_model_version_by_alias("tiny-digits", "champion").tags["trial_key"]
+    (ledger.folder(best) / "result.json").unlink()
+    tracker.summarise()
+    after = tracker.client.get_model_version_by_alias("tiny-digits", "champion")
+    assert after.tags["trial_key"] != best and int(after.version) == 2
+
+
+def test_the_proposals_become_an_optuna_storage_that_its_dashboard_reads(plan, ledger, tmp_path):
+    finished_study(plan)
+    storage = f"sqlite:///{tmp_path / 'proposals.db'}"
+    assert export(ledger, "tiny", storage) == export(ledger, "tiny", storage) == 6
+    study = optuna.load_study(study_name="tiny/vae-fc-digits", storage=storage)
+    assert len(study.trials) == 6 and study.best_trial.params == {"lr": 1e-3}
+    assert {trial.user_attrs["latent_dim"] for trial in study.trials} == {2, 4}
+
+
+def test_exporting_a_study_that_is_not_there_is_one_clear_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "study/proposals.py", "export", "--space", "tiny", "--storage", tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: no trials of 'tiny'")

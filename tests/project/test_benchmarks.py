@@ -1,0 +1,68 @@
+"""The benchmarks run and give rows that a script can read; how fast anything is, they say themselves."""
+
+import json
+
+import pytest
+
+from benchmarks import fused, gpu, scale, sweep, table, verdicts
+
+ROW = {"name", "ours", "peer", "ratio"}
+
+
+def test_packs_are_compared_with_one_at_a_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(fused, "SEEDS", (1, 2))
+    monkeypatch.setattr(fused, "ROUNDS", 1)
+    monkeypatch.setattr(fused, "MODELS", {name: fused.MODELS[name] for name in ("VAE 64-128-20", "GAN 64, two layers of 128")})
+    assert fused.main(["--json", str(tmp_path / "rows.json")]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert len(rows) == 4 and all(ROW <= row.keys() and row["ratio"] > 0 for row in rows)
+    assert rows[0]["ratio"] == 1  # one at a time against itself
+
+
+def test_what_verdicts_say_is_simulated_beside_the_customary_rules():
+    rows = list(verdicts.simulated(20))
+    both = [ours for name, usual, ours in rows if "both at once" in name]
+    assert len(both) == 8 and set(both) == {"0.0"}
+    assert all(0 <= float(share) <= 100 for row in rows for share in row[1:])
+
+
+def test_what_an_accelerator_is_asked_runs_on_a_processor_to_the_same_result(monkeypatch):
+    for name, value in (("ROUNDS", 1), ("STEPS", 2), ("MANY", 2)):
+        monkeypatch.setattr(gpu, name, value)
+    rows = gpu.Bench("cpu").fully_connected("VAE", *gpu.FULLY_CONNECTED["VAE 784-400-20"])
+    assert [row["difference"] for row in rows if "difference" in row] == [0]
+
+
+@pytest.mark.long
+def test_a_study_of_empty_trials_is_measured_from_plan_to_report():
+    rows = {row["name"].split(": ")[1]: row for row in scale.measure(60)}
+    assert {"a suggestion", "a trial into MLflow", "status.py", "report.py"} <= rows.keys()
+    assert all(ROW <= row.keys() and row["ours"] > 0 for row in rows.values())
+
+
+def test_loops_are_timed_in_turn_and_the_first_round_does_not_count():
+    calls = []
+    table.in_turn([lambda: calls.append("a"), lambda: calls.append("b")], rounds=2)
+    assert calls == ["a", "b"] * 3
+
+
+def test_programs_take_turns_and_are_timed_by_their_own(monkeypatch, tmp_path):
+    """Two programs of two processes each note every hundredth of a second: never two sides in the same turn."""
+    monkeypatch.setattr(sweep, "TURN_S", 0.3)
+    note = (
+        "import subprocess, sys, time\n"
+        "if len(sys.argv) == 2: subprocess.Popen([sys.executable, '-c', open(sys.argv[1] + '.py').read(), sys.argv[1], 'x'])\n"
+        "for _ in range(60):\n"
+        "    open(sys.argv[1], 'a').write(f'{time.time()}\\n'); time.sleep(0.01)\n"
+    )
+    places = [tmp_path / "one", tmp_path / "other"]
+    for place in places:
+        place.with_suffix(".py").write_text(note)
+    turns = sweep.in_turns(*([sweep.started("-c", note, place)] for place in places))
+    for place, own, others in zip(places, turns, reversed(turns)):
+        times = [float(line) for line in place.read_text().split()]
+        assert len(times) >= 60 and len(own) > 1
+        inside = [any(begin - 0.05 < at < end + 0.05 for begin, end in own) for at in times]
+        assert sum(inside) >= 0.95 * len(times)
+        assert not any(begin < other < end for begin, end in own for turn in others for other in turn)
+    assert sweep.own_time([(0, 10), (20, 30)], 5, 22) == 7

@@ -1,0 +1,69 @@
+"""The main job on real images: MNIST, photographs, a folder of one's own, and a space file from outside."""
+
+import json
+
+import pytest
+from launching import launch
+
+from study.ledger.folder import Ledger
+from study.metrics.catalogue import OBJECTIVE
+
+OUTSIDE = '''"""Does one convolutional VAE learn {dataset}?"""
+from models.nets import conv
+from models.vae import VAE
+from study.data import named
+from study.space import Budget, Space, grid
+
+
+class Doubtful(VAE):
+    """A model of one's own."""
+
+
+SPACE = Space(cells=grid([Doubtful], [conv], [2], [8], [named({dataset!r})], width=[8]),
+              propose=lambda trial, cell: {{"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}},
+              budget=lambda cell: Budget(epochs=1, batch_size=48), proposals=1, seeds=2)
+'''
+
+
+def results(storage, space):
+    ledger = Ledger(storage / space)
+    return [ledger.result(key) for key in ledger.keys()]
+
+
+@pytest.mark.long
+@pytest.mark.ray
+@pytest.mark.parametrize("dataset", ["imagenette-64", "cifar10-folder"])
+def test_a_space_file_from_outside_runs_on_real_photographs(real_data, tmp_path, dataset):
+    name = f"folder:{real_data / dataset}" if "folder" in dataset else dataset
+    file = tmp_path / f"outside_{dataset.replace('-', '_')}.py"
+    file.write_text(OUTSIDE.format(dataset=name))
+    launch(tmp_path / "studies", real_data, space=str(file))
+    found = results(tmp_path / "studies", file.stem)
+    assert [row["status"] for row in found] == ["done", "done"]
+    assert all(row["measures"][OBJECTIVE] > 0 and row["key"].startswith("doubtful-conv-d2-z8") for row in found)
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
+    """One row of the grid: the same command without the narrowing takes as many minutes as this takes seconds."""
+    file = tmp_path / "mnist_row.py"
+    file.write_text(
+        '"""The fully connected row of latent_sweep."""\n'
+        "from dataclasses import replace\nfrom search_spaces.latent_sweep import SPACE as WHOLE\n"
+        "SPACE = replace(WHOLE, cells=[cell for cell in WHOLE.cells if cell.dataset.name == 'mnist'\n"
+        "                              and cell.net.name == 'fc' and cell.depth == 1 and cell.latent_dim == 8])\n"
+    )
+    launch(tmp_path / "studies", real_data, "--proposals", 1, "--seeds", 2, "--epochs", 1, space=str(file))
+    found = {row["key"].split("-")[0]: row for row in results(tmp_path / "studies", "mnist_row") if "confirm" in row["key"]}
+    assert set(found) == {"vae", "gan", "wgan"} and json.dumps(found)
+    assert found["vae"]["measures"][OBJECTIVE] < 0.6  # one epoch already shows: an untrained one scores above 1
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_a_folder_takes_the_place_of_a_space_s_own_datasets(real_data, tmp_path):
+    folder = f"folder:{real_data / 'cifar10-folder'}"
+    launch(tmp_path / "studies", real_data, "--datasets", folder, "--models", "VAE", "--epochs", 1, "--seeds", 1)
+    found = results(tmp_path / "studies", "smoke")
+    assert len(found) == 3 * 3 and {row["status"] for row in found} == {"done"}

@@ -1,0 +1,366 @@
+"""Real clusters on this machine: a token at the door, a submitted job, and two hosts of which one goes away."""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from s3 import s3_server
+from sklearn.datasets import load_digits
+
+from benchmarks.crash import Count, Study, count
+
+ROOT = Path(__file__).resolve().parents[2]
+RAY = Path(sys.executable).with_name("ray")
+NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
+pytestmark = [pytest.mark.ray, pytest.mark.long]
+
+
+def free_port() -> int:
+    """A port that nobody listens at, outside 10002 to 19999, which Ray's workers use."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            if not 10002 <= (port := probe.getsockname()[1]) <= 19999:
+                return port
+
+
+@contextlib.contextmanager
+def head(home: Path, token: str):
+    """A Ray head with its dashboard on loopback, which lets nobody in without the token: (address, dashboard, environment)."""
+    port, dashboard = free_port(), free_port()
+    environment = {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    log = open(home / "ray.log", "w")
+    process = subprocess.Popen(
+        [
+            RAY,
+            "start",
+            "--head",
+            f"--port={port}",
+            "--block",
+            "--num-cpus=2",
+            "--include-dashboard=true",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={dashboard}",
+            "--disable-usage-stats",
+        ],
+        env=environment,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{dashboard}"
+        wait_for(lambda: answers(f"{url}/api/version", token), process)
+        yield f"127.0.0.1:{port}", url, environment
+    finally:
+        process.terminate()  # `ray stop` would end every Ray on this machine
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        noted = Path("/tmp/ray/ray_current_cluster")  # which whoever calls ray.init() without an address would join
+        if noted.exists() and str(port) in noted.read_text():
+            noted.unlink()
+
+
+def answers(url: str, token: str) -> bool:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    try:
+        return urllib.request.urlopen(request, timeout=2).status == 200
+    except urllib.error.HTTPError:
+        raise
+    except OSError:
+        return False
+
+
+def wait_for(condition, process, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None and time.monotonic() < deadline, "it never came up"
+        time.sleep(0.2)
+
+
+def test_who_has_the_token_comes_in_and_who_has_not_is_told_so(tmp_path):
+    with head(tmp_path, token="a" * 64) as (address, dashboard, environment):
+        study = Study(tmp_path, models=("VAE",), epochs=6)
+        for wrong in ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "b" * 64}, {"RAY_AUTH_MODE": "disabled"}):
+            stranger = {name: value for name, value in environment.items() if name != "RAY_AUTH_TOKEN"} | wrong
+            process = study.start("--address", address, env=stranger)
+            assert process.wait(120) == 2, study.log()
+            assert f"no Ray cluster at --address {address} that lets us in" in study.log().splitlines()[-1]
+        process = study.start("--address", address, env=environment)
+        assert process.wait(200) == 0, study.log()
+    assert count(study, []) == NOTHING
+
+
+def test_a_job_submitted_to_a_head_carries_its_code_with_it(tmp_path):
+    """Without data and results, which the exclusions leave at home; the driver then runs on the head."""
+    with head(tmp_path, token="c" * 64) as (_, dashboard, environment):
+        code = tmp_path / "code"
+        shutil.copytree(ROOT, code, ignore=shutil.ignore_patterns(".git", ".venv", "mlruns", "data", "docs", "tests", "*.pyc"))
+        submit = [
+            RAY,
+            "job",
+            "submit",
+            "--address",
+            dashboard,
+            "--working-dir",
+            code,
+            "--",
+            sys.executable,
+            "study/launch.py",
+            "--space",
+            "smoke",
+            "--models",
+            "VAE",
+            "--epochs",
+            "1",
+            "--seeds",
+            "1",
+            "--proposals",
+            "1",
+            "--storage",
+            tmp_path / "studies",
+            "--data-dir",
+            tmp_path / "data",
+            "--address",
+            "auto",
+        ]
+        stranger = {name: value for name, value in environment.items() if name not in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE")}
+        refused = subprocess.run(submit, env=stranger, capture_output=True, text=True, timeout=120)
+        assert refused.returncode != 0 and not (tmp_path / "studies").exists()
+        done = subprocess.run(submit, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "succeeded" in done.stdout and "best vae on digits" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def namespaces():
+    """Whether this process may make hosts of its own."""
+    tried = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "ip", "link", "add", "type", "bridge"],
+        capture_output=True,
+    )
+    if tried.returncode:
+        pytest.skip("needs root, and namespaces with bridges")
+
+
+@contextlib.contextmanager
+def two_hosts():
+    """Two network namespaces on a bridge, each with its own /tmp/ray and processes: as near to two machines as one allows.
+
+    Yields a function that runs a command on host 1 or 2, from which a folder can be hidden, and one that cuts or mends the
+    wire of host 2."""
+    bridge, names = "swbr0", ("swn1", "swn2")
+    plumbing = [f"ip link add {bridge} type bridge", f"ip addr add 10.77.0.254/24 dev {bridge}", f"ip link set {bridge} up"]
+    for number, name in enumerate(names, 1):
+        plumbing += [
+            f"ip netns add {name}",
+            f"ip link add swv{number} type veth peer name eth0 netns {name}",
+            f"ip link set swv{number} master {bridge} up",
+            f"ip -n {name} link set lo up",
+            f"ip -n {name} addr add 10.77.0.{number}/24 dev eth0",
+            f"ip -n {name} link set eth0 up",
+            f"ip -n {name} route add default via 10.77.0.254",
+        ]
+    started = []
+
+    def on(number: int, command: list, hidden: Path | None = None, **options) -> subprocess.Popen:
+        inside = (
+            "".join(f"mount -t tmpfs tmpfs {folder} && " for folder in ("/tmp/ray", hidden) if folder) + f"exec {line(command)}"
+        )
+        process = subprocess.Popen(
+            [
+                "nsenter",
+                f"--net=/run/netns/{names[number - 1]}",
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "bash",
+                "-c",
+                inside,
+            ],
+            start_new_session=True,
+            **options,
+        )
+        started.append(process)
+        return process
+
+    def wire(state: str) -> None:
+        subprocess.run(["ip", "link", "set", "swv2", state], check=True)
+
+    try:
+        Path("/tmp/ray").mkdir(exist_ok=True)
+        for command in plumbing:
+            subprocess.run(command.split(), check=True, capture_output=True)
+        yield on, wire
+    finally:
+        for process in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for number, name in enumerate(names, 1):
+            subprocess.run(["ip", "link", "delete", f"swv{number}"], capture_output=True)  # its namespace may live on for a while
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+        subprocess.run(["ip", "link", "delete", bridge], capture_output=True)
+
+
+def test_of_two_hosts_one_is_killed_comes_back_and_loses_its_network(tmp_path, namespaces):
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "d" * 64, "PYTHONPATH": str(ROOT)}
+    start, address = [RAY, "start", "--block", "--num-cpus=1", "--disable-usage-stats"], "10.77.0.1:6390"
+    join = [*start, f"--address={address}", "--node-ip-address=10.77.0.2"]
+    study = Study(tmp_path, models=("VAE",), epochs=400)
+    first_host = tmp_path / "first_host.sh"  # the driver sees the head's sockets only from within its host
+    first_host.write_text(f"""
+{line([*start, "--head", "--port=6390", "--node-ip-address=10.77.0.1", "--include-dashboard=false"])} >/dev/null 2>&1 &
+sleep 8
+{line(study.command())} --address {address}
+""")
+    with two_hosts() as (on, wire), open(tmp_path / "log.txt", "a") as log:
+        driver = on(1, ["bash", first_host], stdout=log, stderr=log, env=environment)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+        time.sleep(6)
+        second = on(2, join, **quiet)
+        study.wait_until_at_work(driver, trials=2)
+        os.killpg(second.pid, signal.SIGKILL)
+        time.sleep(5)
+        on(2, join, **quiet)
+        study.wait_until_at_work(driver, trials=2)
+        wire("down")
+        time.sleep(60)
+        wire("up")
+        assert driver.wait(400) == 0, study.log()
+    assert count(study, []) == NOTHING
+
+
+def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_all_they_share(
+    tmp_path, tmp_path_factory, namespaces
+):
+    """The first host has no processor to train on; the second sees neither the images nor anything that the first writes."""
+    second_home, images = tmp_path_factory.mktemp("second"), tmp_path / "images"
+    for number, (pixels, label) in enumerate(zip(*load_digits(return_X_y=True))):
+        (images / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels.reshape(8, 8) * 15).astype("uint8")).save(images / str(label) / f"{number}.png")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    start = [RAY, "start", "--block", "--disable-usage-stats"]
+    launch = [
+        sys.executable,
+        ROOT / "study/launch.py",
+        "--space",
+        "smoke",
+        "--models",
+        "VAE",
+        "--datasets",
+        f"folder:{images}",
+        "--epochs",
+        "2",
+        "--proposals",
+        "2",
+        "--seeds",
+        "2",
+        "--storage",
+        "s3://studies/hosts",
+        "--data-dir",
+        tmp_path / "data",
+        "--tracking-uri",
+        f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "--address",
+        "10.77.0.1:6390",
+    ]
+    first_host = tmp_path / "first_host.sh"
+    first_host.write_text(f"""
+{line([*start, "--head", "--num-cpus=0", "--port=6390", "--node-ip-address=10.77.0.1", "--include-dashboard=false"])} >/dev/null 2>&1 &
+sleep 16
+{line(launch)}
+""")
+    with (
+        two_hosts() as (on, _),
+        s3_server(tmp_path / "s3.txt", "10.77.0.254", free_port()) as (_, credentials),
+        open(tmp_path / "log.txt", "w") as log,
+    ):
+        environment |= credentials
+        driver = on(1, ["bash", first_host], stdout=log, stderr=log, env=environment)
+        time.sleep(6)
+        on(
+            2,
+            [*start, "--num-cpus=1", "--address=10.77.0.1:6390", "--node-ip-address=10.77.0.2"],
+            hidden=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**environment, "HOME": str(second_home), "XDG_CACHE_HOME": str(second_home)},
+        )
+        assert driver.wait(300) == 0, (tmp_path / "log.txt").read_text()
+    said = (tmp_path / "log.txt").read_text()
+    assert "0 failed" in said and "best vae on folder:" in said and "Traceback" not in said
+    assert {path.name for path in second_home.glob("latent-sweep/studies/*-worker/smoke/*")} >= {"data", "features", "trials"}
+
+
+def line(command: list) -> str:
+    return shlex.join(map(str, command))
+
+
+SLURM_JOB = """
+cd {root}
+job=$(sbatch --parsable --nodes=2 --cpus-per-task=1 --time=20 --output={log} cluster/slurm.sbatch {arguments})
+at_work() {{ [ "$(cat {trials}/*/metrics.jsonl 2>/dev/null | wc -l)" -gt 20 ]; }}
+until at_work || ! squeue --noheader --job "$job" | grep -q .; do sleep 0.5; done
+scontrol requeue "$job"
+while squeue --noheader --job "$job" 2>/dev/null | grep -q .; do sleep 1; done
+scontrol show job "$job"
+"""
+
+
+def test_the_slurm_script_runs_on_two_nodes_and_goes_on_after_a_requeue(tmp_path, namespaces):
+    assert shutil.which("slurmctld"), "this test needs SLURM: apt-get install slurm-wlm"
+    study, log = Study(tmp_path, models=("VAE",), epochs=200), tmp_path / "log.txt"
+    space, *options = study.command()[3:]
+    script = tmp_path / "job.sh"
+    script.write_text(SLURM_JOB.format(root=ROOT, log=log, arguments=line([space, *options]), trials=study.ledger.root / "trials"))
+    done = subprocess.run(
+        [
+            "unshare",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            ROOT / "tests/slurm_nodes.sh",
+            tmp_path / "slurm",
+            "bash",
+            script,
+        ],
+        env={**without_token(), "RAY_AUTH_TOKEN_PATH": str(token_file(tmp_path))},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    said = log.read_text() if log.exists() else ""
+    assert "JobState=COMPLETED" in done.stdout and "Restarts=1" in done.stdout, done.stdout + done.stderr + said
+    assert count(study, []) == NOTHING, said
+
+
+def without_token() -> dict:
+    """The environment without the token of the tests, which Ray would prefer to any file."""
+    return {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
+
+
+def token_file(folder: Path) -> Path:
+    path = folder / "token"
+    path.write_text("e" * 64)
+    path.chmod(0o600)
+    return path

@@ -1,0 +1,183 @@
+"""On a CUDA device: the same as on a processor, steps as graphs, a trial that goes on, a share that is measured."""
+
+import copy
+
+import pytest
+import torch
+from trials import killed_after, planned
+
+from models.gan import GAN
+from models.nets import conv, fc
+from models.vae import VAE
+from models.wgan import WGAN
+from study.errors import UnfitMachine, UserError
+from study.sweep.gpu_share import MOST, heaviest, share_of
+from study.training.numerics import precision
+from study.training.replicas import Replicas
+
+needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: benchmarks/gpu.sh")
+MODELS = [(VAE, fc), (VAE, conv), (GAN, fc), (GAN, conv), (WGAN, fc), (WGAN, conv)]
+
+
+def pack(model, net, device, seeds=2, **options) -> Replicas:
+    return Replicas(lambda: model((1, 16, 16), net, 2, 4, width=16), range(seeds), device, **options)
+
+
+def pixels(device) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=generator).to(device)
+
+
+@needs_card
+@pytest.mark.parametrize("model, net", MODELS)
+def test_a_step_on_a_card_is_that_of_a_processor(model, net):
+    """The same images, noise and weights, since generators of different devices draw differently."""
+    here, there = pack(model, net, "cpu", fused=True), pack(model, net, "cuda")
+    images, noises = next(here.batches_of(pixels("cpu"), 256, 32, False))
+    for index, noise in noises.items():
+        epoch = torch.zeros(())
+        own = here.step(index, images, noise, epoch)
+        other = there.step(index, images.cuda(), {name: value.cuda() for name, value in noise.items()}, epoch.cuda())
+        for name, value in own.items():
+            torch.testing.assert_close(other[name].cpu(), value, rtol=1e-3, atol=1e-4)
+
+
+@needs_card
+@pytest.mark.parametrize("seeds", [1, 4])
+@pytest.mark.parametrize("model, net", MODELS)
+def test_steps_as_graphs_are_those_without(model, net, seeds):
+    plain, graph = (pack(model, net, "cuda", seeds, graphs=graphs) for graphs in (False, True))
+    for _ in range(3):
+        expected, losses = (own.train_epoch(pixels("cuda"), 256, 8) for own in (plain, graph))
+    assert all(step.graph is not None for step in graph.captured.values())
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-3, atol=1e-4)
+    for name, value in plain.parameters.items():
+        torch.testing.assert_close(graph.parameters[name], value, rtol=1e-3, atol=1e-4)
+
+
+@needs_card
+def test_a_pack_with_graphs_goes_on_from_its_state():
+    whole, broken = (pack(VAE, fc, "cuda", graphs=True) for _ in range(2))
+    for _ in range(2):
+        whole.train_epoch(pixels("cuda"), 256, 8)
+    broken.train_epoch(pixels("cuda"), 256, 8)
+    state, other = copy.deepcopy(broken.state_dict()), pack(VAE, fc, "cuda", graphs=True)
+    other.load_state_dict(state)
+    other.train_epoch(pixels("cuda"), 256, 8)
+    for name, value in whole.parameters.items():
+        torch.testing.assert_close(other.parameters[name], value, rtol=1e-4, atol=1e-5)
+
+
+@needs_card
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_trial_on_a_card_goes_on_from_its_checkpoint(ledger, data_dir, fast):
+    from study.training.run import run_trial
+
+    folder = planned(ledger, data_dir, more={"precision": "tf32"} if fast else None)
+    killed_after(folder, data_dir, 3, device="cuda")
+    result = run_trial(folder, data_dir, "cuda", graphs=fast)
+    assert result["status"] == "done" and result["attempts"] == [0, 3] and result["device"] == "cuda"
+    assert result["precision"] == ("tf32" if fast else "float32") and result["measures"]["cost/peak_memory_mb"] > 0
+
+
+@needs_card
+def test_a_share_is_measured_on_the_heaviest_cell(plan, data_dir):
+    from study.sweep.gpu_share import measured
+
+    assert 0 < measured(heaviest(plan, data_dir), fast=False) <= 1
+
+
+def test_a_share_holds_the_memory_and_the_time_that_were_measured():
+    gigabyte = 2**30
+    assert share_of(1 * gigabyte, 80 * gigabyte, busy=0.01) == 1 / MOST
+    assert share_of(16 * gigabyte, 80 * gigabyte, busy=0.01) == 0.3333  # 16 GB with its reserve are more than a quarter
+    assert share_of(1 * gigabyte, 80 * gigabyte, busy=0.4) == 1 / 2
+    assert share_of(200 * gigabyte, 80 * gigabyte, busy=1.0) == 1
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_the_share_that_was_measured_decides_how_many_trials_a_card_holds():
+    """Ray is told of a card that is not there: what is measured on it here needs none."""
+    import ray
+
+    from study.sweep import ray_executor
+
+    ray.init(
+        "local",
+        num_cpus=2,
+        num_gpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(ray_executor.ROOT)}},
+    )
+    try:
+        for busy, trials in ((0.2, 5), (0.14, 7), (0.9, 1)):
+            resources, slots = ray_executor.shares(
+                0.1, "auto", None, lambda busy=busy: ray_executor.on_a_card(("", False), share_of, 2**30, 2**36, busy)
+            )
+            assert slots == trials and resources["GPU"] * trials <= 1
+    finally:
+        ray.shutdown()
+
+
+def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger):
+    from tiny import IDENTITY, tiny_space
+
+    from study.data import digits
+    from study.space import grid
+    from study.sweep.plan import Plan
+
+    space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16, 512]))
+    cell = heaviest(Plan(space, ledger, IDENTITY), data_dir)
+    assert (cell["depth"], cell["settings"]["width"]) == (3, 512) and cell["seeds"] == space.pack
+
+
+def test_a_trial_planned_in_tf32_is_not_trained_without_it(ledger, data_dir):
+    from study.training.run import run_trial
+
+    folder = planned(ledger, data_dir, more={"precision": "tf32"})
+    with pytest.raises(UnfitMachine, match="launch without --fast-cuda"):
+        run_trial(folder, data_dir, "cpu", graphs=True)
+    assert not list(folder.glob("metrics.jsonl"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a card")
+def test_a_launch_that_asks_for_tf32_without_a_card_is_refused_before_anything_is_planned(tmp_path, data_dir):
+    from study import launch
+
+    with pytest.raises(UserError, match="TF32 .* needs an NVIDIA card"):
+        launch.main(["--space", "smoke", "--fast-cuda", "--storage", str(tmp_path / "studies"), "--data-dir", str(data_dir)])
+    assert not list(tmp_path.rglob("planned.jsonl"))
+
+
+def test_a_worker_without_what_was_planned_ends_the_sweep_and_fails_no_trial(ledger, data_dir, monkeypatch):
+    from study.ledger import storage_check
+    from study.sweep import ray_executor
+
+    folder, told = planned(ledger, data_dir, more={"precision": "tf32"}), []
+    monkeypatch.setattr(ray_executor.tune, "report", told.append)
+    ray_executor.train(
+        {
+            "ledger": ledger.address,
+            "key": folder.name,
+            "token": storage_check.write_token(ledger),
+            "cwd": "/nowhere",
+            "data_dir": data_dir,
+            "cpus": 1,
+            "gpus": 0,
+            "checkpoint_s": 1,
+            "graphs": True,
+            "trust": ("", False),
+        }
+    )
+    assert "TF32" in told[0]["stop"] and "outcome" not in told[0]
+
+
+def test_the_precision_is_what_it_was_afterwards():
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    for wanted in (True, False):
+        with precision(wanted):
+            assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is wanted
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before

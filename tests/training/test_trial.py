@@ -1,0 +1,286 @@
+"""One trial: trained, measured, drawn, taken up again after a crash, and run where there is no Ray, MLflow or Optuna."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import rewrite
+from trials import killed_after, planned
+
+import study
+from models.gan import GAN
+from models.vae import VAE
+from models.wgan import WGAN
+from study.errors import UserError
+from study.ledger.files import read_rows, read_sealed, write_sealed
+from study.ledger.folder import Ledger
+from study.training import run
+
+ROOT = Path(study.__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("model", [*(pytest.param(model, marks=pytest.mark.long) for model in (VAE, GAN)), WGAN])
+def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interrupted(tmp_path, data_dir, model):
+    whole, broken = (planned(Ledger(tmp_path / name), data_dir, model, dropout=0.1) for name in ("whole", "broken"))
+    expected = run.run_trial(whole, data_dir)
+    for epochs in (2, 5):
+        killed_after(broken, data_dir, epochs)
+    found = run.run_trial(broken, data_dir)
+    assert found["attempts"] == [0, 2, 5] and expected["attempts"] == [0]
+    timed = ("time/", "cost/")
+    assert {name: value for name, value in found["measures"].items() if not name.startswith(timed)} == {
+        name: value for name, value in expected["measures"].items() if not name.startswith(timed)
+    }
+    for name in ("weights", "curves"):
+        one, other = (load_file(folder / f"{name}.safetensors") for folder in (whole, broken))
+        assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    rows = [[(row["epoch"], row["values"]) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
+    assert rows[0] == rows[1] and [epoch for epoch, _ in rows[0]] == list(range(7))
+
+
+@pytest.mark.parametrize("content", [*(pytest.param(content, marks=pytest.mark.long) for content in (b"", b"garbage" * 100)), None])
+def test_a_checkpoint_that_lies_is_quarantined_and_the_trial_starts_again(ledger, data_dir, capsys, content):
+    folder = planned(ledger, data_dir, epochs=2)
+    killed_after(folder, data_dir, 1)
+    (folder / "last.pt").write_bytes(content if content is not None else (folder / "last.pt").read_bytes()[:-9])
+    assert run.run_trial(folder, data_dir)["attempts"] == [0]
+    assert "quarantined" in capsys.readouterr().out and list(folder.glob("last.pt.bad-*"))
+
+
+def rewritten(folder, change) -> None:
+    """The trial's checkpoint, sealed and well-formed, with something in it changed."""
+    saved = torch.load(io.BytesIO(read_sealed(folder / "last.pt")), weights_only=True)
+    change(saved)
+    torch.save(saved, buffer := io.BytesIO())
+    write_sealed(folder / "last.pt", buffer.getvalue())
+
+
+def first_of(table) -> str:
+    return next(iter(table))
+
+
+DAMAGES = {
+    "no weight": lambda saved: saved["replicas"]["parameters"].popitem(),
+    "a weight of another shape": lambda saved: saved["replicas"]["parameters"].update(
+        {first_of(saved["replicas"]["parameters"]): torch.zeros(1)}
+    ),
+    "a weight of another type": lambda saved: saved["replicas"]["parameters"].update(
+        {name: value.half() for name, value in saved["replicas"]["parameters"].items()}
+    ),
+    "no optimisers": lambda saved: saved["replicas"]["optimisers"].clear(),
+    "no optimiser's state": lambda saved: saved["replicas"]["optimisers"][-1]["state"].clear(),
+    "a parameter without moments": lambda saved: saved["replicas"]["optimisers"][-1]["state"].popitem(),
+    "one moment missing": lambda saved: saved["replicas"]["optimisers"][-1]["state"][0].popitem(),
+    "moments of another step": lambda saved: saved["replicas"]["optimisers"][0]["state"][0]["step"].add_(1),
+    "no random state": lambda saved: saved["replicas"].pop("random"),
+    "one generator missing": lambda saved: saved["replicas"]["random"].pop(),
+    "a generator's state that is none": lambda saved: saved["replicas"]["random"].append(saved["replicas"]["random"].pop().zero_()),
+    "another epoch's weights": lambda saved: saved["replicas"].update(epoch=1),
+    "other seeds": lambda saved: saved["replicas"].update(seeds=[7]),
+    "another trial": lambda saved: saved.update(key="other"),
+    "no state": lambda saved: saved.pop("state"),
+    "a field of the state missing": lambda saved: saved["state"].pop("attempts"),
+    "an epoch beyond the last": lambda saved: (saved["state"].update(epoch=9), saved["replicas"].update(epoch=9)),
+    "too few replicas": lambda saved: saved["state"].update(diverged_at=[]),
+    "no curve": lambda saved: saved["curves"].clear(),
+    "a curve missing": lambda saved: saved["curves"].popitem(),
+    "a curve cut short": lambda saved: saved["curves"].update({name: curve[:, 1:] for name, curve in saved["curves"].items()}),
+}
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory, data_dir):
+    """Model -> (what a trial gives undisturbed, the same trial after two of its four epochs), all in one study."""
+    found, study = {}, Ledger(tmp_path_factory.mktemp("interrupted"))
+    for model in (VAE, GAN, WGAN):
+        whole = planned(study, data_dir, model, epochs=4, dropout=0.1)
+        broken = whole.with_name(f"broken-{whole.name}")
+        shutil.copytree(whole, broken)
+        rewrite(broken / "spec.json", key=broken.name)
+        run.run_trial(whole, data_dir)
+        killed_after(broken, data_dir, 2)
+        found[model] = whole, broken
+    return found
+
+
+def copied(folder) -> Path:
+    """Another trial of the same study with the same files."""
+    copy = Path(shutil.copytree(folder, folder.with_name(f"copied-{uuid.uuid4().hex}")))
+    rewrite(copy / "spec.json", key=copy.name)
+    rewritten(copy, lambda saved: saved.update(key=copy.name))
+    return copy
+
+
+@pytest.mark.parametrize("model", [VAE, GAN, WGAN])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_checkpoint_that_lacks_anything_is_refused_as_if_there_had_never_been_one(interrupted, data_dir, model, damage):
+    folder = copied(interrupted[model][1])
+    rewritten(folder, DAMAGES[damage])
+    started = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 1e9, lambda: None)
+    fresh = started.untrained()
+    started.resume()
+    assert list(folder.glob("last.pt.bad-*")) and not (folder / "last.pt").exists()
+    assert started.state["epoch"] == 0 and started.state["attempts"] == [0] and started.curves == {}
+    assert same(started.replicas.state_dict(), fresh.state_dict())
+
+
+def same(one, other) -> bool:
+    """Whether two states hold the same numbers, to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+@pytest.mark.parametrize("model", [VAE, GAN, WGAN])
+def test_a_trial_whose_checkpoint_was_refused_ends_bit_for_bit_like_one_that_never_had_any(interrupted, data_dir, model):
+    whole, broken = interrupted[model]
+    folder = copied(broken)
+    before = (folder / "metrics.jsonl").read_bytes()
+    rewritten(folder, DAMAGES["no optimiser's state"])
+    run.run_trial(folder, data_dir)
+    for name in ("weights", "curves"):
+        assert same(load_file(folder / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors"))
+    assert values_of(folder) == values_of(whole)
+    assert (folder / "metrics.jsonl").read_bytes().startswith(before)  # rows that are the same stand
+
+
+def values_of(folder) -> list:
+    return [row["values"] for row in read_rows(folder / "metrics.jsonl")]
+
+
+def test_rows_that_are_not_what_training_again_gives_are_written_anew(interrupted, data_dir, capsys):
+    whole, broken = interrupted[VAE]
+    folder = copied(broken)
+    (folder / "last.pt").unlink()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines[1]["values"]["loss/vae/loss"][0] += 1e-3
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.run_trial(folder, data_dir)
+    assert values_of(folder) == values_of(whole) and "from epoch 1 on" in capsys.readouterr().out
+    first, second, *_ = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert first["time"] == lines[0]["time"] and second["time"] > lines[1]["time"]
+
+
+def test_a_hostile_checkpoint_is_not_run(ledger, data_dir, tmp_path):
+    folder = planned(ledger, data_dir, epochs=1)
+
+    class Hostile:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'owned'}",)
+
+    torch.save(Hostile(), tmp_path / "hostile.pt")
+    write_sealed(folder / "last.pt", (tmp_path / "hostile.pt").read_bytes())
+    assert run.run_trial(folder, data_dir)["status"] == "done"
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_trial_that_diverges_is_counted_and_stops_training(ledger, data_dir):
+    folder = planned(ledger, data_dir, lr=1e30)
+    result = run.run_trial(folder, data_dir)
+    assert result["status"] == "diverged" and result["objective"] is None and result["measures"]["rate/diverged"] == 1
+    assert result["replicas"][0]["diverged_at"] == result["epochs"] < 6
+
+
+def test_other_images_than_those_planned_for_are_refused(ledger, data_dir):
+    folder = planned(ledger, data_dir)
+    for name in ("features", "fingerprint"):
+        rewrite(folder / "spec.json", **{name: "other"})
+        with pytest.raises(UserError, match="planned for"):
+            run.run_trial(folder, data_dir)
+
+
+def test_every_measure_and_every_picture_is_there_at_the_end(ledger, data_dir):
+    folder = planned(ledger, data_dir)
+    result = run.run_trial(folder, data_dir)
+    wanted = {
+        "quality/fd",
+        "quality/fd_rel",
+        "quality/kid",
+        "quality/precision",
+        "quality/recall",
+        "quality/density",
+        "quality/coverage",
+        "quality/swd",
+        "quality/swd_pixel",
+        "modes/label_jsd",
+        "modes/classes",
+        "two_sample/accuracy",
+        "two_sample/jsd",
+        "memory/nn_ratio",
+        "memory/authenticity",
+        "likelihood/elbo",
+        "likelihood/recon",
+        "likelihood/kl",
+        "likelihood/active_units",
+        "likelihood/iw_nll",
+        "likelihood/bits_per_dim",
+        "likelihood/beta_effective",
+        "time/train_s",
+        "time/measure_s",
+        "time/step_ms",
+        "time/images_per_s",
+        "cost/parameters",
+        "cost/flops_per_image",
+        "cost/peak_memory_mb",
+    }
+    assert wanted <= result["measures"].keys()
+    pictures = {path.name.rsplit("-", 1)[0] for path in (folder / "images").iterdir()}
+    assert {"samples", "reconstructions", "interpolation", "sheet", "plane", "traversal"} <= pictures
+
+
+def test_what_tuning_tries_is_measured_at_fewer_looks_and_last_of_all_by_its_result(ledger, data_dir):
+    folder = planned(ledger, data_dir, epochs=6)
+    run.run_trial(folder, data_dir)
+    assert {int(path.stem.rsplit("-", 1)[1]) for path in (folder / "images").glob("samples-*")} == set(range(7))
+    assert measured_after(folder) == [0, 2, 4]
+    confirm = folder.with_name("confirm")
+    confirm.mkdir()
+    shutil.copy(folder / "spec.json", confirm)
+    rewrite(confirm / "spec.json", stage="confirm", key="confirm")
+    run.run_trial(confirm, data_dir)
+    assert measured_after(confirm) == [0, 1, 2, 3, 4, 5, 6]  # the last too: these looks see other images than the result
+
+
+def measured_after(folder) -> list[int]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row["epoch"] for row in rows if "quality/fd_rel" in row["values"]]
+
+
+def without(words, folder: Path) -> Path:
+    """A site-packages folder of links to everything installed here but the packages whose names hold one of `words`."""
+    folder.mkdir()
+    for place in map(Path, sys.path):
+        if place.name == "site-packages":
+            for entry in place.iterdir():
+                if not any(word in entry.name.lower() for word in words) and not (folder / entry.name).exists():
+                    (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+@pytest.mark.long
+def test_one_trial_runs_where_there_is_no_ray_mlflow_or_optuna(ledger, data_dir, tmp_path):
+    folder = planned(ledger, data_dir, epochs=1)
+    packages = without(("ray", "mlflow", "optuna", "latent_sweep", "distutils-precedence"), tmp_path / "packages")
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": str(tmp_path), "PYTHONPATH": f"{packages}:{ROOT}"}
+    python = [sys.executable, "-S"]  # -S: without the real site-packages
+    missing = subprocess.run([*python, "-c", "import torch, ray"], env=environment, capture_output=True, text=True)
+    assert "No module named 'ray'" in missing.stderr
+    done = subprocess.run(
+        [*python, "study/trial.py", folder / "spec.json", "--data-dir", data_dir],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "result.json").read_text())["status"] == "done"
