@@ -254,10 +254,10 @@ def test_one_driver_at_a_time_and_a_dead_one_is_followed(machine, address, drive
 
 
 def test_a_lease_that_cannot_be_read_is_waited_for_like_any_other(machine, address, monkeypatch):
-    monkeypatch.setattr(lease, "LEASE_S", 1.0)
     ledger = ledger_at(address)
     ledger.replace(lease.lease(7), b"garbage")
     assert ledger.held()
+    monkeypatch.setattr(lease, "LEASE_S", 1.0)
     with ledger.lock() as held:
         assert held.number == 8
 
