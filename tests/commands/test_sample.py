@@ -80,7 +80,7 @@ def test_paths_between_points_start_and_end_at_points_of_the_prior(finished):
 
 def test_a_traversal_starts_with_the_dimension_that_changes_the_image_most():
     class TwoOfThree(torch.nn.Module):
-        latent_dim = 3
+        latent_dim, shape = 3, (1, 4, 4)
 
         def sample(self, z):
             return (z * torch.tensor([0.1, 0.0, 1.0])).sum(1)[:, None, None, None].expand(-1, 1, 4, 4)

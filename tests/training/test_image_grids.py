@@ -190,8 +190,6 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("checkpoint_s", [0.0, 1e9], ids=["after a checkpoint", "before the first"])
 def test_a_crash_leaves_no_gap_and_no_repetition_in_the_curves(run, monkeypatch, checkpoint_s):
-    from study.training import run
-
     told = []
 
     def die(row):
@@ -199,7 +197,7 @@ def test_a_crash_leaves_no_gap_and_no_repetition_in_the_curves(run, monkeypatch,
         if len(told) == 4:
             raise Killed
 
-    monkeypatch.setattr(run, "REPORT_S", 0.0)
+    monkeypatch.setattr("study.training.run.REPORT_S", 0.0)
     name = f"killed-{checkpoint_s:.0f}"
     with pytest.raises(Killed):
         run(GAN, 4, name=name, report=die, checkpoint_s=checkpoint_s)
