@@ -1,8 +1,9 @@
 """Does a bottleneck of 20, an adversary or a convolution give the better digits and small photographs?
 
-Report A: a variational autoencoder of one hidden layer, GANs of fully connected and of convolutional layers, and a
-Wasserstein GAN with clipped weights, on MNIST and CIFAR-10. Its settings are run as they were published, so nothing is
-tuned. On digits the layers shrink by the rule of study/space/systems.py.
+The systems of a student report without a title (tag: A), which showed samples and reconstructions after some epochs of
+a variational autoencoder of one hidden layer, GANs of fully connected and of convolutional layers, and a Wasserstein GAN
+with clipped weights, on MNIST and CIFAR-10. They are run as they were published, so nothing is tuned. On digits the
+layers shrink by the rule of study/space/systems.py.
 """
 
 from models.gan import GAN

@@ -1,10 +1,11 @@
 """How do depth and latent size change a VAE, and how does latent size change a GAN and a Wasserstein GAN?
 
-Report E: sweeps over all three families on MNIST and CIFAR-10. What it did not sweep is run as it was published, so
-nothing is tuned. Ours is "E-vae-latent-mean": its latent sweep again, with a reconstruction loss averaged over pixels
-(which weighs the KL divergence as many times more as there are pixel values), since the report prints its losses so and
-another report, which found the opposite effect of a larger latent, does not say. On digits the layers shrink by the rule
-of study/space/systems.py.
+The systems of the student report "Homework Exercise 4" (tag: E), which swept depth and latent size of all three families
+on MNIST and CIFAR-10 and compared their losses. What it did not sweep is run as it was published, so nothing is tuned.
+Ours is "E-vae-latent-mean": its latent sweep again, with a reconstruction loss averaged over pixels (which weighs the KL
+divergence as many times more as there are pixel values), since the report prints its losses so, and the one of
+three_sizes, which found the opposite effect of a larger latent, does not say. On digits the layers shrink by the rule of
+study/space/systems.py.
 """
 
 from models.gan import GAN

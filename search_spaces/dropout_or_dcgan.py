@@ -1,7 +1,8 @@
 """Is a deeper VAE with dropout a match for a DCGAN with 5 x 5 kernels, and do 25 more epochs help the latter?
 
-Report C, on MNIST. Its settings are run as they were published, so nothing is tuned. On digits the layers shrink by the
-rule of study/space/systems.py.
+The systems of the student report "Project 4: Generative modeling" (2018; tag: C), which set samples of the two beside
+real digits, on MNIST. They are run as they were published, so nothing is tuned. On digits the layers shrink by the rule
+of study/space/systems.py.
 """
 
 from models.gan import GAN
@@ -29,7 +30,7 @@ DCGAN_5 = {
     "betas": [0.5, 0.999],
 }  # silent: as Radford et al. 2015
 
-EPOCHS = {"C-vae": 50, "C-dcgan": 50}  # silent: as long as report A trained its DCGAN, measured half-way as well
+EPOCHS = {"C-vae": 50, "C-dcgan": 50}  # silent: as long as bottleneck_20's DCGAN, measured half-way as well
 BATCH = 128  # silent: as Radford et al. 2015
 LATENT = {"C-vae": 20, "C-dcgan": 100}  # silent on the DCGAN's: as Radford et al. 2015
 

@@ -1,9 +1,10 @@
 """With about as many weights, does a VAE or a GAN draw better, and do the usual remedies help the GAN?
 
-Report D, on MNIST and on Imagenette at 160 x 160. Its settings are run as they were published, so nothing is tuned. The
-systems called "matched" are its GANs with widths changed until they have as many parameters as its VAEs, within 2 %;
-the others after the published ones are what it tried without success, one change at a time. On digits the layers shrink
-by the rule of study/space/systems.py.
+The systems of the student report "Assignment #5a" (tag: D), which compared a VAE and a GAN of similar layers by their
+losses, samples and interpolations, on MNIST and on Imagenette at 160 x 160. They are run as they were published, so
+nothing is tuned. Those called "matched" are its GANs with widths changed until they have as many parameters as its VAEs,
+within 2 %; the others after the published ones are what it tried without success, one change at a time. On digits the
+layers shrink by the rule of study/space/systems.py.
 """
 
 from dataclasses import replace

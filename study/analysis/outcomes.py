@@ -19,7 +19,7 @@ from study.analysis.inference import wilson
 from study.metrics.catalogue import COSTS, HIGHER, described, of_every_model, ranked
 
 FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")  # further settings are averaged over
-COLLAPSED = 4  # so few classes of ten, or fewer, is a collapse (report B: "3 or 4")
+COLLAPSED = 4  # so few classes of ten, or fewer, is a collapse (the report of three_sizes: "3 or 4")
 NEAR_BEST = 1.1  # a training has arrived once it is within 10 % of its own best
 TINY = 1e-6  # below every difference that counts, so that a logarithm of 0 stays finite
 

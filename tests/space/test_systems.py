@@ -36,7 +36,7 @@ PUBLISHED = [(space, cell) for space, cell in SYSTEMS if cell.dataset != digits]
 
 
 def deep(depth):
-    """Report E's hidden layers, 400 units each."""
+    """The hidden layers of depth_and_latent, 400 units each."""
     return "-".join(["400"] * depth)
 
 
@@ -430,7 +430,7 @@ def test_a_dry_run_lists_all_systems_and_runs_those_named(capsys, tmp_path, data
     here = ["--storage", tmp_path / "studies", "--data-dir", data_dir, "--dry-run", "--space", "matched_weights"]
     code, text = run(capsys, *here)
     assert code == 0 and "D-vae-imagenette" in text and "26 trials in 13 cells" in text
-    assert "= 2,936,120" in text and "= 2,946,577" in text  # the VAE and the GAN of report D on MNIST
+    assert "= 2,936,120" in text and "= 2,946,577" in text  # its VAE and its GAN on MNIST
     code, text = run(capsys, *here, "--systems", "d-gan-mnist")
     assert code == 0 and "2 trials in 1 cells" in text
     code, text = run(capsys, *here, "--systems", "D-gan-mnits")
