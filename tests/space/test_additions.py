@@ -33,7 +33,7 @@ from study.analysis.claims import Claim, Part
 from study.analysis.comparisons import Levels
 from study.data import Dataset, digits
 from study.analysis.rules import falls
-from study.sources import Part as Images, Raw
+from study.data.sources import Part as Images, Raw
 from study.space import Budget, Space, grid
 '''
 SPACE = """
@@ -67,7 +67,7 @@ ADDITIONS = {
         "    published = (800, 200)\n"
         "    def roots(self, data_dir):\n        return []\n"
         "    def download(self, data_dir):\n        pass\n"
-        "    def read(self, data_dir, scratch, skip_corrupt, say):\n"
+        "    def read(self, data_dir, scratch, skip_corrupt, log):\n"
         "        labels = np.arange(1000) % 2\n"
         "        noise = np.random.RandomState(0).randint(0, 99, (1000, 1, 8, 8))\n"
         "        images = (noise + 150 * (np.arange(8) % 2 == labels[:, None, None, None])).astype(np.uint8)\n"
