@@ -155,6 +155,7 @@ def test_an_mlflow_store_that_lies_is_quarantined_and_made_again_from_the_ledger
     assert everything(again.client, again.experiment) == expected
 
 
+@pytest.mark.long
 def test_a_store_made_again_at_the_same_address_is_filled_again(ledger, plan, tmp_path):
     """The new store counts its experiments from 1 again: only the word in it tells it from the old one."""
     train(ledger, plan, plan.left()[0])
@@ -166,6 +167,7 @@ def test_a_store_made_again_at_the_same_address_is_filled_again(ledger, plan, tm
     assert len(everything(other.client, other.experiment)) == 1
 
 
+@pytest.mark.long
 def test_a_store_that_is_only_locked_stays(ledger, tmp_path):
     place = tmp_path / "mlflow.db"
     with sqlite3.connect(place) as database:
@@ -193,6 +195,7 @@ def test_a_trial_run_again_ends_in_mlflow_as_it_ended_at_last(ledger, plan):
     assert not run.data.tags["error"]
 
 
+@pytest.mark.long
 def test_a_clock_that_jumps_back_changes_nothing_but_the_times(tmp_path, data_dir, monkeypatch):
     whole, odd = (planned(Ledger(tmp_path / name), data_dir, epochs=3) for name in ("whole", "odd"))
     expected = run.run_trial(whole, data_dir)

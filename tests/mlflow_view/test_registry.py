@@ -36,6 +36,7 @@ def finished_study(plan):
         )
 
 
+@pytest.mark.long
 def test_the_champion_loads_without_pickle_and_draws_images_from_any_number_of_latents(plan, ledger, monkeypatch):
     finished_study(plan)
     uri = default_uri(ledger.root)

@@ -212,6 +212,7 @@ def test_news_settles_before_it_is_projected_and_then_goes_in_once(ledger, plan,
     assert sink.close(60) and projected == [trial.key]
 
 
+@pytest.mark.long
 def test_a_locked_database_is_waited_for_and_nobody_else_waits(ledger, plan, uri):
     trial = plan.left()[0]
     train(ledger, plan, trial)

@@ -37,7 +37,12 @@ def run(place: Path, script: str, *arguments) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("script", ["launch", "status", "report", "sample", "proposals", "tracking", "trial", "ui"])
+SLOW = [
+    pytest.param(script, marks=pytest.mark.long) for script in ("report", "sample", "tracking", "trial")
+]  # they load torch or MLflow
+
+
+@pytest.mark.parametrize("script", ["launch", "status", "proposals", "ui", *SLOW])
 def test_a_command_of_a_copied_project_starts_as_a_script_and_runs_the_copys_code(copied, script):
     done = run(copied, script, "--help")
     assert done.returncode == 0 and "usage:" in done.stdout and f"code of {copied / 'study' / 'cli.py'}" in done.stderr

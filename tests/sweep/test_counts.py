@@ -71,6 +71,7 @@ def files_opened(below):
         counted.update(path for path in opened if path.startswith(str(below)))
 
 
+@pytest.mark.long
 def test_a_trial_opens_no_more_files_for_more_epochs_but_its_rows(tmp_path, data_dir):
     images = digits.load(data_dir)
     identity = {
