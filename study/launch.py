@@ -18,68 +18,18 @@ from study.cli import DONE, INTERRUPTED, SOME_FAILED, add_study, outlive_the_ter
 from study.errors import UserError
 from study.ledger.next_steps import command, of_ledger, study_arguments
 from study.mlflow_view.pages import mlflow_page, watching
-from study.training.checkpoint import CHECKPOINT_S
+from study.sweep.launch_options import LaunchOptions, add_options
 
 CLOSE_S = 5.0  # how long an interrupted driver waits for MLflow
 CATCH_UP_S = 600.0  # how long one that is done does
 
 
-def parse(arguments=None):
+def parse(arguments=None) -> LaunchOptions:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
     add_study(parser)
-    add("--datasets", nargs="+", metavar="NAME", help="only these: digits, mnist, ..., or folder:PATH for your own images")
-    add("--models", nargs="+", metavar="NAME", help="only these: VAE, GAN, WGAN")
-    add("--systems", nargs="+", metavar="NAME", help="only these systems of a report: A-vae-20-epochs, ...")
-    add("--tracking-uri", help="MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
-    add("--download", action="store_true", help="fetch the datasets that are not on disk")
-    add("--skip-corrupt", action="store_true", help="leave out images of a folder that cannot be read")
-    add("--features", choices=("classifier", "inception"), default="classifier", help="what images are measured by")
-    add("--inception-weights", type=Path, metavar="FILE", help="weights-inception-2015-12-05-6726825d.pth, for the standard FID")
-    add("--address", help="a running Ray cluster: auto, or HOST:PORT (default: start Ray here)")
-    add("--cpus-per-trial", type=positive(float), default=1.0, metavar="N")
-    add(
-        "--gpus-per-trial",
-        type=share,
-        metavar="SHARE",
-        help="of a card, or auto: measured first (default: a quarter, where there is a card)",
-    )
-    add("--fast-cuda", action="store_true", help="steps as CUDA graphs, and products in TF32, which makes other trials of a study")
-    add("--max-concurrent", type=positive(int), metavar="N", help="trials at a time (default: what the machines hold)")
-    add("--proposals", type=positive(int), metavar="N", help="search trials per cell (default: the space's)")
-    add("--seeds", type=positive(int), metavar="N", help="confirm trainings per cell (default: the space's)")
-    add("--epochs", type=positive(int), metavar="N", help="for a quick look: another study, with its own trials")
-    add(
-        "--checkpoint-seconds",
-        type=positive(float),
-        default=CHECKPOINT_S,
-        metavar="S",
-        help="what a crash may cost (default: %(default)g)",
-    )
-    add("--open", action="store_true", help="show the report in a browser at the end")
-    add("--dry-run", action="store_true", help="show the plan and stop")
-    add("--retry-failed", action="store_true", help="run failed trials again")
-    options = parser.parse_args(arguments)
-    options.typed = [str(word) for word in (sys.argv[1:] if arguments is None else arguments)]
-    return options
-
-
-def positive(kind):
-    def convert(text):
-        value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
-        return value
-
-    convert.__name__ = "number" if kind is float else "whole number"
-    return convert
-
-
-def share(text):
-    return text if text == "auto" else positive(float)(text)
-
-
-share.__name__ = "number"
+    add_options(parser)
+    typed = sys.argv[1:] if arguments is None else arguments
+    return LaunchOptions(**vars(parser.parse_args(arguments)), typed=tuple(map(str, typed)))
 
 
 def main(arguments=None) -> int:
@@ -87,11 +37,8 @@ def main(arguments=None) -> int:
     trust(options)
     from study.data.datasets import data_folder
     from study.ledger.opening import open_study
-    from study.sweep.estimate import rates
-    from study.sweep.plan import Plan, write_planned
-    from study.sweep.preparation import identities, prepare
-    from study.sweep.progress import console, plan_table, systems_table
-    from study.sweep.repair import note_changed_code, repair_specs, retry_failed
+    from study.sweep.preparation import prepare
+    from study.sweep.progress import console
     from study.sweep.selection import chosen_space, with_datasets
 
     screen = console()
@@ -104,48 +51,60 @@ def main(arguments=None) -> int:
     space = with_datasets(asked, options, data_dir, log)
     ledger = open_study(options.storage, space.name)
     if options.dry_run:
-        if any(cell.system for cell in space.cells):
-            screen.print(systems_table(space if options.datasets else asked, data_dir))
-        plan = Plan(space, ledger, identities(space, data_dir, options))
-        note_changed_code(plan, log)
-        screen.print(plan_table(plan))
-        log(
-            f"{plan.planned()} trials in {len(space.cells)} cells, {plan.planned() - finished_count(plan)} left;"
-            f" {estimate(plan, rates(plan, data_dir))}. Nothing was started (--dry-run)."
-        )
-        return DONE
+        return shown(space if options.datasets else asked, planned(space, ledger, data_dir, options, log), data_dir, screen, log)
     if options.fast_cuda and not options.address:
         from study.training.numerics import check_precision
 
-        check_precision("tf32", "cuda")
+        check_precision(options.precision, "cuda")
     with ledger.lock():
         prepare(space, options, data_dir, ledger, log)
-        plan = Plan(space, ledger, identities(space, data_dir, options))
-        note_changed_code(plan, log)
-        repair_specs(plan, log)
-        plan = retry_failed(plan, options.retry_failed, log)
-        screen.print(plan_table(plan))
-        write_planned(plan)
+        plan = repaired(planned(space, ledger, data_dir, options, log), options, screen, log)
         return run(plan, options, data_dir, log)
 
 
-def finished_count(plan) -> int:
-    return sum(trial.key in plan.results for trial in plan.trials())
+def planned(space, ledger, data_dir, options: LaunchOptions, log):
+    from study.sweep.plan import Plan
+    from study.sweep.preparation import identities
+    from study.sweep.repair import note_changed_code
+
+    plan = Plan(space, ledger, identities(space, data_dir, options))
+    note_changed_code(plan, log)
+    return plan
 
 
-def estimate(plan, expected: dict) -> str:
-    """The time that what is left takes here, from earlier trials of this study where there are any."""
-    from study.sweep.estimate import seconds_left
-    from study.sweep.progress import duration
+def shown(asked, plan, data_dir, screen, log) -> int:
+    """The dry run: what would be trained, and how long that takes."""
+    from study.sweep.estimate import rates
+    from study.sweep.progress import plan_table, systems_table, time_left
 
-    seconds, cores = seconds_left(plan, expected), os.cpu_count() or 1
-    return "how long is not known yet" if seconds is None else (f"about {duration(seconds / cores)} on {cores} cores")
+    if any(cell.system for cell in plan.space.cells):
+        screen.print(systems_table(asked, data_dir))
+    screen.print(plan_table(plan))
+    log(
+        f"{plan.planned()} trials in {len(plan.space.cells)} cells, {plan.planned() - plan.finished()} left;"
+        f" {time_left(plan, rates(plan, data_dir))}. Nothing was started (--dry-run)."
+    )
+    return DONE
 
 
-def run(plan, options, data_dir, log) -> int:
+def repaired(plan, options: LaunchOptions, screen, log):
+    """The plan with what is wrong in the ledger put right, shown and noted for whoever asks for the status."""
+    from study.sweep.plan import write_planned
+    from study.sweep.progress import plan_table
+    from study.sweep.repair import repair_specs, retry_failed
+
+    repair_specs(plan, log)
+    plan = retry_failed(plan, options.retry_failed, log)
+    screen.print(plan_table(plan))
+    write_planned(plan)
+    return plan
+
+
+def run(plan, options: LaunchOptions, data_dir, log) -> int:
     from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
     from study.sweep.estimate import rates
+    from study.sweep.progress import time_left
 
     uri = options.tracking_uri or default_uri(options.storage)
     tracker_thread = BackgroundTracker(uri, plan.ledger, plan.space.name, plan.space.question, log)
@@ -156,20 +115,17 @@ def run(plan, options, data_dir, log) -> int:
         log(f"nothing is left to do: all {plan.planned()} trials are finished")
         return ended(plan, options, data_dir, tracker_thread, uri, log)
     expected = rates(plan, data_dir)
-    log(f"{len(plan.left())} trials to start with, {estimate(plan, expected)}; starting Ray (process {os.getpid()})")
+    log(f"{len(plan.left())} trials to start with, {time_left(plan, expected)}; starting Ray (process {os.getpid()})")
     try:
         sweep(plan, options, data_dir, expected, tracker_thread, uri)
     except KeyboardInterrupt:
         tracker_thread.close(CLOSE_S)
-        log(
-            f"interrupted: {finished_count(plan)} of {plan.planned()} trials are finished and kept;"
-            " the same command goes on from here"
-        )
+        log(f"interrupted: {plan.finished()} of {plan.planned()} trials are finished and kept; the same command goes on from here")
         return INTERRUPTED
     return ended(plan, options, data_dir, tracker_thread, uri, log)
 
 
-def sweep(plan, options, data_dir, expected, tracker_thread, uri) -> None:
+def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri) -> None:
     import ray
 
     from study.ledger.storage_check import write_token
@@ -213,10 +169,11 @@ def sweep(plan, options, data_dir, expected, tracker_thread, uri) -> None:
         ray.shutdown()
 
 
-def ended(plan, options, data_dir, tracker_thread, uri, log) -> int:
+def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) -> int:
     """The report, the best cells, where to look, and what to type next."""
     from study.analysis.cell_table import cells, in_words, nearest_of
     from study.mlflow_view import saved_view
+    from study.sweep.progress import measuring_share
 
     same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, options.open, log)
@@ -257,14 +214,6 @@ def reported(ledger, data_dir, show: bool, log) -> str:
     if show:
         webbrowser.open(address)
     return address
-
-
-def measuring_share(plan) -> str:
-    """How much of the trials' time went into measuring rather than training."""
-    spent = [
-        sum(result["measures"].get(name, 0) for result in plan.results.values()) for name in ("time/train_s", "time/measure_s")
-    ]
-    return f"measuring and drawing took {spent[1] / max(sum(spent), 1e-9):.0%} of the trials' time"
 
 
 if __name__ == "__main__":

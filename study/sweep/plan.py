@@ -82,6 +82,10 @@ class Plan:
     def left(self) -> list[Trial]:
         return [trial for trial in self.trials() if trial.key not in self.results]
 
+    def finished(self) -> int:
+        """The number of trials that have a result."""
+        return sum(trial.key in self.results for trial in self.trials())
+
     def planned(self) -> int:
         """The number of trials in the whole study, those included whose params are not yet known."""
         return sum(len(trials) + self.packs(name) for name, trials in self.search.items())

@@ -2,11 +2,12 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from study.data.datasets import check_batch
+from study.data.datasets import Dataset, check_batch
 from study.errors import UserError
 from study.ledger import records
 from study.ledger.files import read_json, write_atomic
@@ -16,14 +17,15 @@ from study.metrics.catalogue import spread
 from study.metrics.real_baseline import floor
 from study.space.space import Space
 from study.sweep.estimate import built
+from study.sweep.launch_options import LaunchOptions
 from study.sweep.plan import PROTOCOL
 
 
-def datasets(space: Space) -> list:
+def datasets(space: Space) -> list[Dataset]:
     return list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
 
 
-def identities(space: Space, data_dir, options) -> dict:
+def identities(space: Space, data_dir: Path, options: LaunchOptions) -> dict[str, dict]:
     """Dataset name -> what else defines a result there; unknown ('') while the data has not been decoded yet."""
     kind, table = options.features, {}
     for dataset in datasets(space):
@@ -33,12 +35,12 @@ def identities(space: Space, data_dir, options) -> dict:
             "features_kind": kind,
             "features": features.recipe_hash(dataset, known, kind, options.inception_weights) if known else "",
             "shape": list(dataset.load(data_dir).shape) if known else "",
-            **({"precision": "tf32"} if options.fast_cuda else {}),
+            **({"precision": options.precision} if options.precision != "float32" else {}),  # old keys are kept
         }
     return table
 
 
-def prepare(space: Space, options, data_dir, ledger: Ledger, log) -> None:
+def prepare(space: Space, options: LaunchOptions, data_dir: Path, ledger: Ledger, log: Callable[[str], None]) -> None:
     """Decode every dataset and make its features, in the ledger's folder where all workers find them."""
     root = ledger.root
     for dataset in datasets(space):

@@ -1,5 +1,6 @@
 """What the terminal shows: the plan before the start, bars while running (a line per 30 s elsewhere), the end."""
 
+import os
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from rich.table import Table
 from study.ledger.records import FINISHED
 from study.space.space import Space
 from study.space.systems import parameters
-from study.sweep.estimate import group
+from study.sweep.estimate import group, seconds_left
 from study.sweep.plan import Plan, Trial, counts, seeds_left
 
 LINE_S = 30.0  # between lines where there is no terminal
@@ -30,6 +31,12 @@ def duration(seconds: float) -> str:
         if seconds >= size * (1.5 if unit == "min" else 1):
             return f"{seconds / size:.{digits}f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def time_left(plan: Plan, expected: dict) -> str:
+    """How long what is left takes on this machine, at the `rates` of study/sweep/estimate.py."""
+    seconds, cores = seconds_left(plan, expected), os.cpu_count() or 1
+    return "how long is not known yet" if seconds is None else f"about {duration(seconds / cores)} on {cores} cores"
 
 
 def plan_table(plan: Plan) -> Table:
@@ -186,3 +193,11 @@ class Display:
             self.log(self.line())
             if self.stop.wait(LINE_S):
                 return self.log(self.line())
+
+
+def measuring_share(plan: Plan) -> str:
+    """How much of the trials' time went into measuring rather than training."""
+    spent = [
+        sum(result["measures"].get(name, 0) for result in plan.results.values()) for name in ("time/train_s", "time/measure_s")
+    ]
+    return f"measuring and drawing took {spent[1] / max(sum(spent), 1e-9):.0%} of the trials' time"

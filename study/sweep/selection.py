@@ -1,14 +1,18 @@
 """What of a space a launch runs: the models, systems and datasets that its command line names."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from study.data.datasets import named
 from study.errors import UserError, nearest
 from study.ledger.next_steps import command
 from study.space.loading import load_space
+from study.space.space import Space
+from study.sweep.launch_options import LaunchOptions
 
 
-def chosen_space(options):
+def chosen_space(options: LaunchOptions) -> Space:
     """The space with what the command line changes in it."""
     space = load_space(options.space)
     space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
@@ -20,7 +24,7 @@ def chosen_space(options):
     return space
 
 
-def chosen(names, known, kind: str, space):
+def chosen(names: Iterable[str] | None, known: Iterable[str], kind: str, space: Space) -> list[str] | None:
     """The known names that were asked for in whatever case, None where none were."""
     spelled = {name.lower(): name for name in sorted(known)}
     for name in names or []:
@@ -32,7 +36,7 @@ def chosen(names, known, kind: str, space):
     return [spelled[name.lower()] for name in names] if names else None
 
 
-def with_datasets(space, options, data_dir, log):
+def with_datasets(space: Space, options: LaunchOptions, data_dir: Path, log: Callable[[str], None]) -> Space:
     """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
     if options.datasets:
         own = {cell.dataset.name: cell.dataset for cell in space.cells}

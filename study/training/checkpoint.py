@@ -5,6 +5,8 @@ What the replicas need is checked where it is loaded (study/training/replicas.py
 
 import math
 
+CHECKPOINT_S = 5.0  # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost
+
 
 def check_progress(saved: dict, spec: dict, rows: dict, phases: list, batches: int) -> None:
     """ValueError or KeyError unless `saved` can be what the trial of `spec` wrote after an epoch.
@@ -60,6 +62,3 @@ def whole(value, least: int, most: int) -> bool:
 def claim(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ValueError(otherwise)
-
-
-CHECKPOINT_S = 5.0  # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost

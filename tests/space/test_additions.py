@@ -15,6 +15,7 @@ from study.ledger.folder import Ledger
 from study.mlflow_view.sync import sync
 from study.reporting.build import write_report
 from study.space.loading import load_space
+from study.sweep.launch_options import LaunchOptions
 from study.sweep.plan import Plan
 from study.sweep.preparation import identities, prepare
 from study.training.run import run_trial
@@ -97,14 +98,7 @@ def run(tmp_path, data_dir, monkeypatch):
         file.write_text(HEAD + code + SPACE.format(**{"model": "VAE", "net": "fc", "dataset": "digits", "more": "", **parts}))
         monkeypatch.setattr(sys, "path", [*sys.path])
         monkeypatch.delitem(sys.modules, file.stem, raising=False)
-        space, options = (
-            load_space(str(file)),
-            type(
-                "Options",
-                (),
-                {"features": "classifier", "inception_weights": None, "skip_corrupt": False, "address": None, "fast_cuda": False},
-            ),
-        )
+        space, options = load_space(str(file)), LaunchOptions(space=str(file), storage=tmp_path)
         ledger = Ledger(tmp_path / "studies" / space.name)
         prepare(space, options, data_dir, ledger, lambda text: None)
         plan = Plan(space, ledger, identities(space, data_dir, options))

@@ -1,0 +1,87 @@
+"""What a launch can be told: every option once, with its type, default, unit and help."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from study.training.checkpoint import CHECKPOINT_S
+
+
+def positive(kind: type) -> Callable[[str], float]:
+    """Reads a number above 0."""
+
+    def convert(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        return value
+
+    convert.__name__ = "number" if kind is float else "whole number"
+    return convert
+
+
+def share(text: str) -> float | str:
+    return text if text == "auto" else positive(float)(text)
+
+
+share.__name__ = "number"
+number, whole = positive(float), positive(int)
+
+
+def option(default, help: str | None = None, **more):
+    """A field that is an option of the command line as well."""
+    kind = {"action": "store_true"} if default is False else {}
+    return field(default=default, metadata={"help": help, **kind, **more})
+
+
+def names(help: str):
+    return option(None, help, nargs="+", metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions:
+    """`typed` is what stood on the command line; the five fields before it are every command's (study/cli.py)."""
+
+    space: str
+    storage: Path | str
+    data_dir: str | None = None
+    trust_study: bool = False
+    typed: tuple[str, ...] = ()
+    datasets: list[str] | None = option(
+        None, "only these: digits, mnist, ..., or folder:PATH for your own images", nargs="+", metavar="NAME"
+    )
+    models: list[str] | None = option(None, "only these: VAE, GAN, WGAN", nargs="+", metavar="NAME")
+    systems: list[str] | None = option(None, "only these systems of a report: A-vae-20-epochs, ...", nargs="+", metavar="NAME")
+    tracking_uri: str | None = option(None, "MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
+    download: bool = option(False, "fetch the datasets that are not on disk")
+    skip_corrupt: bool = option(False, "leave out images of a folder that cannot be read")
+    features: str = option("classifier", "what images are measured by", choices=("classifier", "inception"))
+    inception_weights: Path | None = option(
+        None, "weights-inception-2015-12-05-6726825d.pth, for the standard FID", type=Path, metavar="FILE"
+    )
+    address: str | None = option(None, "a running Ray cluster: auto, or HOST:PORT (default: start Ray here)")
+    cpus_per_trial: float = option(1.0, type=number, metavar="N")
+    gpus_per_trial: float | str | None = option(
+        None, "of a card, or auto: measured first (default: a quarter, where there is a card)", type=share, metavar="SHARE"
+    )
+    fast_cuda: bool = option(False, "steps as CUDA graphs, and products in TF32, which makes other trials of a study")
+    max_concurrent: int | None = option(None, "trials at a time (default: what the machines hold)", type=whole, metavar="N")
+    proposals: int | None = option(None, "search trials per cell (default: the space's)", type=whole, metavar="N")
+    seeds: int | None = option(None, "confirm trainings per cell (default: the space's)", type=whole, metavar="N")
+    epochs: int | None = option(None, "for a quick look: another study, with its own trials", type=whole, metavar="N")
+    checkpoint_seconds: float = option(CHECKPOINT_S, "what a crash may cost (default: %(default)g)", type=number, metavar="S")
+    open: bool = option(False, "show the report in a browser at the end")
+    dry_run: bool = option(False, "show the plan and stop")
+    retry_failed: bool = option(False, "run failed trials again")
+
+    @property
+    def precision(self) -> str:
+        """In which trials are trained (study/training/numerics.py)."""
+        return "tf32" if self.fast_cuda else "float32"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    for each in fields(LaunchOptions):
+        if each.metadata:
+            parser.add_argument("--" + each.name.replace("_", "-"), default=each.default, **each.metadata)
