@@ -41,18 +41,16 @@ def names(help: str):
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
-    """`typed` is what stood on the command line; the five fields before it are every command's (study/cli.py)."""
+    """What a launch is told. The first four fields are every command's (study/cli.py); `typed` is what stood on the command line."""
 
     space: str
     storage: Path | str
     data_dir: str | None = None
     trust_study: bool = False
     typed: tuple[str, ...] = ()
-    datasets: list[str] | None = option(
-        None, "only these: digits, mnist, ..., or folder:PATH for your own images", nargs="+", metavar="NAME"
-    )
-    models: list[str] | None = option(None, "only these: VAE, GAN, WGAN", nargs="+", metavar="NAME")
-    systems: list[str] | None = option(None, "only these systems of a report: A-vae-20-epochs, ...", nargs="+", metavar="NAME")
+    datasets: list[str] | None = names("only these: digits, mnist, ..., or folder:PATH for your own images")
+    models: list[str] | None = names("only these: VAE, GAN, WGAN")
+    systems: list[str] | None = names("only these systems of a report: A-vae-20-epochs, ...")
     tracking_uri: str | None = option(None, "MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
     download: bool = option(False, "fetch the datasets that are not on disk")
     skip_corrupt: bool = option(False, "leave out images of a folder that cannot be read")
