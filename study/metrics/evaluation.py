@@ -74,7 +74,7 @@ class Evaluation:
 
     @torch.no_grad()
     def of_model(self, model):
-        """All measures of one model in eval mode: those of its samples, and what else it allows (models/__init__.py)."""
+        """All measures of one model in eval mode: those of its samples, and what else it allows (study/space/contracts.py)."""
         noise = self.noise(model.latent_dim).split(self._at_once)
         measures = self.of_samples(model.sample(z) for z in noise)
         if hasattr(model, "posterior") and hasattr(model, "log_likelihood"):

@@ -288,7 +288,7 @@ def tags_of(spec: dict) -> dict:
 
 
 def note_of(spec: dict) -> str:
-    """The run's description: what its losses count, as its model says (models/__init__.py)."""
+    """The run's description: what its losses count, as its model says (study/space/contracts.py)."""
     scales = spec.get("loss_scales", {})
     lines = [f"- `loss/{name}`: {scale}" for name, scale in scales.items()]
     return "\n".join(["Losses are means over the batches of an epoch" + (":" if lines else "."), *lines])

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from study.space.contracts import Dataset, Net
+
 
 def import_path(thing) -> str:
     """`module:name` of a model or a net, by which another process finds it again."""
@@ -38,10 +40,10 @@ class Cell:
     the cell's trials; `system` names a preset, such as a row of a published table."""
 
     model: type
-    net: object
+    net: Net
     depth: int
     latent_dim: int
-    dataset: object
+    dataset: Dataset
     settings: Mapping = field(default_factory=dict)
     system: str = ""
 

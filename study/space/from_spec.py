@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from study.errors import UserError
 from study.space.cells import Cell
-from study.space.contracts import is_made_like
+from study.space.contracts import lacking
 from study.space.importing import imported
 
 
@@ -17,6 +17,6 @@ def model_of(spec: Mapping, shape: Sequence[int] = ()):
 def part(spec: Mapping, word: str):
     """The model's class, the net or the dataset's source that a trial's spec names; UserError where that is none."""
     thing = imported(spec[word], spec.get("origin", ""))
-    if not is_made_like(thing, word):
+    if lacking(thing, word):
         raise UserError(f"the study names {spec[word]!r} as a {word}, which it is not")
     return thing

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from study.errors import UserError, nearest
 from study.space.cells import Cell, import_path, outside_source
-from study.space.contracts import is_made_like
+from study.space.contracts import lacking
 from study.space.hyperparameters import check_names, storable
 from study.space.importing import allow_modules
 from study.space.space import Space
@@ -92,8 +92,11 @@ def checked(space: Space) -> Space:
 
 def check_cell(cell: Cell, space: Space, where: str) -> None:
     for word in ("model", "net", "dataset"):
-        if not is_made_like(getattr(cell, word), word):
-            raise UserError(f"{where}: {word} must be one of the project's, or made like them, not {getattr(cell, word)!r}")
+        if missing := lacking(getattr(cell, word), word):
+            raise UserError(
+                f"{where}: {word} must be one of the project's, or made like them, not {getattr(cell, word)!r}, which lacks"
+                f" {', '.join(missing)} (study/space/contracts.py says what is asked)"
+            )
     if not isinstance(cell.settings, Mapping) or not isinstance(cell.system, str):
         raise UserError(f"{where}: settings must be a dict and system a text, not {cell.settings!r} and {cell.system!r}")
     for thing in (cell.model, cell.net):

@@ -41,7 +41,7 @@ def names(help: str):
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
-    """What a launch is told. The first four fields are every command's (study/cli.py); `typed` is what stood on the command line."""
+    """What a launch is told: first every command's four (study/cli.py); `typed` is what stood on the command line."""
 
     space: str
     storage: Path | str

@@ -15,6 +15,7 @@ from study.ledger.folder import DATA, FLOORS, Ledger
 from study.metrics import features
 from study.metrics.catalogue import spread
 from study.metrics.real_baseline import floor
+from study.space.contracts import lacking_in_use
 from study.space.space import Space
 from study.sweep.estimate import built
 from study.sweep.launch_options import LaunchOptions
@@ -68,14 +69,19 @@ def prepare(space: Space, options: LaunchOptions, data_dir: Path, ledger: Ledger
 
 
 def check_built(cell, shape) -> None:
-    """UserError for settings of which no model can be made, before any of them is trained."""
+    """UserError for settings of which no model can be made, or none that can be trained, before any of them is."""
     try:
         with torch.device("meta"):  # shapes without numbers: milliseconds for any size
-            built(cell, shape)
+            model = built(cell, shape)
     except UserError:
         raise
     except Exception:  # whatever a model of one's own raises, which may need numbers to be built: its trials judge it
-        pass
+        return
+    if missing := lacking_in_use(model):
+        raise UserError(
+            f"cell {cell.name}: a {cell.model.__name__} lacks {', '.join(missing)};"
+            " study/space/contracts.py says what a model must offer"
+        )
 
 
 def note_real_baseline(place: Path, dataset, images, extractor) -> dict:
