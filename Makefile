@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN = .venv/bin
 PORT ?= 5000
+QUICK = tests/project/test_rooms.py tests/space/test_space.py tests/space/test_contracts.py tests/ledger/test_records.py \
+	tests/sweep/test_plan.py tests/analysis/test_cell_table.py
 STORE ?= $(CURDIR)/mlruns/mlflow.db
 
 sweep: .venv/ready
@@ -11,6 +13,15 @@ sweep: .venv/ready
 test: .venv/test-ready
 	$(BIN)/python -m pytest -m "not long and not ray" -n 2 --dist loadfile -q $(ARGS)
 	$(BIN)/python -m pytest -m "not long and ray" -q $(ARGS)
+
+# Seconds each, for the inner loop: format, rules and types; and the tests that train nothing.
+lint: .venv/test-ready
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+
+quick: .venv/test-ready
+	$(BIN)/python -m pytest -m "not long and not ray" -n 2 -q $(QUICK) $(ARGS)
 
 # Real clusters, crashes, servers and browsers; those that need root, SLURM, PostgreSQL or Chromium say so.
 test-long: .venv/test-ready
@@ -31,4 +42,4 @@ ui: .venv/ready
 	$(BIN)/pip install --quiet -r requirements-test.txt
 	touch $@
 
-.PHONY: sweep test test-long ui
+.PHONY: sweep lint quick test test-long ui

@@ -172,7 +172,8 @@ def conv_decoder(
     for index, size in enumerate(per_layer("kernel", kernel, depth)):
         layers += hidden.after(index, channels[index], nn.BatchNorm2d)
         bias = index + 1 == depth or hidden.bias(index + 1)
-        layers += enlarge(*channels[index : index + 2], *sides[index : index + 2], size, upsample, bias)
+        (narrow, wide), (side, side_after) = channels[index : index + 2], sides[index : index + 2]
+        layers += enlarge(narrow, wide, side, side_after, size, upsample, bias)
     layers += [nn.Upsample(size=shape[1], mode="bilinear")] if sides[-1] != shape[1] else []
     return nn.Sequential(*layers)
 

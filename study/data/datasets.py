@@ -112,7 +112,7 @@ class Dataset:
         """The images, decoded into memory-mapped arrays if that was not done yet, or if the raw files changed.
 
         Image files that cannot be read are refused, or left out with skip_corrupt; that choice stays with the
-        prepared images, so that every later load gives the same. `say` is told what was decoded, changed or left out.
+        prepared images, so that every later load gives the same. `log` is told what was decoded, changed or left out.
         """
         data_dir = Path(data_dir)
         self._require(data_dir)

@@ -18,13 +18,14 @@ RETRIES_AT_CLOSE = 3  # tries that may fail once the study is at its end
 
 
 class BackgroundTracker(threading.Thread):
-    """Runs a Tracker in the background. `touch` costs microseconds; what fails is tried again until it works."""
+    """Runs a Tracker in the background. `notify` costs microseconds; what fails is tried again until it works."""
 
     def __init__(self, uri: str, ledger: Ledger, space: str, question: str = "", log=print):
-        super().__init__(daemon=True, name="mlflow-sink")
+        super().__init__(daemon=True, name="mlflow")
         self.arguments, self.log = (uri, ledger, space, question), log
-        self.tracker, self.failures, self.refused = None, 0, set()
-        self.news, self.pending = threading.Condition(), {}
+        self.tracker: Tracker | None = None
+        self.failures, self.refused = 0, set[str]()
+        self.news, self.pending = threading.Condition(), dict[str, float]()
         self.closing, self.hurry, self.retries_at_close = False, threading.Event(), RETRIES_AT_CLOSE
 
     def notify(self, key: str) -> None:

@@ -16,20 +16,22 @@ ANSWER_S = 2.0  # within which a server on this machine answers
 def mlflow_page(uri: str, page: str, experiment: str, word: str) -> str:
     """What shows a page of an MLflow store: the address of the server at `uri`, or of one on this machine that serves the
     SQLite store whose experiment has this `word` among its tags, or else `make ui` on the first port that is free."""
-    if not uri.startswith("sqlite:///"):
+    store = database_of(uri)
+    if store is None:
         return f"{uri.rstrip('/')}{page}"
     first = int(os.environ.get("PORT", FIRST_PORT))
     for port in range(first, first + PORTS):
         if not in_use(port):
-            return f"{make_ui(database_of(uri), port)}   # then http://127.0.0.1:{port}{page}"
+            return f"{make_ui(store, port)}   # then http://127.0.0.1:{port}{page}"
         if serves(port, experiment, word):
             return f"http://127.0.0.1:{port}{page}"
-    return make_ui(database_of(uri), first)
+    return make_ui(store, first)
 
 
 def watching(uri: str) -> str:
     """Where runs can be watched while a sweep goes on."""
-    return f"MLflow: {uri}" + (f"; watch it with `{make_ui(database_of(uri))}`" if uri.startswith("sqlite:///") else "")
+    store = database_of(uri)
+    return f"MLflow: {uri}" + (f"; watch it with `{make_ui(store)}`" if store else "")
 
 
 def make_ui(store: Path, port: int = FIRST_PORT) -> str:

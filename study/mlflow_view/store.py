@@ -136,8 +136,8 @@ def half_made(place: Path) -> bool:
 def revisions() -> tuple[set[str], str]:
     """The revisions of the database that the installed MLflow knows, and the newest: read from its migrations, since to
     import them all takes seconds."""
-    package = importlib.util.find_spec("mlflow").submodule_search_locations[0]
-    texts = [path.read_text() for path in Path(package, "store", "db_migrations", "versions").glob("*.py")]
+    package = importlib.resources.files("mlflow").joinpath("store", "db_migrations", "versions")
+    texts = [path.read_text() for path in package.iterdir() if path.name.endswith(".py")]
     known, older = (
         set(re.findall(rf'^{name} = "(\w+)"', "\n".join(texts), re.MULTILINE)) for name in ("revision", "down_revision")
     )

@@ -81,8 +81,12 @@ def grid(
     model: Sequence, net: Sequence, depth: Sequence[int], latent_dim: Sequence[int], dataset: Sequence, **settings: Sequence
 ) -> list[Cell]:
     """Every combination of the factors given, each a list. Further keywords vary keyword arguments of the model."""
-    core = [model, net, depth, latent_dim, dataset]
-    return [Cell(*values[:5], settings=dict(zip(settings, values[5:]))) for values in itertools.product(*core, *settings.values())]
+    core, more = itertools.product(model, net, depth, latent_dim, dataset), list(itertools.product(*settings.values()))
+    return [
+        Cell(kind, body, layers, size, images, dict(zip(settings, values)))
+        for kind, body, layers, size, images in core
+        for values in more
+    ]
 
 
 def label(path: str) -> str:

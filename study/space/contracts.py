@@ -118,15 +118,31 @@ class Dataset(Protocol):
         """Whether its raw files are there."""
         ...
 
+    def download(self, data_dir: Path) -> None:
+        """Bring the raw files into data_dir; UserError where that fails."""
+        ...
+
     def prepare(self, data_dir: Path, skip_corrupt: bool = False, log: Callable[[str], None] = print) -> Any:
-        """Decode what has not been decoded, and load it; UserError for what cannot be read."""
+        """Decode what has not been decoded, and load it: `Images`. UserError for what cannot be read."""
+        ...
+
+    def load(self, data_dir: Path) -> Any:
+        """The same of what has been decoded; UserError where nothing has."""
+        ...
+
+    def fingerprint(self, data_dir: Path) -> str | None:
+        """What identifies the decoded images, in keys of trials; None while they have not been decoded."""
+        ...
+
+    def publish(self, data_dir: Path, place: Path) -> None:
+        """Copy the decoded images to a folder, for machines without the raw files."""
         ...
 
 
 NAMES: Mapping[str, tuple[str, ...]] = {  # what is asked of each by name: of a model its class, which has no fields yet
     "model": ("__name__", "__mro__", "sample"),
     "net": ("name", "encoder", "decoder"),
-    "dataset": ("name", "slug", "is_available", "prepare"),
+    "dataset": ("name", "slug", "size", "shape", "is_available", "download", "prepare", "load", "fingerprint", "publish"),
     "source": ("__mro__", "name", "roots", "read"),
 }
 IN_USE = ("shape", "latent_dim", "phases")  # what a model has once it is made

@@ -69,9 +69,11 @@ class Reader:
             spec = importlib.util.find_spec(module)
         except (ImportError, ValueError):  # no such module, or one made at run time
             return None
-        place = Path(spec.origin) if spec and spec.has_location and spec.origin.endswith(".py") else None
-        known = place is None or top(module) in PROJECT or place.is_relative_to(STANDARD)
-        return None if known or not INSTALLED.isdisjoint(place.parts) else place
+        if spec is None or not spec.has_location or not (spec.origin or "").endswith(".py"):
+            return None
+        place = Path(str(spec.origin))
+        known = top(module) in PROJECT or place.is_relative_to(STANDARD) or not INSTALLED.isdisjoint(place.parts)
+        return None if known else place
 
     def follow(self, module: str, name: str = "") -> None:
         """Note what the module defines under that name (all of it for ""), and follow what is used there."""
@@ -80,7 +82,7 @@ class Reader:
         if module not in self.trees:
             self.trees[module] = undocumented(ast.parse(file.read_bytes())).body
         statements = [each for each in self.trees[module] if name in bound(each)] if name else self.trees[module]
-        if not statements and importlib.util.find_spec(module).submodule_search_locations and self.file(f"{module}.{name}"):
+        if not statements and is_package(module) and self.file(f"{module}.{name}"):
             return self.follow(f"{module}.{name}")
         statements = statements or self.trees[module]  # made by a call or a star: any of the file may do it
         self.found[module, name] = "\n".join(map(ast.unparse, statements))
@@ -95,10 +97,15 @@ class Reader:
                 self.follow_from(module, node)
 
     def follow_from(self, module: str, node: ast.ImportFrom) -> None:
-        package = importlib.util.find_spec(module).parent
+        package = module if is_package(module) else module.rpartition(".")[0]
         source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
         for alias in node.names:
             self.follow(source, "" if alias.name == "*" else alias.name)
+
+
+def is_package(module: str) -> bool:
+    spec = importlib.util.find_spec(module)
+    return bool(spec and spec.submodule_search_locations)
 
 
 def top(path: str) -> str:

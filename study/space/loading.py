@@ -50,7 +50,7 @@ def load_file(path: Path) -> Space:
         raise UserError(f"there is no space file {path}")
     sys.path.append(str(path.parent))
     space = space_of(path.stem, path)
-    if Path(sys.modules[path.stem].__file__).resolve() != path:
+    if Path(str(sys.modules[path.stem].__file__)).resolve() != path:
         raise UserError(f"{path.name} has the name of a module that is installed; give the space file another name")
     return replace(space, origin=str(path.parent))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from study.data.datasets import Dataset, check_batch
+from study.data.datasets import check_batch
 from study.errors import UserError
 from study.ledger import records
 from study.ledger.files import read_json, write_atomic
@@ -15,7 +15,7 @@ from study.ledger.folder import DATA, FLOORS, Ledger
 from study.metrics import features
 from study.metrics.catalogue import spread
 from study.metrics.real_baseline import floor
-from study.space.contracts import lacking_in_use
+from study.space.contracts import Dataset, lacking_in_use
 from study.space.space import Space
 from study.sweep.estimate import built
 from study.sweep.launch_options import LaunchOptions
@@ -62,7 +62,7 @@ def prepare(space: Space, options: LaunchOptions, data_dir: Path, ledger: Ledger
             f" measured by {extractor.describe}{accuracy}; real images score fd_rel {spread(known['measures']['quality/fd_rel'])}"
             f" ({time.monotonic() - start:.1f} s)"
         )
-    if options.features == "inception":
+    if options.features == "inception" and options.inception_weights:
         write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
     for name in (DATA, "features", FLOORS):
         ledger.publish(name)

@@ -20,5 +20,5 @@ def check_scratch() -> None:
                 file.write(bytes(ROOM))
             return
         except OSError as error:
-            reason = error.strerror
+            reason = str(error.strerror)
     raise UserError(f"Ray cannot start in {place} ({reason}): set RAY_TMPDIR to a folder that has room and a short path")

@@ -18,9 +18,9 @@ def chosen_space(options: LaunchOptions) -> Space:
     space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
     space = space.only(systems=chosen(options.systems, {cell.system for cell in space.cells} - {""}, "system", space))
     space = replace(space, proposals=options.proposals or space.proposals, seeds=options.seeds or space.seeds)
-    if options.epochs:
+    if epochs := options.epochs:
         budget = space.budget
-        space = replace(space, budget=lambda cell: replace(budget(cell), epochs=options.epochs))
+        space = replace(space, budget=lambda cell: replace(budget(cell), epochs=epochs))
     return space
 
 

@@ -13,6 +13,7 @@ def size(path: Path) -> tuple[int, int] | None:
     """Width and height; None for what is no PNG of a picture's size. No other format is tried: some are handed to programs."""
     with contextlib.suppress(*DAMAGED), Image.open(path, formats=("PNG",)) as picture:
         return picture.size if picture.width * picture.height <= MOST_PIXELS else None
+    return None
 
 
 def opened(path: Path) -> Image.Image | None:
@@ -21,3 +22,4 @@ def opened(path: Path) -> Image.Image | None:
         return None
     with contextlib.suppress(*DAMAGED), Image.open(path, formats=("PNG",)) as picture:
         return picture.convert("RGB")
+    return None

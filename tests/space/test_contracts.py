@@ -7,6 +7,7 @@ import torch
 from tiny import tiny_space
 from torch import nn
 
+from models.nets import fc
 from models.phase import Phase, adam
 from models.vae import VAE
 from study.errors import UserError
@@ -49,7 +50,8 @@ def only_cell(**changes):
 
 
 @pytest.mark.parametrize(
-    ("word", "thing", "missing"), [("model", Silent, "sample"), ("net", 3, "encoder"), ("dataset", "digits", "is_available")]
+    ("word", "thing", "missing"),
+    [("model", Silent, "sample"), ("net", 3, "encoder"), ("dataset", "digits", "is_available"), ("dataset", fc, "prepare")],
 )
 def test_what_a_factor_lacks_is_said_when_its_space_is_loaded(word, thing, missing):
     with pytest.raises(UserError, match=f"{word} must be .*{missing}.*contracts.py"):
