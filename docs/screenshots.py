@@ -84,7 +84,7 @@ def take(browser, address: str, file: Path, width: int = 1400, height: int = 900
 def copy_samples(ledger: Ledger, out: Path) -> None:
     """The last samples of every model's best cell."""
     for cell in nearest_of(cells(ledger)):
-        shutil.copyfile(ledger.files(cell["trial"], "images/samples-*.png")[-1], out / f"samples-{cell['model']}.png")
+        shutil.copyfile(ledger.files(cell.trial, "images/samples-*.png")[-1], out / f"samples-{cell.model}.png")
 
 
 def main(arguments=None) -> int:

@@ -42,9 +42,9 @@ def chosen(ledger: Ledger, wanted: str) -> str:
     if len(found) > 1:
         raise UserError(
             "scores of different datasets do not compare; choose one of the best: "
-            + ", ".join(f"--trial {cell['trial']} ({cell['dataset']})" for cell in found)
+            + ", ".join(f"--trial {cell.trial} ({cell.dataset})" for cell in found)
         )
-    return found[0]["trial"]
+    return found[0].trial
 
 
 def parse(arguments=None):

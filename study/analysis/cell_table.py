@@ -8,13 +8,72 @@ import csv
 import io
 import json
 import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from study.analysis.trainings import comparable, family_order, grouped, planned_lines, read, rows_of, shown
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import COVERAGE, FIDELITY, interval, number
 
+if TYPE_CHECKING:
+    from study.analysis.outcomes import Rate
 
-def cells(ledger: Ledger) -> list[dict]:
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measure of a cell over its seeds, in the measure's unit."""
+
+    value: float  # the median
+    interval: tuple[float, float] | None  # its 95 % interval; None below five seeds
+    points: tuple[float, ...]  # of every seed that has an outcome
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """What a cell is, how it was trained, and what came of it."""
+
+    name: str
+    dataset: str
+    model: str
+    net: str
+    depth: int
+    latent_dim: int
+    system: str  # the published system that it is, or ""
+    settings: Mapping
+    stage: str  # of the trials that speak for it: confirm (held-out images) or search (validation images)
+    params: Mapping
+    proposed_by: str
+    epochs: int
+    batch_size: int
+    status: str  # of `trial`: done, diverged or failed
+    error: str  # of the first failed trial, or ""
+    trial: str  # the key of the one to draw from, whose pictures and curves are shown
+    trials: tuple[str, ...]  # the keys of all that speak for it
+    seeds: int  # trainings, the failed ones left out
+    diverged: "Rate"
+    values: Mapping[str, Estimate]  # by the measure's key
+
+    @property
+    def place(self) -> str:
+        """Where it stands in a map of cells, in words."""
+        return f"{self.system or self.net}, depth {self.depth}, latent {self.latent_dim}"
+
+    def value(self, measure: str) -> float:
+        return self.values[measure].value
+
+
+@dataclass(frozen=True)
+class Leader:
+    """Of one dataset and model, the cell nearest to the real images, and the one that covers most of them."""
+
+    dataset: str
+    model: str
+    fidelity: TableCell
+    coverage: TableCell | None  # None where coverage was not measured
+
+
+def cells(ledger: Ledger) -> list[TableCell]:
     """The table of a ledger."""
     planned = {key for line in planned_lines(ledger) for key in line["trials"]}
     return table(speaking(comparable(read(ledger), planned)[0], planned))
@@ -25,145 +84,121 @@ def speaking(trials: list[dict], planned: set[str]) -> dict[str, list[dict]]:
     return {cell: shown(group, planned) for cell, group in grouped(trials, lambda trial: trial["cell"]).items()}
 
 
-def table(trials_of: dict[str, list[dict]]) -> list[dict]:
-    """One dict per cell, in the order of dataset, model, net, depth and latent size: what it is and how it was trained,
-    "seeds" and how many of them "diverged" (count, trainings, low, high), and measure -> estimate() as "values"."""
+def table(trials_of: Mapping[str, list[dict]]) -> list[TableCell]:
+    """The cells of these trials, in the order of dataset, model, net, depth and latent size."""
     found = measured([row for trials in trials_of.values() for trial in trials for row in rows_of(trial, {})])
     return sorted(
-        ({**about(name, trials), **found[name]} for name, trials in trials_of.items()),
-        key=lambda cell: (
-            cell["dataset"],
-            family_order(cell["model"]),
-            cell["net"],
-            cell["depth"],
-            cell["latent_dim"],
-            cell["cell"],
-        ),
+        (TableCell(name, **about(trials), **found[name]) for name, trials in trials_of.items()),
+        key=lambda cell: (cell.dataset, family_order(cell.model), cell.net, cell.depth, cell.latent_dim, cell.name),
     )
 
 
-def about(name: str, trials: list[dict]) -> dict:
-    """What a cell is and how it was trained. "trial": the one to draw from, whose pictures and curves are shown."""
+def about(trials: list[dict]) -> dict:
+    """The fields of a cell that its trials say: what it is and how it was trained."""
     drawn = next((trial for trial in trials if trial["result"]["status"] == "done"), trials[0])
     spec, row = drawn["spec"], rows_of(drawn, {})[0]
     return {
-        "cell": name,
         **{word: row[word] for word in ("dataset", "model", "net", "depth", "latent_dim", "system", "stage")},
-        "settings": spec["settings"],
-        "params": spec["params"],
-        "proposed_by": spec["proposed_by"],
-        "epochs": spec["epochs"],
-        "batch_size": spec["batch_size"],
+        **{word: spec[word] for word in ("settings", "params", "proposed_by", "epochs", "batch_size")},
         "status": drawn["result"]["status"],
         "error": next((error for trial in trials if (error := trial["result"].get("error"))), ""),
         "trial": drawn["key"],
-        "trials": [trial["key"] for trial in trials],
+        "trials": tuple(trial["key"] for trial in trials),
     }
 
 
 def measured(rows: list[dict]) -> dict[str, dict]:
-    """Cell -> seeds, diverged and values. Only cells of one dataset and stage are ranked together, so that a diverged
-    training counts as the worst seen where it was measured."""
+    """Cell -> its fields seeds, diverged and values. Only cells of one dataset and stage are ranked together, so that a
+    diverged training counts as the worst seen where it was measured."""
     from study.analysis.outcomes import rate, valued  # here, as the sciences of study/analysis/inference.py take a second to import
 
     found = {}
     for group in grouped(rows, lambda row: (row["dataset"], row["stage"])).values():
         for cell, members in grouped(group, lambda row: row["cell"]).items():
             tried = [row["status"] == "diverged" for row in members if row["status"] != "failed"]
-            found[cell] = {"seeds": len(tried), "diverged": list(rate(tried)), "values": {}}
+            found[cell] = {"seeds": len(tried), "diverged": rate(tried), "values": {}}
         for name in sorted({name for row in group for name in row if "/" in name}):
             for cell, pairs in grouped(valued(group, name), lambda pair: pair[0]["cell"]).items():
                 found[cell]["values"][name] = estimate([value for _, value in pairs])
     return found
 
 
-def estimate(points: list[float]) -> dict:
-    """Median over seeds, its 95 % interval (None below five seeds), and the points themselves."""
+def estimate(points: Sequence[float]) -> Estimate:
     from study.analysis.inference import median_interval
 
     between = median_interval(points)
-    return {"value": statistics.median(points), "interval": between and [float(bound) for bound in between], "points": points}
+    return Estimate(statistics.median(points), between and tuple(map(float, between)), tuple(points))
 
 
-def value_of(measure: str):
-    return lambda cell: cell["values"][measure]["value"]
+def value_of(measure: str) -> Callable[[TableCell], float]:
+    return lambda cell: cell.value(measure)
 
 
-def best(cells: list[dict]) -> list[dict]:
-    """Per dataset and model the cell nearest to the real images, and the one that covers most of them: among the
-    confirmed ones, where there are any."""
+def best(cells: Sequence[TableCell]) -> list[Leader]:
+    """The leaders of every dataset and model: among the confirmed cells, where there are any."""
     found = []
-    for (dataset, model), group in grouped(cells, lambda cell: (cell["dataset"], cell["model"])).items():
-        alive = [cell for cell in group if cell["status"] == "done" and FIDELITY in cell["values"]]
+    for (dataset, model), group in grouped(cells, lambda cell: (cell.dataset, cell.model)).items():
+        alive = [cell for cell in group if cell.status == "done" and FIDELITY in cell.values]
         alive = confirmed(alive) or alive
         if alive:
-            covering = [cell for cell in alive if COVERAGE in cell["values"]]
-            found.append(
-                {
-                    "dataset": dataset,
-                    "model": model,
-                    "fidelity": min(alive, key=value_of(FIDELITY))["cell"],
-                    "coverage": max(covering, key=value_of(COVERAGE))["cell"] if covering else None,
-                }
-            )
+            covering = [cell for cell in alive if COVERAGE in cell.values]
+            widest = max(covering, key=value_of(COVERAGE)) if covering else None
+            found.append(Leader(dataset, model, min(alive, key=value_of(FIDELITY)), widest))
     return found
 
 
-def nearest_of(cells: list[dict]) -> list[dict]:
+def nearest_of(cells: Sequence[TableCell]) -> list[TableCell]:
     """The best cell by fidelity of every dataset and model."""
-    by_name = {cell["cell"]: cell for cell in cells}
-    return [by_name[row["fidelity"]] for row in best(cells)]
+    return [leader.fidelity for leader in best(cells)]
 
 
-def champions(cells: list[dict]) -> list[dict]:
+def champions(cells: Sequence[TableCell]) -> list[TableCell]:
     """The best cell by fidelity of every dataset."""
-    groups = grouped(nearest_of(cells), lambda cell: cell["dataset"]).values()
+    groups = grouped(nearest_of(cells), lambda cell: cell.dataset).values()
     return [min(confirmed(group) or group, key=value_of(FIDELITY)) for group in groups]
 
 
-def confirmed(cells: list[dict]) -> list[dict]:
-    return [cell for cell in cells if cell["stage"] == "confirm"]
+def confirmed(cells: Sequence[TableCell]) -> list[TableCell]:
+    return [cell for cell in cells if cell.stage == "confirm"]
 
 
-def as_text(cell: dict) -> str:
+def as_text(cell: TableCell) -> str:
     """Its fidelity with the interval, where it has one, or what became of the cell."""
-    if cell["status"] != "done" or FIDELITY not in cell["values"]:
-        return cell["status"]
-    found = cell["values"][FIDELITY]
-    return f"{number(found['value'])} {interval(found['interval'])}".strip()
+    if cell.status != "done" or FIDELITY not in cell.values:
+        return cell.status
+    found = cell.values[FIDELITY]
+    return f"{number(found.value)} {interval(found.interval)}".strip()
 
 
-def in_words(cell: dict) -> str:
+def in_words(cell: TableCell) -> str:
     """Which cell it is, its fidelity, and what that rests on."""
-    seeds, lost = cell["seeds"], cell["diverged"][0]
+    lost = cell.diverged.count
     return (
-        f"{cell['model']} on {cell['dataset']}: {cell['system'] or cell['net']}, depth {cell['depth']}, latent"
-        f" {cell['latent_dim']}: fd_rel {as_text(cell)} ({'1 seed' if seeds == 1 else f'median of {seeds} seeds'}"
+        f"{cell.model} on {cell.dataset}: {cell.place}: fd_rel {as_text(cell)}"
+        f" ({'1 seed' if cell.seeds == 1 else f'median of {cell.seeds} seeds'}"
         + (f", {lost} of them diverged" if lost else "")
-        + f", {'held-out' if cell['stage'] == 'confirm' else 'validation'} images)"
+        + f", {'held-out' if cell.stage == 'confirm' else 'validation'} images)"
     )
 
 
-def as_row(cell: dict) -> dict:
+def as_row(cell: TableCell) -> dict:
     """A row of cells.csv: values, the ends of their intervals, what was tuned, and where it lies."""
     row = {
-        name: cell[name]
-        for name in ("cell", "dataset", "model", "net", "system", "depth", "latent_dim", "stage", "status", "seeds")
+        "cell": cell.name,
+        **{
+            name: getattr(cell, name)
+            for name in ("dataset", "model", "net", "system", "depth", "latent_dim", "stage", "status", "seeds")
+        },
+        "diverged": cell.diverged.count,
     }
-    row["diverged"] = cell["diverged"][0]
-    for name, found in cell["values"].items():
-        row[name] = found["value"]
-        if found["interval"]:
-            row[f"{name} low"], row[f"{name} high"] = found["interval"]
-    return {
-        **row,
-        "settings": json.dumps(cell["settings"]),
-        "params": json.dumps(cell["params"]),
-        "trials": " ".join(cell["trials"]),
-    }
+    for name, found in cell.values.items():
+        row[name] = found.value
+        if found.interval:
+            row[f"{name} low"], row[f"{name} high"] = found.interval
+    return {**row, "settings": json.dumps(cell.settings), "params": json.dumps(cell.params), "trials": " ".join(cell.trials)}
 
 
-def told(settings: dict) -> str:
+def told(settings: Mapping) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items() if isinstance(value, str | int | float))
 
 

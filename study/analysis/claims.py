@@ -35,6 +35,13 @@ from study.analysis.rules import (
 from study.analysis.verdicts import Claim, Part
 from study.metrics.catalogue import COVERAGE, FIDELITY
 
+REPORTS = {  # the student reports that made the claims: tag -> (space with their systems, what they compared)
+    "A": ("bottleneck_20", "a VAE, fully connected and convolutional GANs, and a WGAN on MNIST and CIFAR-10"),
+    "B": ("three_sizes", "three sizes each of VAE, GAN and WGAN on MNIST and CIFAR-10"),
+    "C": ("dropout_or_dcgan", "a VAE with dropout and a DCGAN on MNIST"),
+    "D": ("matched_weights", "a VAE and a GAN of about as many weights on MNIST and Imagenette"),
+    "E": ("depth_and_latent", "depth and latent size of VAEs, latent size of GANs and WGANs on MNIST and CIFAR-10"),
+}
 MNIST = ("mnist", "digits")
 HARDER = ("cifar10", "imagenette")
 ONE_NAT = 1.0  # per image: a smaller difference of likelihood is none that matters

@@ -12,6 +12,7 @@ last and stays finite; it has no outcome in a measure of which neither end is be
 
 import math
 from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -193,5 +194,14 @@ def rates(rows: list[dict], factors=("dataset", "model", "net")) -> dict[tuple, 
     return table
 
 
-def rate(events: list[bool]) -> tuple[int, int, float, float]:
-    return (sum(events), len(events), *wilson(sum(events), len(events)))
+class Rate(NamedTuple):
+    """How many of so many trainings, and Wilson's 95 % interval of the share."""
+
+    count: int
+    trainings: int
+    low: float
+    high: float
+
+
+def rate(events: list[bool]) -> Rate:
+    return Rate(sum(events), len(events), *wilson(sum(events), len(events)))

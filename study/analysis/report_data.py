@@ -1,16 +1,19 @@
-"""What a ledger says, as one plain dict: the answer, verdicts, cells, effects, rates. Pages and files only print it."""
+"""What a ledger says: the answer, verdicts, cells, effects, rates. Pages and files only print it."""
 
 import ast
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from study.analysis import cell_table, effects, sentences
+from study.analysis import cell_table, effects
+from study.analysis.cell_table import Leader, TableCell
 from study.analysis.claims import CLAIMS
-from study.analysis.outcomes import rates
-from study.analysis.trainings import comparable, curves_of, family_order, grouped, over_packs, planned_lines, read, rows_of, thinned
+from study.analysis.sentences import sentences
+from study.analysis.trainings import comparable, curves_of, grouped, over_packs, planned_lines, read, rows_of, thinned
+from study.analysis.verdicts import Claim, Verdict, judge
 from study.errors import UserError
 from study.ledger.counts import study_counts
 from study.ledger.folder import Ledger
@@ -22,11 +25,73 @@ CURVE_POINTS, FEW_CELLS = 40, 400
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
 
 
-def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
-    """Everything a report prints, from the ledger alone; UserError where no trial is finished.
+@dataclass(frozen=True)
+class Run:
+    """A trial's run in MLflow."""
 
-    "rows" holds every training, as study/analysis/outcomes.py describes them; verdicts and intervals are computed from these.
-    """
+    id: str
+    experiment: str
+    store: str
+
+
+@dataclass(frozen=True)
+class ReportCell(TableCell):
+    """A cell of the table with what is shown of it: curves of all its seeds, pictures and run of its `trial`."""
+
+    run: Run | None  # None where it was not tracked
+    pictures: Mapping[str, Sequence[tuple[int, str]]]  # kind -> (epoch, path under the study's folder), by epochs
+    curves: Mapping[str, Mapping]  # measure -> epochs, low, middle, high, each a list
+
+
+@dataclass(frozen=True)
+class DatasetBasis:
+    """What a dataset's numbers rest on."""
+
+    name: str
+    features: str  # the hash of the features by which it was measured
+    fingerprint: str  # of its images
+    trials: int
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A cell with trials left."""
+
+    cell: str
+    left: int
+    untouched: bool  # whether none at all is finished
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a ledger says. Verdicts and intervals are computed from `rows`, and can be computed from them again."""
+
+    space: str
+    question: str  # the first words of its file, or ""
+    time: float  # when the ledger was read, in seconds since 1970
+    notes: Sequence[str]  # what was left out, a line each
+    counts: Mapping[str, int] | None  # planned, running, done, diverged, failed, left; None for a ledger without its plan
+    at_work: bool  # whether a driver is at work on it
+    lacking: Sequence[Lacking]
+    commands: Mapping[str, str]  # launch, sample: what to type, in the project's own folder
+    datasets: Sequence[DatasetBasis]
+    real_baselines: Mapping[str, Mapping]  # dataset -> what real images score, as study/metrics/real_baseline.py has it
+    versions: Mapping[str, Mapping[str, str]]  # what the trials ran on, and what read them
+    rows: Sequence[Mapping]  # every training, as study/analysis/outcomes.py describes them
+    cells: Sequence[ReportCell]
+    leaders: Sequence[Leader]
+    verdicts: Sequence[Verdict]
+    effects: Sequence[effects.Effect]
+    chances: Sequence[effects.Chance]
+    variance: Sequence[effects.VarianceShares]
+    tuning: Sequence[effects.Tuning]
+    stability: Sequence[effects.Stability]
+    answer: Sequence[str]  # three sentences
+
+
+def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportData:
+    """Everything a report prints, from the ledger alone; UserError where no trial is finished. claims: the published ones
+    and the space's own unless others are given."""
     lines = planned_lines(ledger)
     planned = {key for line in lines for key in line["trials"]}
     trials, notes = comparable(read(ledger), planned)
@@ -44,49 +109,40 @@ def findings(ledger: Ledger, claims: Sequence | None = None) -> dict:
         if trial["spec"]["stage"] == "search" or trial["key"] in curves
         for row in rows_of(trial, curves.get(trial["key"], {}))
     ]
-    found = {
-        "space": ledger.root.name,
-        "question": question(ledger.root.name),
-        "time": time.time(),
-        "notes": notes,
-        "progress": progress(ledger, lines),
-        "missing": missing(lines, {trial["key"] for trial in trials}),
-        "floors": floors(ledger),
-        "rows": rows,
-        "versions": versions(trials),
-        "cells": cells(ledger, speaking, curves),
-        "commands": commands(ledger, trials[0]["spec"].get("origin", "")),
-    }
-    return concluded(found | {"datasets": datasets(trials, found["floors"])}, claims)
+    table = cells(ledger, speaking, curves)
+    return ReportData(
+        space=ledger.root.name,
+        question=question(ledger.root.name),
+        time=time.time(),
+        notes=notes,
+        counts=study_counts(ledger.root.parent, ledger.root.name) if lines else None,
+        at_work=ledger.held(),
+        lacking=lacking(lines, {trial["key"] for trial in trials}),
+        commands={script: from_the_project(script, ledger, trials[0]["spec"].get("origin", "")) for script in ("launch", "sample")},
+        datasets=datasets(trials),
+        versions=versions(trials),
+        rows=rows,
+        cells=table,
+        **conclusions(rows, table, judge(claims, rows), real_baselines(ledger)),
+    )
 
 
-def commands(ledger: Ledger, origin: str) -> dict:
-    """What to type, in the project's own folder, to go on with the study or to draw from it."""
-    return {script: from_the_project(script, ledger, origin) for script in ("launch", "sample")}
-
-
-def concluded(found: dict, claims: Sequence) -> dict:
-    """The same with what follows from rows and cells."""
-    rows, confirmed = found["rows"], [row for row in found["rows"] if row["stage"] == "confirm"]
-    best = cell_table.best(found["cells"])
-    found |= {
-        "claims": effects.verdicts(claims, rows),
-        "effects": effects.effects(rows),
-        "best": best,
-        "chances": effects.chances(best, found["cells"]),
-        "variance": effects.variance(found["cells"]),
-        "rates": [
-            {"dataset": dataset, "model": model, "net": net, **counted}
-            for (dataset, model, net), counted in sorted(rates(confirmed).items(), key=by_family)
-        ],
+def conclusions(
+    rows: Sequence[Mapping], table: Sequence[ReportCell], verdicts: Sequence[Verdict], baselines: Mapping[str, Mapping]
+) -> dict:
+    """The fields of a report's data that follow from rows and cells."""
+    leaders, found = cell_table.best(table), effects.effects(rows)
+    return {
+        "real_baselines": baselines,
+        "leaders": leaders,
+        "verdicts": verdicts,
+        "effects": found,
+        "chances": effects.chances(leaders),
+        "variance": effects.variance(table),
         "tuning": effects.tuning(rows),
+        "stability": effects.stability(rows),
+        "answer": sentences(table, leaders, found, verdicts, baselines),
     }
-    return found | {"answer": sentences.sentences(found)}
-
-
-def by_family(item: tuple) -> tuple:
-    (dataset, model, *rest), _ = item
-    return dataset, family_order(model), *rest
 
 
 def question(space: str) -> str:
@@ -95,35 +151,26 @@ def question(space: str) -> str:
     return (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n\n")[0] if file.exists() else ""
 
 
-def progress(ledger: Ledger, lines: list[dict]) -> dict | None:
-    """planned, running, done, diverged, failed, left, as a status prints them; None for a ledger without its plan."""
-    return {**study_counts(ledger.root.parent, ledger.root.name), "at_work": ledger.held()} if lines else None
+def lacking(lines: Sequence[Mapping], finished: set[str]) -> list[Lacking]:
+    """The cells with trials left."""
+    done = [len(finished.intersection(line["trials"])) for line in lines]
+    return [Lacking(line["cell"], line["planned"] - n, n == 0) for line, n in zip(lines, done) if n < line["planned"]]
 
 
-def missing(lines: list[dict], finished: set[str]) -> list[dict]:
-    """Cells with trials left: name, how many, and whether none at all is finished."""
-    table = []
-    for line in lines:
-        done = len(finished.intersection(line["trials"]))
-        if done < line["planned"]:
-            table.append({"cell": line["cell"], "left": line["planned"] - done, "untouched": done == 0})
-    return table
-
-
-def cells(ledger: Ledger, speaking: dict, curves: dict) -> list[dict]:
-    """The table of cells, with the curves of all seeds, and the pictures and the run of the trial that is shown of each."""
+def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell]:
+    """The table of cells, with what is shown of each; of many cells a curve has half as many points."""
     points = CURVE_POINTS if len(speaking) <= FEW_CELLS else CURVE_POINTS // 2
     return [
-        {
-            **cell,
-            "run": run_of(ledger, cell["trial"]),
-            "pictures": pictures(ledger, cell["trial"]),
-            "curves": {
+        ReportCell(
+            **vars(cell),
+            run=run_of(ledger, cell.trial),
+            pictures=pictures(ledger, cell.trial),
+            curves={
                 name: curve
-                for name, column in over_packs([curves[key] for key in cell["trials"]]).items()
+                for name, column in over_packs([curves[key] for key in cell.trials]).items()
                 if (curve := thinned(name, column, points))
             },
-        }
+        )
         for cell in cell_table.table(speaking)
     ]
 
@@ -141,32 +188,24 @@ def own_claims(trials: list[dict], notes: list[str]) -> list:
     return claims
 
 
-def floors(ledger: Ledger) -> dict:
+def real_baselines(ledger: Ledger) -> dict[str, Mapping]:
     """Dataset -> what real images score; what an earlier version noted is left out until a launch measures it anew."""
-    return {name: floor for name, floor in ledger.floors().items() if floor["measures"]}
+    return {name: found for name, found in ledger.floors().items() if found["measures"]}
 
 
-def datasets(trials: list[dict], floors: dict) -> list[dict]:
-    """What each dataset's numbers rest on."""
+def datasets(trials: Sequence[Mapping]) -> list[DatasetBasis]:
     return [
-        {
-            "dataset": name,
-            "features": group[0]["spec"].get("features", ""),
-            "fingerprint": group[0]["spec"].get("fingerprint", ""),
-            "floor": floors.get(name, {}),
-            "trials": len(group),
-        }
+        DatasetBasis(name, group[0]["spec"].get("features", ""), group[0]["spec"].get("fingerprint", ""), len(group))
         for name, group in sorted(grouped(trials, lambda trial: trial["spec"]["dataset"]).items())
     ]
 
 
-def run_of(ledger: Ledger, key: str) -> dict | None:
-    """The trial's MLflow run: id, experiment, store; None where it was not tracked."""
+def run_of(ledger: Ledger, key: str) -> Run | None:
     tracked = ledger.tracked(key) or {}
     if "run_id" not in tracked:
         return None
     store, experiment, *_ = tracked.get("store", ["", ""])
-    return {"id": tracked["run_id"], "experiment": experiment, "store": store}
+    return Run(tracked["run_id"], experiment, store)
 
 
 def pictures(ledger: Ledger, key: str) -> dict[str, list]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from study.analysis.comparisons import Table, base, described, matches, tabulate
 from study.analysis.inference import holm, median_interval, seeds_needed
-from study.analysis.outcomes import FACTORS, as_measured, rate
+from study.analysis.outcomes import FACTORS, Rate, as_measured, rate
 from study.analysis.rules import Evidence, centre
 
 ALPHA = 0.05
@@ -48,7 +48,7 @@ class Part:
 class Claim:
     id: str
     sentence: str
-    source: str  # the reports that made it
+    source: str  # the reports that made it, by their tags in study/analysis/claims.py
     spaces: tuple[str, ...]  # the search spaces that answer it
     parts: tuple[Part, ...]
 
@@ -77,7 +77,7 @@ class Finding:
     boundary: float | None = None
     needed: int | None = None
     apart: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    diverged: tuple | None = None
+    diverged: Rate | None = None
     stands_in_for: str = ""
 
 

@@ -37,7 +37,7 @@ class Sampler(nn.Module):
 
 def register(client, ledger: Ledger, space: str) -> None:
     """Point each dataset's champion at its best trial; nothing is registered twice."""
-    for key in (cell["trial"] for cell in confirmed(champions(cells(ledger)))):
+    for key in (cell.trial for cell in confirmed(champions(cells(ledger)))):
         name = f"{space}-{ledger.spec(key)['dataset_slug']}"
         run_id = (ledger.tracked(key) or {}).get("run_id")
         if run_id and current(client, name) != key:

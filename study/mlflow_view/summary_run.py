@@ -18,13 +18,11 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
     table_of_cells = cells(ledger)
     files, groups = {"cells.csv": as_csv(list(map(as_row, table_of_cells)))}, defaultdict(dict)
     for cell in table_of_cells:
-        groups[cell["dataset"], cell["model"], cell["system"] or cell["net"], told(cell["settings"])][
-            cell["depth"], cell["latent_dim"]
-        ] = cell
+        groups[cell.dataset, cell.model, cell.system or cell.net, told(cell.settings)][cell.depth, cell.latent_dim] = cell
     forms = Counter(key[:3] for key in groups)
     for (dataset, model, net, settings), group in groups.items():
         net += f" {settings}" if forms[dataset, model, net] > 1 else ""
-        pictures = {place: newest for place, cell in group.items() if (newest := last_samples(ledger, cell["trial"]))}
+        pictures = {place: newest for place, cell in group.items() if (newest := last_samples(ledger, cell.trial))}
         values = {place: as_text(cell) for place, cell in group.items()}
         if pictures:
             name = re.sub(r"[/: =]", "-", f"sheet-{dataset}-{model}-{net}.png")

@@ -22,14 +22,12 @@ def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Pat
     out = out or ledger.root / FOLDER
     found = findings(ledger)
     real = {
-        row["dataset"]: real_images(
-            row, [cell for cell in found["cells"] if cell["dataset"] == row["dataset"]], ledger.root, data_dir
-        )
-        for row in found["datasets"]
+        dataset.name: real_images(dataset, [cell for cell in found.cells if cell.dataset == dataset.name], ledger.root, data_dir)
+        for dataset in found.datasets
     }
     small = {dataset: (image and base64_webp(image), words) for dataset, (image, words) in real.items()}
     room = LARGEST - len(page(found, {}, small, 0).encode())
-    pictures, left_out = embedded(found["cells"], ledger.root, room)
+    pictures, left_out = embedded(found.cells, ledger.root, room)
     write_atomic(out / "report.html", page(found, pictures, small, left_out).encode())
     write_tables(found, out)
     write_figures(found, ledger.root, real, out)

@@ -2,11 +2,13 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from study.analysis.report_data import DatasetBasis, ReportCell
 from study.training.image_files import opened
 
 LARGE, WIDTH = 16_000, 640  # beyond so many bytes a picture is a photograph: lossy, and at most so many pixels wide
@@ -15,15 +17,15 @@ LAST = ("samples", "reconstructions", "nearest", "interpolation", "interpolation
 LEFT_OUT = ("sheet", "curves")  # the page shows samples already, and draws its curves itself
 
 
-def embedded(cells: list[dict], root: Path, room: int) -> tuple[dict, int]:
+def embedded(cells: Sequence[ReportCell], root: Path, room: int) -> tuple[dict, int]:
     """({cell: {kind: {epoch: base64}}}, number of pictures left out), as many as go into so many characters of a page.
 
     First every cell's last samples, then its other last pictures, then what it drew while it was trained.
     """
     wanted = sorted(
-        (rank(kind, index, len(series)), cell["cell"], kind, epoch, path)
+        (rank(kind, index, len(series)), cell.name, kind, epoch, path)
         for cell in cells
-        for kind, series in cell["pictures"].items()
+        for kind, series in cell.pictures.items()
         if kind not in LEFT_OUT
         for index, (epoch, path) in enumerate(series)
     )
@@ -66,26 +68,26 @@ def saved(picture: Image.Image, **options) -> bytes:
     return buffer.getvalue()
 
 
-def real_images(dataset: dict, cells: list[dict], root: Path, data_dir) -> tuple[Image.Image | None, str]:
+def real_images(dataset: DatasetBasis, cells: Sequence[ReportCell], root: Path, data_dir: Path) -> tuple[Image.Image | None, str]:
     """A grid of real images and where they are from: the data itself where it is at hand, else what the ledger drew."""
     if (pixels := from_data(dataset, data_dir)) is not None:
         return Image.fromarray(pixels).convert("RGB"), "training images"
     for cell in cells:
-        for _, path in reversed(cell["pictures"].get("reconstructions", []) + cell["pictures"].get("beside", [])):
+        for _, path in reversed([*cell.pictures.get("reconstructions", ()), *cell.pictures.get("beside", ())]):
             if (pairs := opened(root / path)) is not None:
                 return above(pairs), "validation images that were drawn beside the models' own"
     return None, "no real images are shown: the dataset is not at hand, and none were drawn beside the models' own"
 
 
-def from_data(dataset: dict, data_dir):
+def from_data(dataset: DatasetBasis, data_dir: Path) -> np.ndarray | None:
     """Tiled training images, if those that the trials were trained on are in data_dir already prepared."""
     from study.data.datasets import named  # imports torch: seconds that a report on the ledger alone does not need
     from study.errors import UserError
     from study.training.image_grids import COLUMNS, ROWS, tile
 
     try:
-        source = named(dataset["dataset"])
-        if source.fingerprint(data_dir) != dataset["fingerprint"]:
+        source = named(dataset.name)
+        if source.fingerprint(data_dir) != dataset.fingerprint:
             return None
         images = source.load(data_dir)
     except (UserError, OSError):
@@ -101,7 +103,7 @@ def above(pairs: Image.Image, rows: int = 4) -> Image.Image:
     return Image.fromarray(np.concatenate(parts)[: rows // 2 * pitch - 1])
 
 
-def tiles_of(cell: dict, root: Path) -> Image.Image | None:
+def tiles_of(cell: ReportCell, root: Path) -> Image.Image | None:
     """The last samples of a cell."""
-    series = cell["pictures"].get("samples")
+    series = cell.pictures.get("samples")
     return opened(root / series[-1][1]) if series else None

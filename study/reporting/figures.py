@@ -2,13 +2,16 @@
 
 import re
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from study.analysis.claims import COVERAGE, FIDELITY
+from study.analysis.cell_table import TableCell
+from study.analysis.effects import Tuning
+from study.analysis.report_data import ReportCell, ReportData
 from study.analysis.trainings import grouped
-from study.metrics.catalogue import described, interval, literal, number
+from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, literal, number
 from study.reporting.embedded_images import tiles_of
 
 COLOURS = {"vae": "#0072b2", "gan": "#d55e00", "wgan": "#009e73"}  # Okabe and Ito's, told apart by all
@@ -17,19 +20,18 @@ MAPPED = (FIDELITY, COVERAGE)
 MOST_NUMBERS = 40  # squares of a map beyond which numbers would not be legible
 
 
-def write_figures(found: dict, root: Path, real: dict, folder: Path) -> None:
+def write_figures(found: ReportData, root: Path, real: Mapping, folder: Path) -> None:
     """maps, board, tuning and cost of every dataset as PNG and SVG."""
     from matplotlib import rc_context  # here: it takes a second to import
 
     with rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     ):
-        for row in found["datasets"]:
-            dataset = row["dataset"]
-            cells = [cell for cell in found["cells"] if cell["dataset"] == dataset]
+        for dataset in [basis.name for basis in found.datasets]:
+            cells = [cell for cell in found.cells if cell.dataset == dataset]
             drawn = {
-                "board": board(found, cells, root, real[dataset]),
-                "tuning": tuning(found, dataset),
+                "board": board([leader.fidelity for leader in found.leaders if leader.dataset == dataset], root, real[dataset]),
+                "tuning": tuning([row for row in found.tuning if row.dataset == dataset]),
                 "cost": cost(cells),
                 **{f"map-{measure.split('/')[1]}": maps(cells, measure) for measure in MAPPED},
             }
@@ -55,17 +57,17 @@ def new_figure(width: float, height: float):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def maps(cells: list[dict], measure: str):
+def maps(cells: Sequence[TableCell], measure: str):
     """Depth by latent size for every model and net, on one scale; None where nothing was measured."""
-    cells = [cell for cell in cells if measure in cell["values"]]
+    cells = [cell for cell in cells if measure in cell.values]
     if not cells:
         return None
-    groups = grouped(cells, lambda cell: (cell["net"], cell["model"]))
+    groups = grouped(cells, lambda cell: (cell.net, cell.model))
     nets, models = (list(dict.fromkeys(key[axis] for key in groups)) for axis in (0, 1))
-    depths, latents = (sorted({cell[axis] for cell in cells}) for axis in ("depth", "latent_dim"))
+    depths, latents = sorted({cell.depth for cell in cells}), sorted({cell.latent_dim for cell in cells})
     figure = new_figure(1.2 + len(models) * max(1.6, 0.8 * len(latents)), 0.7 + len(nets) * max(1.2, 0.45 * len(depths)))
     axes = figure.subplots(len(nets), len(models), squeeze=False, sharex=True, sharey=True)
-    scale = scale_of([cell["values"][measure]["value"] for cell in cells])
+    scale = scale_of([cell.value(measure) for cell in cells])
     for (net, model), group in groups.items():
         axis = axes[nets.index(net)][models.index(model)]
         image = draw_map(axis, group, measure, depths, latents, scale, described(measure).better == "lower")
@@ -89,8 +91,8 @@ def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
 
     colours = colormaps["viridis_r" if lower_is_better else "viridis"]
     grid = np.full((len(depths), len(latents)), np.nan)
-    for (depth, latent), here in grouped(cells, lambda cell: (cell["depth"], cell["latent_dim"])).items():
-        value, row, column = here[0]["values"][measure]["value"], depths.index(depth), latents.index(latent)
+    for (depth, latent), here in grouped(cells, lambda cell: (cell.depth, cell.latent_dim)).items():
+        value, row, column = here[0].value(measure), depths.index(depth), latents.index(latent)
         grid[row, column] = value
         red, green, blue, _ = colours(scale(value))
         if len(depths) * len(latents) <= MOST_NUMBERS:
@@ -109,38 +111,31 @@ def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
     return image
 
 
-def lines_of(cells: list[dict], measure: str) -> str:
+def lines_of(cells: Sequence[TableCell], measure: str) -> str:
     """The value, its interval and the seeds; of several cells at one place what each is called."""
     if len(cells) > 1:
-        return "\n".join(f"{cell['system'] or told(cell['settings'])} {number(cell['values'][measure]['value'])}" for cell in cells)
+        return "\n".join(f"{cell.system or told(cell.settings)} {number(cell.value(measure))}" for cell in cells)
     (cell,) = cells
-    estimate, lost = cell["values"][measure], cell["diverged"][0]
+    found, lost = cell.values[measure], cell.diverged.count
     return "\n".join(
         [
-            number(estimate["value"]),
-            *filter(None, [interval(estimate["interval"])]),
-            f"{cell['seeds']} seeds" + (f", {lost} diverged" if lost else ""),
+            number(found.value),
+            *filter(None, [interval(found.interval)]),
+            f"{cell.seeds} seeds" + (f", {lost} diverged" if lost else ""),
         ]
     )
 
 
-def told(settings: dict) -> str:
+def told(settings: Mapping) -> str:
     """The settings that are words, such as a reduction."""
     return " ".join(value for value in settings.values() if isinstance(value, str)) or "default"
 
 
-def board(found: dict, cells: list[dict], root: Path, real: tuple):
+def board(leaders: Sequence[ReportCell], root: Path, real: tuple):
     """Real images and, for each family, the samples of the cell nearest to them."""
-    by_name = {cell["cell"]: cell for cell in cells}
-    leaders = [by_name[row["fidelity"]] for row in found["best"] if row["fidelity"] in by_name]
     shown = [("real images", real[0])] * (real[0] is not None)
     shown += [
-        (
-            f"{cell['model'].upper()}: {cell['system'] or cell['net']}, depth {cell['depth']}, latent"
-            f" {cell['latent_dim']}\n"
-            f"fd_rel {number(cell['values'][FIDELITY]['value'])}",
-            picture,
-        )
+        (f"{cell.model.upper()}: {cell.place}\nfd_rel {number(cell.value(FIDELITY))}", picture)
         for cell in leaders
         if (picture := tiles_of(cell, root)) is not None
     ]
@@ -158,42 +153,43 @@ def colour_of(model: str) -> str:
     return COLOURS.get(model) or FURTHER[zlib.crc32(model.encode()) % len(FURTHER)]
 
 
-def tuning(found: dict, dataset: str):
-    """The expected best of k random proposals, and the sampler's apart from them."""
-    rows = [row for row in found["tuning"] if row["dataset"] == dataset]
+def tuning(rows: Sequence[Tuning]):
+    """The expected best of k random proposals on a dataset, and the sampler's apart from them."""
     if not rows:
         return None
     figure = new_figure(4.2, 2.8)
     axis = figure.subplots()
     for row in rows:
-        colour, name = colour_of(row["model"]), row["model"].upper()
+        colour, name = colour_of(row.model), row.model.upper()
         for word, style, mark in (("random", "-", "."), ("tpe", "--", ".")):
-            if row[word]:
+            if curve := getattr(row, word):
                 axis.plot(
-                    range(1, len(row[word]) + 1),
-                    row[word],
+                    range(1, len(curve) + 1),
+                    curve,
                     style,
                     marker=mark,
                     color=colour,
                     label=f"{name}, {'random' if word == 'random' else 'sampler'}",
                 )
-        if row["default"] is not None:
-            axis.plot([0], [row["default"]], "o", color=colour, label=f"{name}, defaults")
-    axis.set(xlabel="proposals (0: published defaults)", ylabel="fd_rel, best of k, mean over cells", title=literal(dataset))
+        if row.default is not None:
+            axis.plot([0], [row.default], "o", color=colour, label=f"{name}, defaults")
+    axis.set(
+        xlabel="proposals (0: published defaults)", ylabel="fd_rel, best of k, mean over cells", title=literal(rows[0].dataset)
+    )
     axis.legend(fontsize=6, frameon=False)
     return figure
 
 
-def cost(cells: list[dict], against: str = "time/train_s"):
+def cost(cells: Sequence[TableCell], against: str = "time/train_s"):
     """Fidelity and coverage of every cell against what it cost."""
     figure = new_figure(7, 2.8)
     drawn = False
     for axis, measure in zip(figure.subplots(1, 2), MAPPED):
-        for model, group in grouped(cells, lambda cell: cell["model"]).items():
+        for model, group in grouped(cells, lambda cell: cell.model).items():
             pairs = [
-                (cell["values"][against]["value"], cell["values"][measure]["value"])
+                (cell.value(against), cell.value(measure))
                 for cell in group
-                if cell["status"] == "done" and against in cell["values"] and measure in cell["values"]
+                if cell.status == "done" and against in cell.values and measure in cell.values
             ]
             if pairs:
                 axis.plot(*zip(*pairs), "o", markersize=3.5, color=colour_of(model), label=model.upper())

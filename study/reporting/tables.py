@@ -6,20 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from study.analysis.cell_table import as_csv, as_row
-from study.analysis.claims import COVERAGE, FIDELITY
+from study.analysis.effects import Effect
+from study.analysis.report_data import ReportData
+from study.analysis.sentences import data_of
+from study.analysis.verdicts import Verdict
 from study.ledger.files import write_atomic
-from study.metrics.catalogue import described, interval, number
+from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number
 
 
-def write_tables(found: dict, folder: Path) -> None:
+def write_tables(found: ReportData, folder: Path) -> None:
     """trainings.csv and curves.csv hold what the verdicts were computed from; the others what the page shows."""
-    rows = [{name: value for name, value in row.items() if not name.startswith("curve/")} for row in found["rows"]]
+    rows = [{name: value for name, value in row.items() if not name.startswith("curve/")} for row in found.rows]
     tables = {
         "trainings": rows,
-        "curves": curves(found["rows"]),
-        "cells": list(map(as_row, found["cells"])),
-        "verdicts": list(map(verdict_row, found["claims"])),
-        "effects": list(map(effect_row, found["effects"])),
+        "curves": curves(found.rows),
+        "cells": list(map(as_row, found.cells)),
+        "verdicts": list(map(verdict_row, found.verdicts)),
+        "effects": list(map(effect_row, found.effects)),
     }
     for name, rows in tables.items():
         write_atomic(folder / f"{name}.csv", as_csv(rows))
@@ -37,36 +40,40 @@ def curves(rows: list[dict]) -> list[dict]:
     ]
 
 
-def verdict_row(claim: dict) -> dict:
-    part = claim["deciding"] or {"label": "", "measure": "", "effect": None, "interval": None, "unit": "", "points": []}
-    low, high = part["interval"] or (None, None)
+def verdict_row(verdict: Verdict) -> dict:
+    claim, found = verdict.claim, verdict.deciding
+    low, high = found and found.interval or (None, None)
     return {
-        "claim": claim["id"],
-        "sentence": claim["sentence"],
-        "source": claim["source"],
-        "verdict": claim["word"],
-        "on": claim["on"],
-        "part": part["label"],
-        "measure": part["measure"],
-        "effect": part["effect"],
+        "claim": claim.id,
+        "sentence": claim.sentence,
+        "source": claim.source,
+        "verdict": verdict.word,
+        "on": data_of(verdict),
+        "part": found.part.label if found else "",
+        "measure": found.part.measure if found else "",
+        "effect": found.effect if found else None,
         "low": low,
         "high": high,
-        "unit": part["unit"],
-        "pairs": len(part["points"]),
-        "p": claim["p"],
-        "p_holm": claim["p_holm"],
-        "would_decide": claim["more"],
-        "missing": "; ".join(claim["missing"]),
+        "unit": found.part.unit if found else "",
+        "pairs": len(found.points) if found else 0,
+        "p": verdict.p,
+        "p_holm": verdict.p_holm,
+        "would_decide": verdict.more,
+        "missing": "; ".join(verdict.missing),
     }
 
 
-def effect_row(row: dict) -> dict:
-    low, high = row["interval"] or (None, None)
+def effect_row(found: Effect) -> dict:
+    low, high = found.interval or (None, None)
     return {
-        **{name: row[name] for name in ("dataset", "model", "factor", "from", "to", "measure", "effect")},
+        **{name: getattr(found, name) for name in ("dataset", "model", "factor")},
+        "from": found.least,
+        "to": found.largest,
+        "measure": found.measure,
+        "effect": found.effect,
         "low": low,
         "high": high,
-        "pairs": len(row["points"]),
+        "pairs": len(found.points),
     }
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 import pytest
 from synthetic import sweep
@@ -39,15 +38,15 @@ def made_up(tmp_path_factory):
 
 
 def named(table, name):
-    return next(cell for cell in table if cell["cell"] == name)
+    return next(cell for cell in table if cell.name == name)
 
 
 def test_a_cell_of_which_seven_seeds_of_eight_diverged_is_nowhere_the_best(made_up):
     table, found = cells(made_up), findings(made_up)
-    assert named(table, LUCKY)["values"]["quality/fd_rel"]["value"] == 1.0 and named(table, LUCKY)["diverged"][:2] == [7, 8]
-    (gan,) = (cell for cell in nearest_of(table) if cell["model"] == "gan")
-    assert gan["cell"] == FAIR == next(row["fidelity"] for row in found["best"] if row["model"] == "gan")
-    assert chosen(made_up, "best") == champions(table)[0]["trial"] == named(table, FAIR)["trial"]
+    assert named(table, LUCKY).value("quality/fd_rel") == 1.0 and named(table, LUCKY).diverged[:2] == (7, 8)
+    (gan,) = (cell for cell in nearest_of(table) if cell.model == "gan")
+    assert gan.name == FAIR == next(leader.fidelity.name for leader in found.leaders if leader.model == "gan")
+    assert chosen(made_up, "best") == champions(table)[0].trial == named(table, FAIR).trial
 
 
 def test_launch_sample_mlflow_and_report_show_the_same_number(made_up, tmp_path):
@@ -57,8 +56,8 @@ def test_launch_sample_mlflow_and_report_show_the_same_number(made_up, tmp_path)
     assert shown == (tmp_path / "cells.csv").read_bytes()
     for row in csv.DictReader(io.StringIO(shown.decode())):
         cell = named(table, row["cell"])
-        assert float(row["quality/fd_rel"]) == cell["values"]["quality/fd_rel"]["value"]
-        assert {**named(found["cells"], row["cell"]), **cell} == named(found["cells"], row["cell"])
+        assert float(row["quality/fd_rel"]) == cell.value("quality/fd_rel")
+        assert vars(cell).items() <= vars(named(found.cells, row["cell"])).items()
         assert as_text(cell) in in_words(cell) and "median of 8 seeds" in in_words(cell)
     assert "7 of them diverged" in in_words(named(table, LUCKY)) and "diverged" not in in_words(named(table, "vae-fc-d1-z2-digits"))
 
@@ -67,14 +66,14 @@ def test_a_run_in_mlflow_has_the_number_of_its_cell_or_none_where_the_median_tra
     tracker = Tracker(default_uri(tmp_path / "studies"), made_up, "made_up")
     for name in (LUCKY, FAIR):
         cell = named(cells(made_up), name)
-        tracker.project(cell["trial"])
-        (run,) = tracker.client.search_runs([tracker.experiment], f"tags.trial_key = '{cell['trial']}'")
+        tracker.project(cell.trial)
+        (run,) = tracker.client.search_runs([tracker.experiment], f"tags.trial_key = '{cell.trial}'")
         of_run = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
-        assert run.data.metrics["rate/diverged"] == cell["diverged"][0] / 8
+        assert run.data.metrics["rate/diverged"] == cell.diverged.count / 8
         if name == LUCKY:
-            assert of_run == {"test/memory/nn_ratio": cell["values"]["memory/nn_ratio"]["value"]}
+            assert of_run == {"test/memory/nn_ratio": cell.value("memory/nn_ratio")}
         else:
-            values = {f"test/{key.removeprefix('quality/')}": found["value"] for key, found in cell["values"].items()}
+            values = {f"test/{key.removeprefix('quality/')}": found.value for key, found in cell.values.items()}
             assert {key: value for key, value in of_run.items() if not key.endswith("_sd")} == pytest.approx(
                 {key: value for key, value in values.items() if not key.startswith(("test/time/", "test/cost/"))}
             )
@@ -88,9 +87,9 @@ def test_a_cell_is_the_median_over_the_seeds_of_all_its_packs_and_draws_from_one
     finish(plan, first, status="diverged")
     finish(plan, second, objective=0.2)
     cell = named(cells(plan.ledger), plan.space.cells[0].name)
-    assert cell["values"]["quality/fd_rel"]["points"] == [1.0, 1.0, 0.2, 0.2] and cell["values"]["quality/fd_rel"]["value"] == 0.6
-    assert (cell["status"], cell["seeds"], cell["diverged"][:2]) == ("done", 4, [2, 4])
-    assert cell["trial"] == second.key == chosen(plan.ledger, "best") and cell["trials"] == [first.key, second.key]
+    assert cell.values["quality/fd_rel"].points == (1.0, 1.0, 0.2, 0.2) and cell.value("quality/fd_rel") == 0.6
+    assert (cell.status, cell.seeds, cell.diverged[:2]) == ("done", 4, (2, 4))
+    assert cell.trial == second.key == chosen(plan.ledger, "best") and cell.trials == (first.key, second.key)
 
 
 def test_a_curve_is_of_all_packs_and_ends_where_the_middle_training_has_diverged():
@@ -112,7 +111,7 @@ def test_a_confirmed_cell_goes_before_one_that_was_only_searched(plan):
             finish(plan, trial, objective=0.1 if number else 0.5)
     for trial in plan.confirm[plan.space.cells[0].name]:
         finish(plan, trial, objective=0.3)
-    assert nearest_of(cells(plan.ledger))[0]["cell"] == plan.space.cells[0].name
+    assert nearest_of(cells(plan.ledger))[0].name == plan.space.cells[0].name
 
 
 def test_the_effective_beta_of_an_earlier_versions_results_is_read_under_its_present_name(plan):
@@ -123,7 +122,7 @@ def test_the_effective_beta_of_an_earlier_versions_results_is_read_under_its_pre
     place.unlink()
     measures = {"quality/fd_rel": 1.0, "beta_effective": 64.0}
     plan.ledger.put_result(trial.key, {**result, "replicas": [{"seed": 0, "status": "done", "measures": measures}]})
-    assert named(cells(plan.ledger), trial.cell.name)["values"]["likelihood/beta_effective"]["value"] == 64.0
+    assert named(cells(plan.ledger), trial.cell.name).value("likelihood/beta_effective") == 64.0
     assert over_seeds(plan.ledger.result(trial.key)["replicas"])["likelihood/beta_effective"] == 64.0
 
 
@@ -156,5 +155,4 @@ def test_what_a_diverged_gan_has_is_not_in_the_table_either(tmp_path):
 
     table = cells(sweep(tmp_path / "study", models=("vae", "gan"), depths=(1,), draw=False, world=world))
     for cell in table:
-        assert any(name.startswith("likelihood/") for name in cell["values"]) == (cell["model"] == "vae")
-    assert json.dumps(table)
+        assert any(name.startswith("likelihood/") for name in cell.values) == (cell.model == "vae")

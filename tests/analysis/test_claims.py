@@ -9,7 +9,6 @@ from synthetic import MEANS, measures
 
 from study.analysis.claims import CLAIMS
 from study.analysis.comparisons import Levels, Pair, Table, tabulate
-from study.analysis.effects import as_dict
 from study.analysis.outcomes import (
     as_measured,
     cost_in_doublings,
@@ -20,6 +19,7 @@ from study.analysis.outcomes import (
     trend_over_training,
 )
 from study.analysis.rules import doubles, equivalent, exceeds_half, falls, is_below, is_flat, rises, stays_below
+from study.analysis.sentences import data_of
 from study.analysis.verdicts import Claim, Part, judge, p_refute, seed_deviations
 
 
@@ -269,7 +269,7 @@ def test_mnist_answers_for_mnist_and_digits_only_where_it_is_missing():
     def data(*datasets):
         found = verdict("C7", trainings(WORLDS["C7"][2], model=["gan"], dataset=[*datasets]))
         assert found.word == "refuted"
-        return as_dict(found)["on"]
+        return data_of(found)
 
     assert data("digits", "mnist") == "mnist"
     assert data("digits", "mnist-binarised") == "mnist-binarised"
@@ -278,8 +278,8 @@ def test_mnist_answers_for_mnist_and_digits_only_where_it_is_missing():
 
 def test_a_claim_about_any_data_names_those_it_was_tested_on_and_one_without_a_verdict_none():
     false = trainings(WORLDS["C1"][2], model=["vae"], dataset=["digits", "mnist"])
-    assert as_dict(verdict("C1", false))["on"] == "digits and mnist"
-    assert as_dict(verdict("C9", false))["on"] == ""
+    assert data_of(verdict("C1", false)) == "digits and mnist"
+    assert data_of(verdict("C9", false)) == ""
 
 
 def test_a_claim_is_not_supported_by_those_of_its_parts_that_could_be_tested():

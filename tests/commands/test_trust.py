@@ -106,7 +106,7 @@ def test_a_report_leaves_foreign_claims_out_and_says_so_in_one_line(sent, file, 
     for more in (["--trust-study"], ["--space", file]):  # the last --space counts
         code, text = outcome(report.main, arguments(sent, *more))
         assert code == 0 and "left out" not in text and was_run(file)
-        assert "X1" in {claim["id"] for claim in findings(sent)["claims"]}
+        assert "X1" in {verdict.claim.id for verdict in findings(sent).verdicts}
         assert "a larger latent lowers fd_rel" in (sent.root / "report" / "report.html").read_text()
 
 

@@ -114,7 +114,7 @@ def test_a_result_says_what_it_was_made_from(ledger, data_dir):
 def test_a_ledger_of_an_earlier_version_is_read_as_it_is(tmp_path, capsys):
     """Its specs and results have no checksums, and not every field."""
     ledger = sweep(tmp_path / "old", models=("vae",), depths=(1,), latents=(2,), draw=False)
-    assert len(findings(ledger)["rows"]) == 9 and "quarantined" not in "".join(capsys.readouterr())
+    assert len(findings(ledger).rows) == 9 and "quarantined" not in "".join(capsys.readouterr())
     spec = ledger.spec(ledger.keys()[0])
     assert spec["features_kind"] == "classifier" and spec["precision"] == "float32" and spec["drawn"] == {}
 

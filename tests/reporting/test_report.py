@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from synthetic import floor_of, sweep
 
 from study import report
 from study.analysis.claims import CLAIMS
-from study.analysis.effects import as_dict
 from study.analysis.inference import median_interval, tuning_curve
-from study.analysis.report_data import findings
+from study.analysis.report_data import DatasetBasis, findings
+from study.analysis.sentences import data_of
 from study.analysis.verdicts import judge
 from study.errors import UserError
 from study.ledger.folder import Ledger
@@ -31,7 +32,7 @@ NOWHERE = Path("/nowhere")
 
 def shown(ledger, pictures={}) -> str:
     found = findings(ledger)
-    return page(found, pictures, {row["dataset"]: (None, "no real images") for row in found["datasets"]}, 0)
+    return page(found, pictures, {dataset.name: (None, "no real images") for dataset in found.datasets}, 0)
 
 
 def in_words(html: str) -> str:
@@ -58,7 +59,7 @@ def test_a_report_is_one_page_with_its_figures_and_tables(written):
 
 
 def test_the_page_opens_with_three_sentences_about_families_factors_and_claims(finished):
-    first, second, third = findings(finished)["answer"]
+    first, second, third = findings(finished).answer
     assert re.search(r"fd_rel .*\(WGAN\).*\(GAN\) and .*\(VAE\).*cover .*\(WGAN\).*\(VAE\) and .*\(GAN\)", first)
     assert re.match(r"From latent 2 to 8, fd_rel falls for VAE .*; from depth 1 to 3, fd_rel rises", second)
     assert re.match(r"Of the 16 published claims, these trainings support \d", third)
@@ -93,25 +94,26 @@ def rows_of_csv(folder: Path) -> list[dict]:
 
 
 def test_the_verdicts_are_what_the_statistics_give_on_the_csv(finished, written):
-    again = [as_dict(verdict) for verdict in judge(CLAIMS, rows_of_csv(written))]
-    said = findings(finished)["claims"]
-    assert {claim["word"] for claim in said} > {"supported", "refuted"}
+    again = judge(CLAIMS, rows_of_csv(written))
+    said = findings(finished).verdicts
+    assert {verdict.word for verdict in said} > {"supported", "refuted"}
     for ours, theirs in zip(said, again, strict=True):
-        assert (ours["word"], ours["more"], ours["missing"]) == (theirs["word"], theirs["more"], theirs["missing"])
-        assert ours["p_holm"] == pytest.approx(theirs["p_holm"])
+        assert (ours.word, ours.more, ours.missing) == (theirs.word, theirs.more, theirs.missing)
+        assert ours.p_holm == pytest.approx(theirs.p_holm)
     table = {row["claim"]: row for row in csv.DictReader(open(written / "verdicts.csv"))}
-    for claim in said:
-        assert table[claim["id"]]["verdict"] == claim["word"]
-        if claim["deciding"]:
-            assert float(table[claim["id"]]["effect"]) == pytest.approx(claim["deciding"]["effect"])
+    for verdict in said:
+        assert table[verdict.claim.id]["verdict"] == verdict.word
+        if verdict.deciding:
+            assert float(table[verdict.claim.id]["effect"]) == pytest.approx(verdict.deciding.effect)
 
 
 def test_a_verdict_names_the_data_that_it_is_from(finished, written):
     found = findings(finished)
-    claims, words = {claim["id"]: claim for claim in found["claims"]}, in_words(shown(finished))
-    assert (claims["C7"]["word"], claims["C7"]["on"]) == ("refuted", "digits in place of mnist")
+    (seventh,) = (verdict for verdict in found.verdicts if verdict.claim.id == "C7")
+    words = in_words(shown(finished))
+    assert (seventh.word, data_of(seventh)) == ("refuted", "digits in place of mnist")
     assert "refuted on digits in place of mnist" in words and "supported on digits" in words
-    assert re.search(r"refute \d on digits \(.*\) and \d on digits in place of mnist \(.*C7.*\)", found["answer"][2])
+    assert re.search(r"refute \d on digits \(.*\) and \d on digits in place of mnist \(.*C7.*\)", found.answer[2])
     table = {row["claim"]: row for row in csv.DictReader(open(written / "verdicts.csv"))}
     assert table["C7"]["on"] == "digits in place of mnist"
     assert "refuted on digits in place of mnist" in (written / "verdicts.tex").read_text()
@@ -146,16 +148,16 @@ def test_an_effect_is_the_median_paired_difference_of_the_csv(written):
 
 def test_a_cell_is_the_median_of_its_confirm_seeds_with_an_interval(finished):
     found = findings(finished)
-    cell = next(cell for cell in found["cells"] if cell["cell"] == "gan-fc-d2-z8-digits")
-    points = [row["quality/fd_rel"] for row in found["rows"] if row["cell"] == cell["cell"] and row["stage"] == "confirm"]
-    assert cell["seeds"] == 6 and cell["values"]["quality/fd_rel"]["value"] == pytest.approx(np.median(points))
-    low, high = cell["values"]["quality/fd_rel"]["interval"]
+    cell = next(cell for cell in found.cells if cell.name == "gan-fc-d2-z8-digits")
+    points = [row["quality/fd_rel"] for row in found.rows if row["cell"] == cell.name and row["stage"] == "confirm"]
+    assert cell.seeds == 6 and cell.value("quality/fd_rel") == pytest.approx(np.median(points))
+    low, high = cell.values["quality/fd_rel"].interval
     assert min(points) <= low < high <= max(points)
 
 
 def test_under_five_seeds_the_points_stand_in_place_of_an_interval(tmp_path):
     found = findings(sweep(tmp_path / "few", seeds=3, draw=False))
-    assert all(cell["values"]["quality/fd_rel"]["interval"] is None for cell in found["cells"])
+    assert all(cell.values["quality/fd_rel"].interval is None for cell in found.cells)
     assert "(points: " in in_words(shown(Ledger(tmp_path / "few")))
 
 
@@ -184,11 +186,11 @@ def test_an_unfinished_sweep_says_what_is_missing(tmp_path):
 
 def test_search_trials_alone_are_reported_as_such(tmp_path):
     found = findings(sweep(tmp_path / "study", confirm=False, draw=False))
-    assert {cell["stage"] for cell in found["cells"]} == {"search"} and not found["effects"]
-    assert "validation images of the search" in found["answer"][0]
-    best = min(row["quality/fd_rel"] for row in found["rows"] if row["cell"] == "vae-fc-d1-z2-digits")
-    cell = next(cell for cell in found["cells"] if cell["cell"] == "vae-fc-d1-z2-digits")
-    assert cell["values"]["quality/fd_rel"]["value"] == best
+    assert {cell.stage for cell in found.cells} == {"search"} and not found.effects
+    assert "validation images of the search" in found.answer[0]
+    best = min(row["quality/fd_rel"] for row in found.rows if row["cell"] == "vae-fc-d1-z2-digits")
+    cell = next(cell for cell in found.cells if cell.name == "vae-fc-d1-z2-digits")
+    assert cell.value("quality/fd_rel") == best
 
 
 def test_a_ledger_without_its_plan_is_reported(tmp_path):
@@ -226,10 +228,10 @@ def test_a_diverged_training_is_counted_as_the_worst_and_not_dropped(tmp_path):
     found = findings(
         sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,), proposals=2, seeds=6, world=world, draw=False)
     )
-    cell = found["cells"][0]
-    assert cell["diverged"][:2] == [1, 6] and len(cell["values"]["quality/fd_rel"]["points"]) == 6
-    assert max(cell["values"]["quality/fd_rel"]["points"]) == 1.0  # what a single constant image scores
-    assert max(cell["values"]["time/train_s"]["points"]) == 3.0  # cost is what it was
+    cell = found.cells[0]
+    assert cell.diverged[:2] == (1, 6) and len(cell.values["quality/fd_rel"].points) == 6
+    assert max(cell.values["quality/fd_rel"].points) == 1.0  # what a single constant image scores
+    assert max(cell.values["time/train_s"].points) == 3.0  # cost is what it was
 
 
 def test_a_measure_that_old_trials_lack_is_left_blank(tmp_path):
@@ -238,9 +240,9 @@ def test_a_measure_that_old_trials_lack_is_left_blank(tmp_path):
 
     ledger = sweep(tmp_path / "study", world=world, draw=False)
     found = findings(ledger)
-    gan = next(cell for cell in found["cells"] if cell["model"] == "gan")
-    assert "quality/coverage" not in gan["values"] and "quality/fd_rel" in gan["values"]
-    assert next(row for row in found["best"] if row["model"] == "gan")["coverage"] is None
+    gan = next(cell for cell in found.cells if cell.model == "gan")
+    assert "quality/coverage" not in gan.values and "quality/fd_rel" in gan.values
+    assert next(leader for leader in found.leaders if leader.model == "gan").coverage is None
     assert "GAN" in in_words(shown(ledger))
 
 
@@ -248,19 +250,19 @@ def test_scores_of_different_features_are_never_set_side_by_side(tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae",), draw=False)
     sweep(tmp_path / "study", models=("vae",), draw=False, features="0" * 16)  # planned last
     found = findings(ledger)
-    assert {row["features"] for row in found["datasets"]} == {"0" * 16}
-    assert found["notes"] == [
+    assert {dataset.features for dataset in found.datasets} == {"0" * 16}
+    assert found.notes == [
         "digits: 16 trials were measured with other features, whose scores do not compare; only those of"
         " features 0000000000000000 are shown"
     ]
-    assert found["notes"][0] in in_words(shown(ledger))
+    assert found.notes[0] in in_words(shown(ledger))
 
 
 def test_trials_of_another_budget_are_left_out_and_counted(tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae",), draw=False)
     sweep(tmp_path / "study", models=("vae",), draw=False, epochs=3, batch_size=64)
     found = findings(ledger)
-    assert {cell["batch_size"] for cell in found["cells"]} == {64} and "16 trials of other budgets" in found["notes"][0]
+    assert {cell.batch_size for cell in found.cells} == {64} and "16 trials of other budgets" in found.notes[0]
 
 
 def test_failed_trials_are_named_with_what_runs_them_again(tmp_path):
@@ -303,7 +305,7 @@ def test_the_page_asks_nothing_of_the_network_and_runs_no_script_but_its_own(wri
 
 
 def test_pictures_fill_the_room_with_the_last_samples_first(finished):
-    cells = findings(finished)["cells"]
+    cells = findings(finished).cells
     everything, left_out = embedded(cells, finished.root, 10**8)
     assert left_out == 0 and all(set(kinds["samples"]) == set(range(7)) for kinds in everything.values())
     size = sum(len(text) for text in (kinds["samples"][6] for kinds in everything.values()))
@@ -315,9 +317,9 @@ def test_pictures_fill_the_room_with_the_last_samples_first(finished):
 def test_a_damaged_picture_is_passed_over(tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,))
     found = findings(ledger)
-    for _, path in found["cells"][0]["pictures"]["samples"]:
+    for _, path in found.cells[0].pictures["samples"]:
         (ledger.root / path).write_bytes(b"no picture")
-    pictures, _ = embedded(found["cells"], ledger.root, 10**7)
+    pictures, _ = embedded(found.cells, ledger.root, 10**7)
     assert "samples" not in pictures["vae-fc-d1-z2-digits"] and "reconstructions" in pictures["vae-fc-d1-z2-digits"]
     write_report(ledger, NOWHERE)
 
@@ -325,11 +327,11 @@ def test_a_damaged_picture_is_passed_over(tmp_path):
 def test_real_images_come_from_the_ledger_where_the_data_is_not_at_hand(tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae", "gan"), depths=(1,), latents=(2,))
     found = findings(ledger)
-    vae, gan = found["cells"]
-    picture, words = real_images(found["datasets"][0], [gan, vae], ledger.root, NOWHERE)
-    pairs = np.asarray(Image.open(ledger.root / vae["pictures"]["reconstructions"][-1][1]))
+    vae, gan = found.cells
+    picture, words = real_images(found.datasets[0], [gan, vae], ledger.root, NOWHERE)
+    pairs = np.asarray(Image.open(ledger.root / vae.pictures["reconstructions"][-1][1]))
     assert np.array_equal(np.asarray(picture)[:32], pairs[:32]) and np.array_equal(np.asarray(picture)[33:65], pairs[66:98])
-    picture, words = real_images(found["datasets"][0], [gan], ledger.root, NOWHERE)
+    picture, words = real_images(found.datasets[0], [gan], ledger.root, NOWHERE)
     assert picture is None and "no real images" in words
 
 
@@ -337,10 +339,10 @@ def test_real_images_are_the_datasets_own_where_it_is_at_hand(tmp_path, data_dir
     from study.data import digits
 
     images = digits.prepare(data_dir)
-    row = {"dataset": "digits", "fingerprint": images.fingerprint}
-    picture, words = real_images(row, [], tmp_path, data_dir)
+    basis = DatasetBasis("digits", features="", fingerprint=images.fingerprint, trials=1)
+    picture, words = real_images(basis, [], tmp_path, data_dir)
     assert picture.size == (263, 131) and words == "training images"
-    assert real_images({**row, "fingerprint": "other"}, [], tmp_path, data_dir)[0] is None
+    assert real_images(replace(basis, fingerprint="other"), [], tmp_path, data_dir)[0] is None
 
 
 def test_random_proposals_stand_apart_from_the_samplers(tmp_path):
@@ -349,9 +351,9 @@ def test_random_proposals_stand_apart_from_the_samplers(tmp_path):
     scores = [ledger.result(key)["objective"] for key in keys]
     path = ledger.folder(keys[3]) / "spec.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "proposed_by": "tpe"}))
-    row = findings(ledger)["tuning"][0]
-    assert row["default"] == scores[0] and row["tpe"] == [scores[3]]
-    assert row["random"] == pytest.approx(tuning_curve(scores[1:3]).tolist())
+    row = findings(ledger).tuning[0]
+    assert row.default == scores[0] and row.tpe == (scores[3],)
+    assert row.random == pytest.approx(tuning_curve(scores[1:3]).tolist())
 
 
 def test_latex_tables_escape_what_latex_reads_as_commands(tmp_path):

@@ -132,8 +132,8 @@ def test_a_model_of_another_kind_goes_through_the_whole_study(run, tmp_path, dat
     measures = {name for result in results for replica in result["replicas"] for name in replica["measures"]}
     assert {"quality/fd_rel", "modes/classes", "two_sample/jsd"} < measures
     assert not any(name.startswith(("likelihood/", "diagnostics/")) for name in measures)
-    cell = findings(ledger)["cells"][0]
-    assert {"samples", "sheet", "beside", "nearest", "interpolation", "curves"} <= set(cell["pictures"])
+    cell = findings(ledger).cells[0]
+    assert {"samples", "sheet", "beside", "nearest", "interpolation", "curves"} <= set(cell.pictures)
     assert "Matching".upper() in write_report(ledger, data_dir).read_text()
     assert (
         sample.main(
@@ -154,7 +154,7 @@ def test_a_model_of_another_kind_goes_through_the_whole_study(run, tmp_path, dat
     assert sync(ledger.root.parent, ledger.root.name, uri := f"sqlite:///{tmp_path / 'mlflow.db'}") == 4
     client = MlflowClient(uri)
     (version,) = client.search_model_versions()
-    assert version.tags["trial_key"] == champions(cells(ledger))[0]["trial"]
+    assert version.tags["trial_key"] == champions(cells(ledger))[0].trial
     run_of_it = client.get_run(version.run_id)
     assert run_of_it.data.params["model"] == "matching" and run_of_it.data.metrics["test/fd_rel"] > 0
 
@@ -179,5 +179,5 @@ def test_a_worker_elsewhere_finds_what_was_added_by_the_spec_and_the_space_file_
 
 def test_a_claim_from_outside_gets_its_verdict(run):
     ledger, results = run("claim")
-    verdicts = {claim["id"]: claim["word"] for claim in findings(ledger)["claims"]}
+    verdicts = {verdict.claim.id: verdict.word for verdict in findings(ledger).verdicts}
     assert verdicts["X1"] in ("supported", "refuted", "undecided") and "C1" in verdicts

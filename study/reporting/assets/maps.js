@@ -1,7 +1,7 @@
 // The data, and maps of depth by latent size whose squares are links to cells.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const byName = new Map(data.cells.map((cell, index) => [cell.cell, index]));
+const byName = new Map(data.cells.map((cell, index) => [cell.name, index]));
 const measures = new Map(data.measures.map(measure => [measure.key, measure]));
 const families = [...new Set(["vae", "gan", "wgan", ...data.cells.map(cell => cell.model)])];
 const familyOf = model => `family-${families.indexOf(model) % 6}`;
@@ -55,10 +55,10 @@ function datasetMaps(dataset, measure) {
       groups.set(key, [...(groups.get(key) || []), cell]);
     }
   }
-  const floor = measure && (data.floors[dataset] || {})[measure.key];
+  const real = measure && (data.realBaselines[dataset] || {})[measure.key];
   return element("section", {class: "dataset", "aria-label": dataset}, element("h3", {}, dataset),
-    element("p", {class: "small"}, !floor ? ""
-      : `Real images against real ones: ${number(floor[0])} ± ${number(floor[1])}.`),
+    element("p", {class: "small"}, !real ? ""
+      : `Real images against real ones: ${number(real[0])} ± ${number(real[1])}.`),
     element("div", {class: "maps"}, ...[...groups.values()].map(group => oneMap(dataset, group, measure, shade))));
 }
 
@@ -110,7 +110,7 @@ function square(cell, measure, shade, named) {
   const text = state || (found ? number(found.value) : "–");
   const range = found && !state ? rangeText(found) : "";
   const level = found && !state ? shade(found.value) : 0;
-  return element("a", {href: `#cell-${encodeURIComponent(cell.cell)}`, "data-cell-name": cell.cell,
+  return element("a", {href: `#cell-${encodeURIComponent(cell.name)}`, "data-cell-name": cell.name,
     class: ["square", cell.stage === "confirm" ? "" : "search", state ? "lost" : "",
             level > 0.74 ? "high" : level > 0.52 ? "middle" : ""].join(" "),
     style: `--level:${(100 * level).toFixed(0)}%`,

@@ -33,7 +33,7 @@ function fillCosts() {
 
 function costPoint(cell, cost, measure) {
   const x = valueOf(cell, cost.key).value, y = valueOf(cell, measure.key).value;
-  return {x, y, family: familyOf(cell.model), hollow: cell.net !== "fc", href: `#cell-${encodeURIComponent(cell.cell)}`,
+  return {x, y, family: familyOf(cell.model), hollow: cell.net !== "fc", href: `#cell-${encodeURIComponent(cell.name)}`,
           label: `${labelOf(cell)}: ${measure.name} ${number(y)}, ${cost.name} ${number(x)}`};
 }
 

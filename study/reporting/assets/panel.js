@@ -114,7 +114,7 @@ function slider(cell, pictures, epochs, moving) {
 }
 
 function valuesPart(cell) {
-  const floor = data.floors[cell.dataset] || {}, hasFloor = Object.keys(floor).length > 0;
+  const real = data.realBaselines[cell.dataset] || {}, hasReal = Object.keys(real).length > 0;
   const rows = [];
   let group = "";
   for (const measure of data.measures) {
@@ -122,15 +122,15 @@ function valuesPart(cell) {
     if (!found) continue;
     if (measure.group !== group) {
       group = measure.group;
-      const heading = element("th", {scope: "rowgroup", colspan: hasFloor ? "4" : "3"}, group);
+      const heading = element("th", {scope: "rowgroup", colspan: hasReal ? "4" : "3"}, group);
       rows.push(element("tr", {class: "group"}, heading));
     }
     rows.push(element("tr", {}, element("th", {scope: "row", title: measure.reads}, measure.name),
       element("td", {}, number(found.value)),
       element("td", {class: "small"}, measure.group === "Cost" ? "" : rangeText(found)),
-      hasFloor ? element("td", {}, floor[measure.key] === undefined ? "" : number(floor[measure.key][0])) : null));
+      hasReal ? element("td", {}, real[measure.key] === undefined ? "" : number(real[measure.key][0])) : null));
   }
-  const titles = ["", "value", "95 % or points", ...(hasFloor ? ["real"] : [])];
+  const titles = ["", "value", "95 % or points", ...(hasReal ? ["real"] : [])];
   const head = element("tr", {}, ...titles.map(title => element("th", {scope: "col"}, title)));
   return element("table", {class: "values"}, element("caption", {}, "Measures"), element("thead", {}, head),
                  element("tbody", {}, ...rows));
@@ -164,7 +164,7 @@ const pairs = table => Object.entries(table).map(([key, value]) => `${key} ${sho
 
 function runText(run) {
   if (!run) return "not tracked";
-  const server = /^https?:\/\//.test(run.store[0] || "") ? run.store[0].replace(/\/$/, "") : "http://127.0.0.1:5000";
+  const server = /^https?:\/\//.test(run.store) ? run.store.replace(/\/$/, "") : "http://127.0.0.1:5000";
   const [experiment, id] = [run.experiment, run.id].map(encodeURIComponent);
   return element("a", {href: `${server}/#/experiments/${experiment}/runs/${id}`, rel: "noreferrer"}, run.id,
                  server.includes("127.0.0.1") ? " (while make ui runs)" : "");
