@@ -131,13 +131,12 @@ class Ledger:
         self._rename(self.folder(key), aside)
         log(f"quarantined {aside} (its spec.json was lost); the trial starts anew")
 
-    def share(self, key: str, share: float) -> float:
-        """The share of an accelerator that a trial gets: `share`, or twice the largest that was too small for it."""
-        tried = [
+    def failures(self, key: str) -> list[dict]:
+        """The results of a trial that were failures, and were reopened."""
+        found = (
             read_json(path, check=lambda value: records.result(value, key)) for path in self.files(key, "result.failed-*.json")
-        ]
-        small = [result.get("gpus", 0) for result in tried if result and result.get("out_of_memory")]
-        return max(share, min(1.0, 2 * max(small))) if small and share else share
+        )
+        return [result for result in found if result]
 
     def lock(self):
         """Hold the study: one driver at a time. The lock ends with the process, however that ends.

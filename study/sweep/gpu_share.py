@@ -1,14 +1,14 @@
-"""How large a share of a card a trial needs: measured, on the cell of a plan that asks most."""
+"""How large a share of a card a trial needs: measured on the cell of a plan that asks most, and more for who ran out of memory.
+
+What needs torch imports it itself: the driver asks for shares before it needs torch, and workers that never train read this.
+"""
 
 import math
 import time
 
-import torch
-
+from study.ledger.folder import Ledger
 from study.space.from_spec import model_of
-from study.sweep.estimate import guess
 from study.sweep.plan import Plan
-from study.training.replicas import Replicas
 
 STEPS = 20  # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything
@@ -22,8 +22,15 @@ def share_of(peak: float, total: float, busy: float) -> float:
     return math.floor(1e4 / max(1, min(MOST, int(1 / need + 1e-9)))) / 1e4  # Ray counts in ten-thousandths
 
 
+def share_after_failures(ledger: Ledger, key: str, share: float) -> float:
+    """What a trial gets of a card: `share`, or twice the largest share whose memory it ran out of. 0 where there is no card."""
+    small = [result.get("gpus", 0) for result in ledger.failures(key) if result.get("out_of_memory")]
+    return max(share, min(1.0, 2 * max(small))) if small and share else share
+
+
 def heaviest(plan: Plan, data_dir) -> dict:
     """What `measured` needs to know of the cell whose training takes longest."""
+    from study.sweep.estimate import guess
 
     def cost(cell):
         return guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir))
@@ -40,6 +47,10 @@ def heaviest(plan: Plan, data_dir) -> dict:
 
 def measured(cell: dict, fast: bool) -> float:
     """The share of this process's card that the cell's training needs: its memory at most, its kernels' time of all time."""
+    import torch
+
+    from study.training.replicas import Replicas
+
     replicas = Replicas(lambda: model_of(cell), range(cell["seeds"]), "cuda", graphs=fast, tf32=fast)
     images = torch.zeros((STEPS * cell["batch_size"], *cell["shape"]), dtype=torch.uint8, device="cuda")
     replicas.train_epoch(images, 256, cell["batch_size"])  # libraries choose their kernels, graphs are captured

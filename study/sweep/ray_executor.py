@@ -156,7 +156,7 @@ def train(config: dict) -> None:
             except UnfitMachine as error:
                 return tune.report({"objective": None, "stop": str(error)})
             except torch.OutOfMemoryError as error:
-                outcome = {**failed(folder, error), "out_of_memory": True, "gpus": config["gpus"]}  # see Ledger.share
+                outcome = {**failed(folder, error), "out_of_memory": True, "gpus": config["gpus"]}  # see study/sweep/gpu_share.py
                 torch.cuda.empty_cache()
             except (Exception, SystemExit) as error:
                 if isinstance(error, OSError | SystemExit) and not own_place(error):

@@ -9,6 +9,7 @@ from ray.tune.search import Searcher
 
 from study.ledger.records import failure
 from study.ledger.storage_check import unwritable
+from study.sweep.gpu_share import share_after_failures
 from study.sweep.optuna_sampler import GroupSampler
 from study.sweep.plan import Plan, Trial
 
@@ -55,7 +56,7 @@ class LedgerSearch(Searcher):
                 self._finish(trial, failure(trial.key, {}, f"no params could be proposed: {type(error).__name__}: {error}"))
                 continue
             self.live[trial_id] = trial
-            gpus = self.plan.ledger.share(trial.key, self.settings.get("gpus", 0))
+            gpus = share_after_failures(self.plan.ledger, trial.key, self.settings.get("gpus", 0))
             return {"key": trial.key, **self.settings, "gpus": gpus}
         return None if self.live else Searcher.FINISHED
 

@@ -17,6 +17,7 @@ from study.mlflow_view.store import default_uri, make_ready
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import Tracker
 from study.sweep import preparation, repair
+from study.sweep.gpu_share import share_after_failures
 from study.sweep.plan import PROTOCOL, Plan, write_planned
 from study.training import run
 
@@ -210,13 +211,13 @@ def test_a_trial_that_ran_out_of_memory_gets_twice_the_share_at_the_next_launch(
     first, second = plan.left()[:2]
     said = []
     for share in (0.25, 0.5, 1.0):
-        assert ledger.share(first.key, 0.25) == share
+        assert share_after_failures(ledger, first.key, 0.25) == share
         ledger.put_result(first.key, {**outcome(first, status="failed"), "out_of_memory": True, "gpus": share})
-        assert ledger.share(second.key, 0.25) == 0.25
+        assert share_after_failures(ledger, second.key, 0.25) == 0.25
         again = repair.retry_failed(Plan(plan.space, ledger, IDENTITY), False, said.append)
         assert (first.key in [each.key for each in again.left()]) == (share < 1)
     assert len(said) == 2 and "twice as much" in said[0]
-    assert ledger.share(first.key, 0.0) == 0.0  # no accelerator here
+    assert share_after_failures(ledger, first.key, 0.0) == 0.0  # no accelerator here
 
 
 def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):

@@ -20,6 +20,7 @@ from study.errors import UserError
 from study.ledger import lease, object_store
 from study.ledger.identity import IDENTITY, words
 from study.ledger.opening import ledger_at, open_study
+from study.sweep.gpu_share import share_after_failures
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -211,7 +212,7 @@ def test_a_failed_trial_is_reopened_for_every_machine(machine, address):
     ledger.reopen("one")
     machine("second")
     other = open_study(*address.rsplit("/", 1))
-    assert other.result("one") is None and other.share("one", 0.25) == 0.5
+    assert other.result("one") is None and share_after_failures(other, "one", 0.25) == 0.5
 
 
 DRIVER = """
