@@ -14,7 +14,6 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 from study.cli import DONE, add_study, run_command
 from study.errors import UserError
 from study.ledger.opening import open_study
-from study.sweep.optuna_sampler import export
 
 
 def main(arguments=None) -> int:
@@ -27,6 +26,7 @@ def main(arguments=None) -> int:
     if not ledger.keys():
         raise UserError(f"no trials of '{options.space}' under {options.storage}; is --storage right?")
     from study.mlflow_view.store import uri_of
+    from study.sweep.optuna_sampler import export
 
     count = export(ledger, ledger.root.name, uri_of(options.out.resolve()))
     print(f"{count} proposals are in {options.out}: {shlex.join(['optuna-dashboard', uri_of(options.out)])}")

@@ -18,15 +18,15 @@ from study.ledger.opening import open_study
 
 
 def main(arguments=None) -> int:
-    from study.data.datasets import data_folder
-    from study.reporting.build import write_report
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_study(parser)
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     options = parser.parse_args(arguments)
     trust(options)
+    from study.data.datasets import data_folder
+    from study.reporting.build import write_report
+
     ledger = open_study(options.storage, options.space)
     try:
         path = write_report(ledger, data_folder(options.data_dir), options.out).resolve()

@@ -14,16 +14,11 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-import numpy as np
-
-from study.analysis.cell_table import cells, champions
 from study.cli import DONE, add_study, run_command, trust
 from study.errors import UserError, nearest
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
-from study.training.image_grids import COLUMNS, decode, interpolated, png, prior_sample, tile, traversed
-from study.training.weights import rebuilt
 
 
 def chosen(ledger: Ledger, wanted: str) -> str:
@@ -36,6 +31,8 @@ def chosen(ledger: Ledger, wanted: str) -> str:
         if wanted not in ledger.keys():
             raise UserError(f"no trial '{wanted}' in {ledger.root}{nearest(wanted, ledger.keys())}")
         return wanted
+    from study.analysis.cell_table import cells, champions
+
     found = champions(cells(ledger))
     if not found:
         raise UserError(f"no trial of '{ledger.root.name}' has ended well yet, so there is no best one")
@@ -70,6 +67,11 @@ def main(arguments=None) -> int:
     trust(options)
     ledger = open_study(options.storage, options.space)
     key = chosen(ledger, options.trial)
+    import numpy as np
+
+    from study.training.image_grids import COLUMNS, decode, interpolated, png, prior_sample, tile, traversed
+    from study.training.weights import rebuilt
+
     model = rebuilt(ledger, key)
     if options.traverse:
         latents, columns = traversed(model, options.n), COLUMNS

@@ -10,9 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-
-from study.cli import add_study, run_command, trust
-from study.mlflow_view.sync import sync
+from study.cli import DONE, add_study, run_command, trust
 
 
 def main(arguments=None) -> int:
@@ -22,8 +20,10 @@ def main(arguments=None) -> int:
     parser.add_argument("--tracking-uri")
     options = parser.parse_args(arguments)
     trust(options)
+    from study.mlflow_view.sync import sync
+
     print(f"{sync(options.storage, options.space, options.tracking_uri)} trials are in MLflow")
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -11,16 +11,10 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-import torch
-
-from study.ledger.files import as_written, put_once
-from study.space.importing import allow
-from study.training.run import run_trial
+from study.cli import DONE, run_command
 
 
 def main(arguments=None) -> int:
-    from study.data.datasets import data_folder
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec", type=Path)
     parser.add_argument("--data-dir")
@@ -29,6 +23,13 @@ def main(arguments=None) -> int:
     )
     parser.add_argument("--trust-study", action="store_true", help="run whatever code the spec names, with your rights")
     options = parser.parse_args(arguments)
+    import torch
+
+    from study.data.datasets import data_folder
+    from study.ledger.files import as_written, put_once
+    from study.space.importing import allow
+    from study.training.run import run_trial
+
     allow(options.space, options.trust_study)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     result = run_trial(
@@ -36,10 +37,8 @@ def main(arguments=None) -> int:
     )
     put_once(options.spec.parent / "result.json", as_written(result))
     print(json.dumps(result["measures"], indent=1))
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":
-    from study.cli import run_command
-
     sys.exit(run_command(main))

@@ -98,6 +98,16 @@ def test_a_trial_is_looked_at_untrained_and_then_about_six_times():
     assert evaluation_epochs(2) == [0, 1, 2] and evaluation_epochs(1) == [0, 1]
 
 
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "study").glob("*.py") if "__main__" in path.read_text()))
+def test_the_help_of_a_command_loads_no_large_library(script):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", f"study/{script}.py", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0 and "study.cli" in loaded
+    assert not loaded & {"torch", "numpy", "scipy", "pandas", "mlflow", "ray", "optuna", "matplotlib"}
+
+
 @pytest.mark.parametrize(("command", "seconds"), [("--help", 0.3), ("--space smoke --dry-run", 2.0)])
 def test_looking_is_quick(command, seconds):
     """Processor seconds of the best of three, twice the target: the machine may be busy with other things."""

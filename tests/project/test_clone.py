@@ -25,6 +25,9 @@ def copied(tmp_path) -> Path:
     return place
 
 
+COMMANDS = ("launch", "status", "report", "sample", "tracking", "proposals", "trial", "ui")
+
+
 def run(place: Path, script: str, *arguments) -> subprocess.CompletedProcess:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
@@ -37,12 +40,7 @@ def run(place: Path, script: str, *arguments) -> subprocess.CompletedProcess:
     )
 
 
-SLOW = [
-    pytest.param(script, marks=pytest.mark.long) for script in ("report", "sample", "tracking", "trial")
-]  # they load torch or MLflow
-
-
-@pytest.mark.parametrize("script", ["launch", "status", "proposals", "ui", *SLOW])
+@pytest.mark.parametrize("script", COMMANDS)
 def test_a_command_of_a_copied_project_starts_as_a_script_and_runs_the_copys_code(copied, script):
     done = run(copied, script, "--help")
     assert done.returncode == 0 and "usage:" in done.stdout and f"code of {copied / 'study' / 'cli.py'}" in done.stderr
