@@ -33,8 +33,8 @@ def pixels(device) -> torch.Tensor:
 def test_a_step_on_a_card_is_that_of_a_processor(model, net):
     """The same images, noise and weights, since generators of different devices draw differently."""
     here, there = pack(model, net, "cpu", fused=True), pack(model, net, "cuda")
-    images, noises = next(here.batches_of(pixels("cpu"), 256, 32, False))
-    for index, noise in noises.items():
+    images, due = next(here.batches(pixels("cpu"), 256, 32, False))
+    for index, noise in due:
         epoch = torch.zeros(())
         own = here.step(index, images, noise, epoch)
         other = there.step(index, images.cuda(), {name: value.cuda() for name, value in noise.items()}, epoch.cuda())

@@ -10,7 +10,6 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study.training import replicas as replicas_module
 from study.training.replicas import Replicas
 
 SHAPE = (1, 8, 8)
@@ -76,15 +75,15 @@ def test_a_single_replica_is_the_same_lifted_or_not(net, images):
 def test_a_replica_is_what_a_loop_by_hand_trains(model, net, images):
     """The customary loop on the same batches and noise: zero_grad, backward, an optimiser without fusing, a clamp."""
     build = builder(model, net)
-    replicas, batches = Replicas(build, [7, 8], fused=True), Replicas(build, [7]).batches_of(images, 17, 10, False)
+    replicas, batches = Replicas(build, [7, 8], fused=True), Replicas(build, [7]).batches(images, 17, 10, False)
     by_hand = build()
     by_hand.load_state_dict(replicas.weights(0))
     parts = [
         [value for name, value in by_hand.named_parameters() if name.split(".")[0] in phase.learns] for phase in by_hand.phases
     ]
     optimisers = [unfused(phase.optimiser(part)) for phase, part in zip(by_hand.phases, parts)]
-    for x, noises in batches:
-        for index, noise in noises.items():
+    for x, due in batches:
+        for index, noise in due:
             by_hand.zero_grad()
             phase = by_hand.phases[index]
             getattr(by_hand, phase.loss)(x[0], {name: value[0] for name, value in noise.items()}, torch.zeros(()))[
@@ -104,8 +103,8 @@ def unfused(optimiser):
 
 def test_each_phase_moves_only_what_it_learns(images):
     replicas = Replicas(builder(GAN, NETS["fc"]), [1, 2], fused=True)
-    (x, noises), before = next(replicas.batches_of(images, 17, 10, False)), replicas.weights(1)
-    replicas.step(0, x, noises[0], torch.zeros(()))
+    (x, due), before = next(replicas.batches(images, 17, 10, False)), replicas.weights(1)
+    replicas.step(0, x, dict(due)[0], torch.zeros(()))
     moved = {name.split(".")[0] for name, value in replicas.models[1].named_parameters() if not torch.equal(value, before[name])}
     assert moved == {"critic"}
 
@@ -139,13 +138,14 @@ def test_dropout_draws_new_masks_in_every_epoch(images):
 
 
 def test_the_pack_changes_neither_order_nor_noise_however_often_noise_is_drawn(images, monkeypatch):
-    monkeypatch.setattr(replicas_module, "NOISE_FLOATS", 3000)  # four of the ten steps at a time
+    monkeypatch.setattr("study.training.batches.NOISE_FLOATS", 3000)  # four of the ten steps at a time
     build = builder(MODELS["wgan"], NETS["fc"])
-    alone, pack = (Replicas(build, seeds).batches_of(images, 17, 10, True) for seeds in ([5], [3, 4, 5, 6]))
+    alone, pack = (Replicas(build, seeds).batches(images, 17, 10, True) for seeds in ([5], [3, 4, 5, 6]))
     for (x, own), (others_x, others) in zip(alone, pack, strict=True):
-        assert torch.equal(x[0], others_x[2]) and own.keys() == others.keys()
-        for phase, noise in own.items():
-            assert all(torch.equal(value[0], others[phase][name][2]) for name, value in noise.items())
+        assert torch.equal(x[0], others_x[2])
+        for (phase, noise), (others_phase, others_noise) in zip(own, others, strict=True):
+            assert phase == others_phase
+            assert all(torch.equal(value[0], others_noise[name][2]) for name, value in noise.items())
 
 
 @every_model
@@ -186,7 +186,7 @@ def test_training_leaves_the_global_generator_alone(images):
 
 def test_replicas_see_the_images_in_their_own_orders_and_drop_the_rest(images):
     replicas = Replicas(builder(VAE, NETS["fc"]), [1, 2])
-    epoch = torch.cat([x for x, _ in replicas.batches_of(images, 17, 10, False)], 1)
+    epoch = torch.cat([x for x, _ in replicas.batches(images, 17, 10, False)], 1)
     known = {tuple(image.flatten().tolist()) for image in images / torch.tensor(16.0).double()}
     for seen in epoch:
         assert len({tuple(image.flatten().tolist()) for image in seen} & known) == 100
@@ -195,7 +195,7 @@ def test_replicas_see_the_images_in_their_own_orders_and_drop_the_rest(images):
 
 def test_binarised_pixels_are_drawn_with_the_grey_level_as_probability():
     grey, replicas = torch.full((400, *SHAPE), 4, dtype=torch.uint8), Replicas(builder(VAE, NETS["fc"]), [1, 2])
-    epoch = torch.cat([x for x, _ in replicas.batches_of(grey, 17, 100, True)], 1)
+    epoch = torch.cat([x for x, _ in replicas.batches(grey, 17, 100, True)], 1)
     assert set(epoch.unique().tolist()) == {0.0, 1.0}
     assert epoch.mean((1, 2, 3, 4)).tolist() == pytest.approx([0.25, 0.25], abs=0.01)
 

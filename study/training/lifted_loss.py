@@ -1,0 +1,77 @@
+"""A phase's loss and its gradients for K replicas at once, in either of two ways that differ by no more than rounding."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from models.phase import Phase, learned_by
+
+Losses = dict[str, Tensor]  # name -> (K,)
+
+
+class FusedLoss:
+    """One call of the loss, lifted over the stacked parameters of all replicas: pays while a step is bound by overhead."""
+
+    def __init__(self, phase: Phase, models: Sequence[nn.Module], state: Mapping[str, Tensor], learned: Sequence[Tensor]):
+        self.lifted, self.state, self.learned = lift(models[0], phase.loss), state, learned
+
+    def __call__(self, x: Tensor, noise: Mapping[str, Tensor], epoch: Tensor) -> tuple[Losses, Sequence[Tensor]]:
+        losses = self.lifted(self.state, x, noise, epoch)
+        return losses, torch.autograd.grad(losses["loss"].sum(), self.learned)  # no replica's loss moves with another's parameters
+
+
+class LossOfEach:
+    """The loss of one replica after another: pays where a step is bound by arithmetic."""
+
+    def __init__(self, phase: Phase, models: Sequence[nn.Module]):
+        self.phase, self.models = phase, models
+        self.divided = [divided(phase, model) for model in models]
+
+    def __call__(self, x: Tensor, noise: Mapping[str, Tensor], epoch: Tensor) -> tuple[Losses, Sequence[Tensor]]:
+        losses, gradients = [], []
+        for k, (model, (learned, others)) in enumerate(zip(self.models, self.divided)):
+            for parameter in others:
+                parameter.requires_grad_(False)  # else gradients that nobody asked for are computed as well
+            for parameter in learned:
+                parameter.requires_grad_(True)
+            own_noise = {name: value[k] for name, value in noise.items()}
+            losses.append(getattr(model, self.phase.loss)(x[k], own_noise, epoch))
+            gradients.append(torch.autograd.grad(losses[k]["loss"], learned))
+        return (
+            {name: stack([values[name] for values in losses]) for name in losses[0]},
+            [stack(values) for values in zip(*gradients)],
+        )
+
+
+def divided(phase: Phase, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The parameters of a model that a phase updates, and the others."""
+    named = dict(model.named_parameters())
+    return learned_by(phase, named), [value for name, value in named.items() if name.split(".")[0] not in phase.learns]
+
+
+class Method(nn.Module):
+    """One method of a model as a module's forward, which is what `functional_call` calls."""
+
+    def __init__(self, model: nn.Module, method: str):
+        super().__init__()
+        self.model, self.method = model, method
+
+    def forward(self, *arguments):
+        return getattr(self.model, self.method)(*arguments)
+
+
+def lift(model: nn.Module, method: str):
+    """The method as a function of stacked parameters and buffers, stacked images, stacked noise and the epoch."""
+    caller = Method(model, method)
+
+    def one(state, *arguments):
+        return functional_call(caller, {f"model.{name}": value for name, value in state.items()}, arguments)
+
+    return torch.vmap(one, in_dims=(0, 0, 0, None), randomness="different")
+
+
+def stack(values: Sequence[Tensor]) -> Tensor:
+    """torch.stack, which would copy even a single tensor."""
+    return torch.stack(values) if len(values) > 1 else values[0][None]
