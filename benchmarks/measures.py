@@ -116,7 +116,7 @@ def main(arguments=None):
 PREFACE = """# What the measures see
 
 Generators whose defect is known, made of training images, held against the validation split. The first row is the
-floor: other held-out images as if they were samples, the mean over random divisions of all
+real baseline: other held-out images as if they were samples, the mean over random divisions of all
 of them (study/metrics/real_baseline.py).
 Written by `python benchmarks/measures.py --markdown docs/measures.md`; definitions, units and sources are in the
 docstrings of `study/metrics/`. Lower is better for fd_rel, kid, swd, label_jsd and two-sample jsd; higher for

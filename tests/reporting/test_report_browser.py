@@ -261,3 +261,15 @@ def test_a_page_of_a_thousand_cells_stays_usable(opened, tmp_path):
     assert page.evaluate("(() => { const start = performance.now(); drawMaps(); return performance.now() - start; })()") < 2000
     square(page, "wgan-fc-d7-z64-imagenette").click()
     assert page.locator("#panel-title").inner_text() == "WGAN fc, depth 7, latent 64"
+
+
+@pytest.mark.parametrize(
+    "store, server", [("http://mlflow.example:5000/", "http://mlflow.example:5000"), ("sqlite:///a.db", "http://127.0.0.1:5000")]
+)
+def test_a_run_is_linked_where_it_is_shown(opened, tmp_path, store, server):
+    ledger = sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,), draw=False)
+    (key,) = (key for key in ledger.keys() if "confirm" in key)
+    tracked = {"store": [store, "7", ""], "run_id": "abc123", "rows": 1, "images": [], "ended": None}
+    (ledger.folder(key) / "tracked.json").write_text(json.dumps(tracked))
+    page = opened(file=write_report(ledger, Path("/nowhere")), place="#cell-vae-fc-d1-z2-digits")
+    assert page.locator("#panel a", has_text="abc123").get_attribute("href") == f"{server}/#/experiments/7/runs/abc123"
