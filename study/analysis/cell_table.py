@@ -10,7 +10,7 @@ import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from study.analysis.trainings import comparable, family_order, grouped, planned_lines, read, rows_of, shown
 from study.ledger.folder import Ledger
@@ -63,14 +63,17 @@ class TableCell:
         return self.values[measure].value
 
 
+AnyCell = TypeVar("AnyCell", bound=TableCell)
+
+
 @dataclass(frozen=True)
-class Leader:
+class Leader(Generic[AnyCell]):
     """Of one dataset and model, the cell nearest to the real images, and the one that covers most of them."""
 
     dataset: str
     model: str
-    fidelity: TableCell
-    coverage: TableCell | None  # None where coverage was not measured
+    fidelity: AnyCell
+    coverage: AnyCell | None  # None where coverage was not measured
 
 
 def cells(ledger: Ledger) -> list[TableCell]:
@@ -112,7 +115,7 @@ def measured(rows: list[dict]) -> dict[str, dict]:
     diverged training counts as the worst seen where it was measured."""
     from study.analysis.outcomes import rate, valued  # here, as the sciences of study/analysis/inference.py take a second to import
 
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for group in grouped(rows, lambda row: (row["dataset"], row["stage"])).values():
         for cell, members in grouped(group, lambda row: row["cell"]).items():
             tried = [row["status"] == "diverged" for row in members if row["status"] != "failed"]
@@ -134,7 +137,7 @@ def value_of(measure: str) -> Callable[[TableCell], float]:
     return lambda cell: cell.value(measure)
 
 
-def best(cells: Sequence[TableCell]) -> list[Leader]:
+def best(cells: Sequence[AnyCell]) -> list[Leader[AnyCell]]:
     """The leaders of every dataset and model: among the confirmed cells, where there are any."""
     found = []
     for (dataset, model), group in grouped(cells, lambda cell: (cell.dataset, cell.model)).items():
@@ -158,7 +161,7 @@ def champions(cells: Sequence[TableCell]) -> list[TableCell]:
     return [min(confirmed(group) or group, key=value_of(FIDELITY)) for group in groups]
 
 
-def confirmed(cells: Sequence[TableCell]) -> list[TableCell]:
+def confirmed(cells: Sequence[AnyCell]) -> list[AnyCell]:
     return [cell for cell in cells if cell.stage == "confirm"]
 
 

@@ -7,12 +7,19 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from study.analysis.outcomes import FACTORS, grouped_by
 
 ANY = (0, math.inf)
+
+
+class Arms(Protocol):
+    """What a comparison takes: its settings of either side, or none where the rows do not have them."""
+
+    def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Pair:
     first: Mapping
     second: Mapping
 
-    def arms(self, rows) -> tuple[Mapping, ...]:
+    def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]:
         return self.first, self.second
 
     def __str__(self):
@@ -35,7 +42,7 @@ class Only:
 
     settings: Mapping
 
-    def arms(self, rows) -> tuple[Mapping, ...]:
+    def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]:
         return (self.settings,)
 
     def __str__(self):
@@ -49,7 +56,7 @@ class Levels:
     factor: str
     range: tuple[float, float] = ANY
 
-    def arms(self, rows) -> tuple[Mapping, ...]:
+    def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]:
         found = defaultdict(set)
         for row in rows:
             if self.range[0] <= row[self.factor] <= self.range[1]:
@@ -69,7 +76,7 @@ class Corners:
 
     factors: tuple[str, ...]
 
-    def arms(self, rows) -> tuple[Mapping, ...]:
+    def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]:
         if any(len({row[factor] for row in rows}) < 2 for factor in self.factors):
             return ()
         return tuple({factor: side(row[factor] for row in rows) for factor in self.factors} for side in (min, max))
@@ -85,7 +92,7 @@ class Champion:
     settings: Mapping
     factors: tuple[str, ...] = ("model", "net", "depth", "latent_dim")
 
-    def arms(self, rows) -> tuple[Mapping, ...]:
+    def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]:
         rivals = {block_of(row, self.factors) for row in rows if not matches(row, self.settings)}
         if not rivals or all(not matches(row, self.settings) for row in rows):
             return ()

@@ -8,13 +8,17 @@ import numpy as np
 
 from study.analysis.cell_table import Leader, TableCell, confirmed
 from study.analysis.claims import ALL, COVERAGE, FIDELITY
-from study.analysis.comparisons import Levels, Pair, matches, tabulate
+from study.analysis.comparisons import Arms, Levels, Pair, matches, tabulate
 from study.analysis.inference import median_interval, superiority, tuning_curve, variance_shares
 from study.analysis.outcomes import FACTORS, Rate, as_measured, rates
 from study.analysis.rules import change
 from study.analysis.trainings import family_order, grouped
 
-COMPARED = {"latent_dim": Levels("latent_dim"), "depth": Levels("depth"), "net": Pair({"net": "fc"}, {"net": "conv"})}
+COMPARED: dict[str, Arms] = {
+    "latent_dim": Levels("latent_dim"),
+    "depth": Levels("depth"),
+    "net": Pair({"net": "fc"}, {"net": "conv"}),
+}
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,8 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, flo
     """Wilson's interval of a rate; (0, 1) when nothing was tried."""
     if trials == 0:
         return 0.0, 1.0
-    return tuple(map(float, proportion_confint(successes, trials, 1 - level, method="wilson")))
+    low, high = proportion_confint(successes, trials, 1 - level, method="wilson")
+    return float(low), float(high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -12,6 +12,7 @@ last and stays finite; it has no outcome in a measure of which neither end is be
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ NEAR_BEST = 1.1  # a training has arrived once it is within 10 % of its own best
 TINY = 1e-6  # below every difference that counts, so that a logarithm of 0 stays finite
 
 
-def slim(row: dict, value) -> dict:
+def slim(row: Mapping, value) -> dict:
     return {**{key: entry for key, entry in row.items() if "/" not in key}, "value": value}
 
 
@@ -33,7 +34,7 @@ def is_finite(value) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def taken(rows: list[dict], measure: str) -> list[dict]:
+def taken(rows: Sequence[Mapping], measure: str) -> list[Mapping]:
     """The rows that have an outcome: not the failed ones, and none where no finished training has the measure, so that
     divergences alone do not stand for a comparison. What only some models have is asked of each model by itself, so
     that a diverged GAN gets no likelihood."""
@@ -48,7 +49,7 @@ def taken(rows: list[dict], measure: str) -> list[dict]:
     return [row for row in rows if row["status"] != "failed" and (kin(row) in having or every and kin(row) not in lacking)]
 
 
-def diverged(row: dict, measure: str) -> bool:
+def diverged(row: Mapping, measure: str) -> bool:
     """Whether its outcome is the worst one: cost is what it is, and a measure that is no number is a divergence too."""
     value = row.get(measure)
     if measure.startswith(COSTS) and is_finite(value):
@@ -56,7 +57,7 @@ def diverged(row: dict, measure: str) -> bool:
     return row["status"] == "diverged" or (value is not None and not isinstance(value, list) and not is_finite(value))
 
 
-def worst_values(rows: list[dict], measure: str) -> dict:
+def worst_values(rows: Sequence[Mapping], measure: str) -> dict:
     """Dataset -> the worst finite value of the measure among its rows, or the measure's limit where that is worse;
     nothing for a measure of which neither end is better."""
     if not ranked(measure):
@@ -68,12 +69,12 @@ def worst_values(rows: list[dict], measure: str) -> dict:
     return {dataset: side(values) for dataset, values in seen.items() if values}
 
 
-def as_measured(rows: list[dict], measure: str) -> list[dict]:
+def as_measured(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """The measure itself."""
     return [slim(row, value) for row, value in valued(rows, measure)]
 
 
-def valued(rows: list[dict], measure: str) -> list[tuple[dict, float]]:
+def valued(rows: Sequence[Mapping], measure: str) -> list[tuple[Mapping, float]]:
     """(row, the measure itself) for each row that has an outcome."""
     rows = taken(rows, measure)
     worst = worst_values(rows, measure)
@@ -84,12 +85,12 @@ def valued(rows: list[dict], measure: str) -> list[tuple[dict, float]]:
     return [(row, float(value)) for row, value in values if value is not None]
 
 
-def in_doublings(rows: list[dict], measure: str) -> list[dict]:
+def in_doublings(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """The measure's base-2 logarithm: a difference of 1 is a factor of 2."""
     return [{**row, "value": math.log2(max(row["value"], TINY))} for row in as_measured(rows, measure)]
 
 
-def cost_in_doublings(rows: list[dict], measure: str) -> list[dict]:
+def cost_in_doublings(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """The same, once per cell: the seeds of a cell train side by side and share one clock, so cells are the pairs."""
     groups = grouped_by(in_doublings(rows, measure), FACTORS)
     return [
@@ -98,12 +99,12 @@ def cost_in_doublings(rows: list[dict], measure: str) -> list[dict]:
     ]
 
 
-def collapsed(rows: list[dict], measure: str) -> list[dict]:
+def collapsed(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """1 where the number of classes generated is that of a collapse, else 0."""
     return [{**row, "value": float(row["value"] <= COLLAPSED)} for row in as_measured(rows, measure)]
 
 
-def instability(rows: list[dict], measure: str) -> list[dict]:
+def instability(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """Distance of each training from the median of its cell (Brown and Forsythe 1974), in the measure's unit."""
     groups = grouped_by(as_measured(rows, measure), FACTORS).values()
     return [
@@ -111,37 +112,37 @@ def instability(rows: list[dict], measure: str) -> list[dict]:
     ]
 
 
-def spread_over_proposals(rows: list[dict], measure: str) -> list[dict]:
+def spread_over_proposals(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """Spread of a cell over its hyperparameter proposals, one row per cell: log2 of the standard deviation of log2.
 
     Every proposal counts, the sampler's too: all families are tuned in the same way.
     """
     groups = grouped_by(in_doublings(rows, measure), FACTORS)
     return [
-        {**group[0], "seed": unit_of(group[0]), "value": math.log2(max(np.std(spread, ddof=1), TINY))}
+        {**group[0], "seed": unit_of(group[0]), "value": math.log2(max(float(np.std(spread, ddof=1)), TINY))}
         for group in groups.values()
         if len(spread := [row["value"] for row in group]) > 1
     ]
 
 
-def grouped_by(rows: list[dict], factors) -> dict[tuple, list[dict]]:
+def grouped_by(rows: Sequence[Mapping], factors) -> dict[tuple, list[Mapping]]:
     groups = defaultdict(list)
     for row in rows:
         groups[tuple(row.get(factor) for factor in factors)].append(row)
     return groups
 
 
-def unit_of(row: dict) -> str:
+def unit_of(row: Mapping) -> str:
     """What pairs two cells of different model and net."""
     return f"{row['dataset']} depth {row['depth']} latent {row['latent_dim']}"
 
 
-def curve_of(row: dict, measure: str) -> dict[int, float]:
+def curve_of(row: Mapping, measure: str) -> dict[int, float]:
     """Epoch -> value, where it was measured and finite."""
     return {epoch: value for epoch, value in enumerate(row.get(measure) or []) if is_finite(value)}
 
 
-def trend_over_training(rows: list[dict], measure: str) -> list[dict]:
+def trend_over_training(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """Kendall's tau of a curve with the epochs, -1 (falls throughout) to 1; a diverged training counts as 1."""
     found = []
     for row in taken(rows, measure):
@@ -154,7 +155,7 @@ def trend_over_training(rows: list[dict], measure: str) -> list[dict]:
     return found
 
 
-def epochs_to_arrive(rows: list[dict], measure: str) -> list[dict]:
+def epochs_to_arrive(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """First epoch within 10 % of a training's own best (of a measure to be lowered); diverged: one after the last."""
     rows = taken(rows, measure)
     never = max((len(row.get(measure) or []) for row in rows), default=0)
@@ -165,7 +166,7 @@ def epochs_to_arrive(rows: list[dict], measure: str) -> list[dict]:
     ]
 
 
-def half_and_end(rows: list[dict], measure: str) -> list[dict]:
+def half_and_end(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """Two rows per training, with `share` "half" and "end" of its cell's epochs (of a measure to be lowered).
 
     A diverged training ends at the worst value its dataset has seen, and is there at half unless it was measured then.
@@ -184,7 +185,7 @@ def half_and_end(rows: list[dict], measure: str) -> list[dict]:
     return found
 
 
-def rates(rows: list[dict], factors=("dataset", "model", "net")) -> dict[tuple, dict]:
+def rates(rows: Sequence[Mapping], factors=("dataset", "model", "net")) -> dict[tuple, dict]:
     """Per group: (count, trainings, low, high) of the "diverged" and, where classes are counted, the "collapsed"."""
     table = {}
     for group, members in grouped_by([row for row in rows if row["status"] != "failed"], factors).items():
@@ -197,7 +198,7 @@ def rates(rows: list[dict], factors=("dataset", "model", "net")) -> dict[tuple, 
 class Rate(NamedTuple):
     """How many of so many trainings, and Wilson's 95 % interval of the share."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of a rate
     trainings: int
     low: float
     high: float

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from study.analysis import cell_table, effects
 from study.analysis.cell_table import Leader, TableCell
 from study.analysis.claims import CLAIMS
+from study.analysis.effects import Chance, Effect, Stability, Tuning, VarianceShares
 from study.analysis.sentences import sentences
 from study.analysis.trainings import comparable, curves_of, grouped, over_packs, planned_lines, read, rows_of, thinned
 from study.analysis.verdicts import Claim, Verdict, judge
@@ -79,13 +80,13 @@ class ReportData:
     versions: Mapping[str, Mapping[str, str]]  # what the trials ran on, and what read them
     rows: Sequence[Mapping]  # every training, as study/analysis/outcomes.py describes them
     cells: Sequence[ReportCell]
-    leaders: Sequence[Leader]
+    leaders: Sequence[Leader[ReportCell]]
     verdicts: Sequence[Verdict]
-    effects: Sequence[effects.Effect]
-    chances: Sequence[effects.Chance]
-    variance: Sequence[effects.VarianceShares]
-    tuning: Sequence[effects.Tuning]
-    stability: Sequence[effects.Stability]
+    effects: Sequence[Effect]
+    chances: Sequence[Chance]
+    variance: Sequence[VarianceShares]
+    tuning: Sequence[Tuning]
+    stability: Sequence[Stability]
     answer: Sequence[str]  # three sentences
 
 

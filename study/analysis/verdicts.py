@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from study.analysis.comparisons import Table, base, described, matches, tabulate
+from study.analysis.comparisons import Arms, Table, base, described, matches, tabulate
 from study.analysis.inference import holm, median_interval, seeds_needed
 from study.analysis.outcomes import FACTORS, Rate, as_measured, rate
 from study.analysis.rules import Evidence, centre
 
 ALPHA = 0.05
+Adjusted = tuple[float, float]  # p, and p by Holm
 SEED_DEVIATION = None  # as a margin: one standard deviation over the seeds of the cells compared
 
 
@@ -33,7 +34,7 @@ class Part:
     label: str
     measure: str
     rule: Callable
-    of: object  # Pair, Only, Levels, Corners or Champion
+    of: Arms  # Pair, Only, Levels, Corners or Champion
     where: Mapping = field(default_factory=dict)
     margin: float | None = SEED_DEVIATION  # in `unit`
     on: tuple[str, ...] = ()  # the dataset asked about, then its stand-ins; () takes all, as blocks
@@ -215,7 +216,7 @@ def p_refute(findings: Sequence[Finding]) -> float | None:
     return min(1.0, len(against) * min(against)) if against else None
 
 
-def adjusted(p_values: Iterable[float | None]) -> list[tuple[float, float] | None]:
+def adjusted(p_values: Iterable[float | None]) -> list[Adjusted | None]:
     """(p, p by Holm) over those that are there."""
     p_values = list(p_values)
     there = [p for p in p_values if p is not None]
@@ -223,7 +224,9 @@ def adjusted(p_values: Iterable[float | None]) -> list[tuple[float, float] | Non
     return [None if p is None else next(corrected) for p in p_values]
 
 
-def decide(claim: Claim, findings: tuple[Finding, ...], support, refutation, alpha: float) -> Verdict:
+def decide(
+    claim: Claim, findings: tuple[Finding, ...], support: Adjusted | None, refutation: Adjusted | None, alpha: float
+) -> Verdict:
     answered = [found for found in findings if not found.missing]
     missing = tuple(found.missing for found in findings if found.missing)
     if support and support[1] <= alpha:
@@ -234,7 +237,7 @@ def decide(claim: Claim, findings: tuple[Finding, ...], support, refutation, alp
     if missing:
         return Verdict(claim, "unanswerable", findings, missing=missing)
     weakest = max(answered, key=lambda found: found.p_for)
-    return Verdict(claim, "undecided", findings, weakest, *support, more=advice(answered, alpha))
+    return Verdict(claim, "undecided", findings, weakest, p=support[0], p_holm=support[1], more=advice(answered, alpha))
 
 
 def advice(findings: Sequence[Finding], alpha: float) -> str:

@@ -32,13 +32,16 @@ class Ledger:
     """The trials of one study, under `root`. Holds no state: what it answers is what is on disk.
 
     Another storage is a subclass that study/ledger/opening.py opens, with a folder of its own per machine as `root`. It overrides
-    fetch, publish, publish_later, read, leave, drop_checkpoint, lock and held, and the three that write or rename for others,
-    _put_once, _read and _rename, as study/ledger/object_store.py does. OSError where the storage cannot be reached.
+    refresh, fetch, publish, publish_later, read, leave, drop_checkpoint, lock and held, and the three that write or rename for
+    others, _put_once, _read and _rename, as study/ledger/object_store.py does. OSError where the storage cannot be reached.
     """
 
     def __init__(self, root):
         self.root = Path(root)
         self.address = str(root)
+
+    def refresh(self) -> None:
+        """Have all of the study here, for who only reads: in a folder that all share it is."""
 
     def fetch(self, name: str = "") -> None:
         """Have here what others wrote under root/name: in a folder that all share it is."""

@@ -39,7 +39,8 @@ class ObjectStoreLedger(Ledger):
         name = hashlib.sha256(address.encode()).hexdigest()[:12] + "-worker" * worker
         super().__init__(user / "latent-sweep" / "studies" / name / address.rsplit("/", 1)[1])
         self.address, self.worker, self.sent = address, worker, {}
-        self.thread, self.uploading = concurrent.futures.ThreadPoolExecutor(1), None
+        self.thread = concurrent.futures.ThreadPoolExecutor(1)
+        self.uploading: concurrent.futures.Future | None = None
         try:
             self.store, self.place = fsspec.core.url_to_fs(address, use_listings_cache=False, skip_instance_cache=True)
         except (ImportError, ValueError) as error:

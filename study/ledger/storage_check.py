@@ -45,6 +45,7 @@ def ledger_here(address: str) -> Ledger:
 
 def storage_mismatch(address: str, word: str) -> str:
     """What is wrong with the storage as this machine sees it; empty where nothing is."""
+    seen: bytes | Exception
     try:
         seen = ledger_here(address).read(TOKEN)
     except (OSError, UserError) as error:

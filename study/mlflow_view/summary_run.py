@@ -3,6 +3,7 @@
 import io
 import re
 from collections import Counter, defaultdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,9 @@ def sheet(title: str, pictures: dict[tuple[int, int], Path], values: dict[tuple[
     figure = Figure(figsize=(2.6 * len(latents), 1.85 * len(depths) + 0.5), dpi=110, layout="constrained")
     figure.suptitle(literal(title), fontsize=9)
     axes = figure.subplots(len(depths), len(latents), squeeze=False)
-    for row, depth in enumerate(depths):
-        for column, latent in enumerate(latents):
-            _draw_cell(axes[row][column], pictures.get((depth, latent)))
-            axes[row][column].set_title(f"depth {depth}, latent {latent}\n{values.get((depth, latent), 'missing')}", fontsize=8)
+    for axis, (depth, latent) in zip(axes.flat, product(depths, latents)):
+        _draw_cell(axis, pictures.get((depth, latent)))
+        axis.set_title(f"depth {depth}, latent {latent}\n{values.get((depth, latent), 'missing')}", fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -57,7 +57,7 @@ class Tracker:
         self.note, self.log, self.words = f"{question}\n\n{HOW_TO_READ}", log, words(ledger)
         self.word = self.words[0][0]
         self.begun = set(ledger.keys())  # what may have a run that was never noted; other trials are new
-        self.store = None
+        self.store: list | None = None
         self.open()
         self._end_former_runs()
 
@@ -161,10 +161,11 @@ class Tracker:
     def _run(self, run_id: str | None) -> Run | None:
         """A run, deleted or not; None where there is none."""
         try:
-            return run_id and self.client.get_run(run_id)
+            return self.client.get_run(run_id) if run_id else None
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
+            return None
 
     def _project(self, key: str, spec: dict, state: dict) -> None:
         rows, result = self.ledger.rows(key), self.ledger.result(key)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from study.analysis.cell_table import as_csv, as_row
@@ -30,7 +30,7 @@ def write_tables(found: ReportData, folder: Path) -> None:
         write_atomic(folder / f"{name}.tex", latex(tables[name], columns).encode())
 
 
-def curves(rows: list[dict]) -> list[dict]:
+def curves(rows: Sequence[Mapping]) -> list[dict]:
     """One row per training and measure, its values per epoch as a JSON list (entry 0 is the untrained model)."""
     return [
         {"trial": row["trial"], "seed": row["seed"], "measure": name.removeprefix("curve/"), "values": json.dumps(values)}

@@ -12,6 +12,7 @@ import time
 import traceback
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 os.environ.update(
     {  # before Ray is imported; each was found to matter by running without it
@@ -67,7 +68,9 @@ def start(address: str | None) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a dead worker is said in one line, without Ray's traceback
     if address:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else a token file left by another Ray silently turns it on
-        where = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": CODE}  # a submitted job has its own
+        where: dict[str, Any] = (
+            {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": CODE}
+        )  # a submitted job has its own
     else:
         check_scratch()
         if os.pathsep in str(ROOT):
