@@ -40,18 +40,20 @@ class Plan:
     def __init__(self, space: Space, ledger: Ledger, identity: Mapping[str, Mapping]):
         self.space, self.ledger, self.identity = space, ledger, identity
         self.ranges = {cell.name: space.ranges(cell) for cell in space.cells}
-        self.listed = defaultdict(list)  # cell name -> keys of its confirm trials on disk
+        self.listed = defaultdict(list)  # cell name -> (key, first seed, last seed) of its confirm trials on disk
         for key in ledger.keys():
-            if match := re.fullmatch(r"(.+)-confirm-s\d+to\d+-[0-9a-f]{10}", key):
-                self.listed[match[1]].append(key)
+            if match := re.fullmatch(r"(.+)-confirm-s(\d+)to(\d+)-[0-9a-f]{10}", key):
+                self.listed[match[1]].append((key, int(match[2]), int(match[3])))
         self.search = {
             cell.name: [self._search_trial(cell, index) for index in range(self.proposals(cell))] for cell in space.cells
         }
         on_disk = set(ledger.keys())
         self.results = {
-            trial.key: ledger.result(trial.key) for trials in self.search.values() for trial in trials if trial.key in on_disk
+            trial.key: result
+            for trials in self.search.values()
+            for trial in trials
+            if trial.key in on_disk and (result := ledger.result(trial.key))
         }
-        self.results = {key: result for key, result in self.results.items() if result}
         self.confirm = {}
         for cell in space.cells:
             self._plan_confirm(cell)
@@ -147,11 +149,10 @@ class Plan:
             if trial.key not in self.results and (result := self.ledger.result(trial.key)):
                 self.results[trial.key] = result
 
-    def _existing_packs(self, cell: Cell, params: dict) -> list[tuple[int, ...]]:
+    def _existing_packs(self, cell: Cell, params: dict | None) -> list[tuple[int, ...]]:
         """The seeds of confirm trials that are in the ledger already: raising --seeds only adds to them."""
         packs = []
-        for key in self.listed[cell.name]:
-            first, last = map(int, re.search(r"-s(\d+)to(\d+)-[0-9a-f]{10}$", key).groups())
+        for key, first, last in self.listed[cell.name]:
             seeds = tuple(range(first, last + 1))
             if first < self.space.seeds and key == self._confirm_trial(cell, seeds, params).key:
                 packs.append(seeds)
@@ -164,7 +165,7 @@ class Plan:
         )
         return Trial(f"{cell.name}-search-{proposal:03d}-{fingerprint}", cell, "search", (0,), budget, proposal)
 
-    def _confirm_trial(self, cell: Cell, seeds: tuple[int, ...], params: dict) -> Trial:
+    def _confirm_trial(self, cell: Cell, seeds: tuple[int, ...], params: dict | None) -> Trial:
         budget = self.space.budget(cell)
         fingerprint = self._hash(cell, budget, {"stage": "confirm", "seeds": list(seeds), "params": params})
         key = f"{cell.name}-confirm-s{seeds[0]:02d}to{seeds[-1]:02d}-{fingerprint}"

@@ -8,6 +8,7 @@ import platform
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -119,7 +120,7 @@ class Run:
             tf32=spec["precision"] == "tf32",
         )
         self.replicas = self.untrained()
-        self.state = {
+        self.state: dict[str, Any] = {
             "epoch": 0,
             "train_s": 0.0,
             "measure_s": 0.0,
