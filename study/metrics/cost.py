@@ -4,26 +4,30 @@ import resource
 import sys
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from models.phase import learned_by
-from study.metrics.evaluation import _fresh
 
 
-def cost(build, shape, device="cpu"):
-    """Parameters, FLOPs of one training step per image (two per multiply-add), and the peak memory so far in MB.
+def cost(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, float]:
+    """Parameters of a model in train mode on the CPU, and FLOPs of one training step per image of `shape` (C, H, W).
 
-    FLOPs are of matrix products and convolutions, forwards and backwards, of every phase at its rate. Peak memory is of
-    the accelerator's tensors, or on a processor of this whole process.
+    FLOPs, two per multiply-add, are of matrix products and convolutions, forwards and backwards, of every phase at its rate.
     """
-    peak = _peak_memory(torch.device(device))  # first: counting makes another model
-    model = _fresh(build).train()
     return {
         "cost/parameters": sum(p.numel() for p in model.parameters()),
         "cost/flops_per_image": sum(_flops(model, phase, shape) / phase.every for phase in model.phases),
-        "cost/peak_memory_mb": peak / 2**20,
     }
+
+
+def peak_memory_mb(device: str) -> float:
+    """The most memory so far, in units of 2^20 bytes: of the accelerator's tensors, or on a processor of this whole process."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _flops(model, phase, shape, batch=2):
@@ -45,10 +49,3 @@ class Flops(TorchDispatchMode):
         if count := flop_registry.get(function._overloadpacket):
             self.total += count(*arguments, **(keywords or {}), out_val=result)
         return result
-
-
-def _peak_memory(device):
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -19,7 +19,7 @@ from study.ledger.files import finite_or_null, quarantine, read_rows, read_seale
 from study.ledger.folder import DATA
 from study.metrics import features
 from study.metrics.catalogue import OBJECTIVE, aggregate, over_seeds
-from study.metrics.cost import cost
+from study.metrics.cost import cost, peak_memory_mb
 from study.metrics.evaluation import Evaluation
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
@@ -29,6 +29,7 @@ from study.training.checkpoint import CHECKPOINT_S, check_progress
 from study.training.image_grids import decode, differentiable, invert
 from study.training.numerics import check_precision
 from study.training.replicas import Replicas
+from study.training.weights import fresh, plain
 
 EVALUATIONS = 6  # how often a trial is drawn, after the untrained start
 MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
@@ -262,7 +263,8 @@ class Run:
     def finish(self) -> dict:
         start = time.perf_counter()
         alive = [k for k, at in enumerate(self.state["diverged_at"]) if at is None]
-        measured = dict(zip(alive, self.final.everything(self.replicas, self.build, alive))) if alive else {}
+        models = (plain(self.build, self.replicas.weights(k), self.device) for k in alive)
+        measured = dict(zip(alive, self.final.everything(models)))
         for k in alive:
             measured[k] |= self.further_measures(self.replicas.models[k])
         weights = {f"{k}/{name}": tensor.contiguous().cpu() for k in alive for name, tensor in self.replicas.weights(k).items()}
@@ -303,12 +305,14 @@ class Run:
         """Seconds, speed, size and memory; shared by the replicas, which train side by side."""
         state, seeds = self.state, len(self.spec["seeds"])
         seen = state["steps"] * self.spec["batch_size"] * seeds
+        peak = peak_memory_mb(self.device)  # before another model is made to be counted
         return {
             "time/train_s": state["train_s"],
             "time/measure_s": state["measure_s"],
             "time/step_ms": 1000 * state["train_s"] / max(state["steps"], 1),
             "time/images_per_s": seen / max(state["train_s"], 1e-9),
-            **cost(self.build, self.images.shape, self.device),
+            **cost(fresh(self.build).train(), self.images.shape),
+            "cost/peak_memory_mb": peak,
         }
 
     def result(self, replicas: list[dict]) -> dict:

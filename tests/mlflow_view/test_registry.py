@@ -14,12 +14,12 @@ from tiny import IDENTITY, finish, tiny_space
 from models.nets import conv, fc
 from models.vae import VAE
 from study.ledger.folder import Ledger
-from study.metrics.evaluation import plain
 from study.mlflow_view.registry import save
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.sweep.optuna_sampler import export
 from study.sweep.plan import Plan
+from study.training.weights import plain
 
 
 def finished_study(plan):
