@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from study.analysis.trainings import comparable, family_order, grouped, planned_lines, read, rows_of, shown
 from study.ledger.folder import Ledger
-from study.metrics.catalogue import COVERAGE, FIDELITY, interval, number
+from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number
 
 if TYPE_CHECKING:
     from study.analysis.outcomes import Rate
@@ -177,7 +177,7 @@ def in_words(cell: TableCell) -> str:
     """Which cell it is, its fidelity, and what that rests on."""
     lost = cell.diverged.count
     return (
-        f"{cell.model} on {cell.dataset}: {cell.place}: fd_rel {as_text(cell)}"
+        f"{cell.model} on {cell.dataset}: {cell.place}: {described(FIDELITY).name} {as_text(cell)}"
         f" ({'1 seed' if cell.seeds == 1 else f'median of {cell.seeds} seeds'}"
         + (f", {lost} of them diverged" if lost else "")
         + f", {'held-out' if cell.stage == 'confirm' else 'validation'} images)"

@@ -45,7 +45,7 @@ def reached(dataset: str, others: int, leaders: Sequence[Leader], real: Sequence
     where = "held-out images" if held_out else "the validation images of the search, one training per setting,"
     also = f" ({others} more dataset{'s' * (others > 1)} below)" if others else ""
     return (
-        f"On {dataset}{also}, the best cells come as near to {where} as fd_rel "
+        f"On {dataset}{also}, the best cells come as near to {where} as {described(FIDELITY).name} "
         + listed([f"{number(value)} ({model.upper()})" for model, value in sorted(near, key=lambda pair: pair[1])])
         + (f", where real images score {spread(real)} against each other" if real is not None else "")
         + (

@@ -135,7 +135,7 @@ def board(leaders: Sequence[ReportCell], root: Path, real: tuple):
     """Real images and, for each family, the samples of the cell nearest to them."""
     shown = [("real images", real[0])] * (real[0] is not None)
     shown += [
-        (f"{cell.model.upper()}: {cell.place}\nfd_rel {number(cell.value(FIDELITY))}", picture)
+        (f"{cell.model.upper()}: {cell.place}\n{described(FIDELITY).name} {number(cell.value(FIDELITY))}", picture)
         for cell in leaders
         if (picture := tiles_of(cell, root)) is not None
     ]
@@ -173,9 +173,8 @@ def tuning(rows: Sequence[Tuning]):
                 )
         if row.default is not None:
             axis.plot([0], [row.default], "o", color=colour, label=f"{name}, defaults")
-    axis.set(
-        xlabel="proposals (0: published defaults)", ylabel="fd_rel, best of k, mean over cells", title=literal(rows[0].dataset)
-    )
+    axis.set(xlabel="proposals (0: published defaults)", title=literal(rows[0].dataset))
+    axis.set_ylabel(f"{described(FIDELITY).name}, best of k, mean over cells")
     axis.legend(fontsize=6, frameon=False)
     return figure
 

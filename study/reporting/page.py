@@ -14,7 +14,7 @@ from markupsafe import Markup
 from study.analysis.cell_table import Estimate
 from study.analysis.claims import REPORTS
 from study.analysis.report_data import ReportCell, ReportData
-from study.metrics.catalogue import BY_KEY, MEASURES, described, number
+from study.metrics.catalogue import BY_KEY, COVERAGE, FIDELITY, MEASURES, described, number
 from study.reporting import words
 
 SCRIPTS = ("charts.js", "maps.js", "panel.js", "page.js")
@@ -75,6 +75,8 @@ def to_json(found: ReportData) -> dict:
     others = [described(name) for name in sorted(used - BY_KEY.keys())]
     return {
         "measures": [measure._asdict() for measure in known + others],
+        "fidelity": described(FIDELITY)._asdict(),
+        "coverage": described(COVERAGE)._asdict(),
         "space": found.space,
         "commands": found.commands,
         "realBaselines": rounded({name: real["measures"] for name, real in found.real_baselines.items()}),

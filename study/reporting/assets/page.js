@@ -12,8 +12,8 @@ function drawTuning() {
       if (row.default !== null) points.push({x: 0, y: row.default, family, label});
     }
     place.append(
-      chart({title: place.dataset.dataset, xLabel: "proposals", yLabel: "fd_rel, best of k", lines, points,
-             wholeX: true}),
+      chart({title: place.dataset.dataset, xLabel: "proposals", yLabel: `${data.fidelity.name}, best of k`, lines,
+             points, wholeX: true}),
       legend([...rows.map(row => [familyOf(row.model), row.model.toUpperCase()]),
               ...(lines.some(line => !line.dash) ? [["", "random proposals, expected", "solid"]] : []),
               ...(lines.some(line => line.dash) ? [["", "sampler's, as they came", "dashed"]] : [])]));
@@ -42,7 +42,7 @@ function drawCosts() {
   place.replaceChildren();
   if (!cost) return;
   for (const dataset of data.datasets) {
-    for (const key of ["quality/fd_rel", "quality/coverage"]) {
+    for (const key of [data.fidelity.key, data.coverage.key]) {
       const cells = data.cells.filter(cell => cell.dataset === dataset && !stateOf(cell) && cell.values[key] &&
                                               cell.values[cost.key]);
       if (!cells.length) continue;

@@ -138,7 +138,7 @@ function valuesPart(cell) {
 
 function curvesPart(cell) {
   const losses = Object.keys(cell.curves).filter(name => name.startsWith("loss/")).sort();
-  const names = [...["quality/fd_rel"].filter(name => cell.curves[name]), ...losses];
+  const names = [...[data.fidelity.key].filter(name => cell.curves[name]), ...losses];
   return names.length ? [element("h4", {}, "Curves: median and range over seeds"),
     ...names.map(name => {
       const curve = cell.curves[name], short = name.replace(/^(loss|quality)\//, "").replace("/", " ");
