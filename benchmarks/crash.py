@@ -149,12 +149,12 @@ def checkpoints(study: Study) -> list[tuple]:
 def count(study: Study, saved: list[tuple]) -> Count:
     """Hold ledger and MLflow against the plan, and every trial that a crash interrupted against its checkpoint then."""
     ledger = study.ledger
-    done = [key for key in ledger.keys() if (ledger.result(key) or {}).get("status") == "done"]
+    done = [key for key in ledger.keys() if (result := ledger.result(key)) and result.status == "done"]
     tracker = Tracker(default_uri(study.storage), ledger, study.name)
     runs = tracker.client.search_runs([tracker.experiment], "tags.stage != 'summary'", max_results=1000)
     tracked = [run.data.tags["trial_key"] for run in runs]
-    rows = [[row["epoch"] for row in ledger.rows(key)] for key in done]
-    attempts = {key: ledger.result(key)["attempts"] for key in done}
+    rows = [[row.epoch for row in ledger.rows(key)] for key in done]
+    attempts = {key: ledger.result(key).attempts for key in done}
     retrained = sum(max(0, epoch - attempts[key][begun]) for key, begun, epoch in saved if len(attempts.get(key, ())) > begun)
     return Count(
         lost=study.planned
@@ -276,13 +276,12 @@ def numbers(study: Study) -> dict:
     """All that training and measuring gave, to the bit: trial -> its rows, measures, weights and curves."""
     ledger, found = study.ledger, {}
     for key in ledger.keys():
-        measures = {
-            name: value
-            for name, value in (ledger.result(key) or {"measures": {}})["measures"].items()
-            if not name.startswith(("time/", "cost/"))
-        }
+        result = ledger.result(key)
+        measures = (
+            {name: value for name, value in result.measures.items() if not name.startswith(("time/", "cost/"))} if result else {}
+        )
         files = [path.read_bytes() for path in sorted(ledger.folder(key).glob("*.safetensors"))]
-        found[key] = [row["values"] for row in ledger.rows(key)], measures, files
+        found[key] = [row.values for row in ledger.rows(key)], measures, files
     return found
 
 

@@ -80,7 +80,7 @@ def measured(dataset, data_dir):
         extractor = features.prepare(dataset, images, folder)
     evaluation = Evaluation(images, extractor, "search")
     made = generators(images, evaluation.samples)
-    real = {name: mean for name, (mean, _) in floor(images, extractor, "search")["measures"].items()}
+    real = {name: mean for name, (mean, _) in floor(images, extractor, "search").measures.items()}
     return {"real, unseen": real, **{name: evaluation.of_samples([made[name]]) for name in made}}
 
 

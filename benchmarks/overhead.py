@@ -14,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
+from study.ledger.files import read_spec
 from study.ledger.folder import Ledger
+from study.ledger.records import Replica, Result, Spec
 from study.space import Budget, Space, grid
 from study.sweep.plan import Plan
 
@@ -23,25 +25,25 @@ def empty_trial(config: dict) -> None:
     """Reports what a trial reports, having done nothing."""
     from ray import tune
 
-    result = empty_outcome(json.loads((Path(config["root"]) / "trials" / config["key"] / "spec.json").read_text()))
-    tune.report({"objective": result["objective"], "outcome": json.dumps(result)})
+    result = empty_outcome(read_spec(Path(config["root"]) / "trials" / config["key"]))
+    tune.report({"objective": result.objective, "outcome": json.dumps(result.to_json())})
 
 
-def empty_outcome(spec: dict) -> dict:
+def empty_outcome(spec: Spec) -> Result:
     """The result of a trial that trained nothing; its objective is its learning rate."""
-    measures = {"quality/fd_rel": spec["params"]["lr"]}
-    return {
-        "key": spec["key"],
-        "status": "done",
-        "objective": measures["quality/fd_rel"],
-        "measures": measures,
-        "replicas": [{"seed": seed, "status": "done", "measures": measures} for seed in spec["seeds"]],
-        "seeds": spec["seeds"],
-        "epochs": 1,
-        "params": spec["params"],
-        "drawn": spec["drawn"],
-        "time": time.time(),
-    }
+    measures = {"quality/fd_rel": spec.params["lr"]}
+    return Result(
+        key=spec.key,
+        status="done",
+        objective=measures["quality/fd_rel"],
+        measures=measures,
+        replicas=[Replica(seed, "done", measures) for seed in spec.seeds],
+        seeds=spec.seeds,
+        epochs=1,
+        params=spec.params,
+        time=time.time(),
+        suggested=spec.suggested,
+    )
 
 
 def plan_of(trials: int, root: Path) -> Plan:

@@ -85,7 +85,7 @@ def drive(plan) -> tuple[list[float], list[float]]:
             count += 1
         if len(live) == 2 or config is None:
             trial_id, spec = live.pop(0)
-            outcome = {"outcome": json.dumps(empty_outcome(spec))}
+            outcome = {"outcome": json.dumps(empty_outcome(spec).to_json())}
             start = time.monotonic()
             search.on_trial_complete(trial_id, outcome)
             reports.append(time.monotonic() - start)

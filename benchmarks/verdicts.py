@@ -142,7 +142,7 @@ def floors(dataset, data_dir):
     splits = judged(images, extractor)
     halves = [
         judged(dealt(images, "confirm", torch.randperm(both, generator=torch.Generator().manual_seed(seed))), extractor)
-        for seed in range(found["repeats"])
+        for seed in range(found.repeats)
     ]
     for name in MEASURES:
         random = np.array([row[name] for row in halves])
@@ -150,10 +150,10 @@ def floors(dataset, data_dir):
             f"{dataset.name}: {name.split('/')[1]}",
             number(splits[name]),
             spread((random.mean(), random.std(ddof=1))),
-            spread(found["measures"][name]),
+            spread(found.measures[name]),
         )
-    numbers = f"{found['real']:,} against {found['samples']:,}"
-    yield f"{dataset.name}: images", numbers, numbers, f"the same; fd_rel and label_jsd against {found['drawn']:,}"
+    numbers = f"{found.real:,} against {found.samples:,}"
+    yield f"{dataset.name}: images", numbers, numbers, f"the same; fd_rel and label_jsd against {found.drawn:,}"
 
 
 def judged(images, extractor) -> dict:

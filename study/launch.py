@@ -184,9 +184,9 @@ def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) -> i
     for cell in nearest_of(cells(plan.ledger)):
         log(f"best {in_words(cell)}")
     log(measuring_share(plan))
-    failed = [key for key, result in plan.results.items() if result["status"] == "failed"]
+    failed = [key for key, result in plan.results.items() if result.status == "failed"]
     for key in failed:
-        log(f"failed: {key}: {plan.results[key].get('error', '')}")
+        log(f"failed: {key}: {plan.results[key].error}")
     log(f"report: {report}\nresults: {plan.ledger.address}\n  {command('status', *same_study)}")
     if tracker_thread.tracker:
         experiment = tracker_thread.tracker.experiment

@@ -36,7 +36,7 @@ def main(arguments=None) -> int:
         options.spec.parent, data_folder(options.data_dir), device, lambda row: print(f"epoch {row['epoch']}", flush=True)
     )
     put_once(options.spec.parent / "result.json", as_written(result))
-    print(json.dumps(result["measures"], indent=1))
+    print(json.dumps(result.measures, indent=1))
     return DONE
 
 

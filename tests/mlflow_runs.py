@@ -13,7 +13,7 @@ from study.training.run import append_line
 def train(ledger, plan, trial, epochs=2, finish=True):
     """Leave in the ledger what a worker and the driver leave there."""
     params = trial.params or {"lr": 1e-3}
-    ledger.put_spec(trial.key, {**plan.spec(trial, params, "random"), "drawn": params})
+    ledger.put_spec(trial.key, plan.spec(trial, params, "random", params))
     folder = ledger.folder(trial.key)
     for epoch in range(epochs + 1):
         row = {"epoch": epoch, "time": 1.7e9 + epoch, "values": {"loss/train": [1.0 / (epoch + 1), 2.0], "quality/x": [None, 3.0]}}

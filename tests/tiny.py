@@ -5,7 +5,7 @@ import json
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.ledger.files import as_written
+from study.ledger.records import Replica, Result, sealed
 from study.space import Budget, Space, grid
 
 
@@ -31,26 +31,26 @@ def tiny_space(**changes) -> Space:
 IDENTITY = {"digits": {"fingerprint": "f" * 8, "features": "e" * 8, "features_kind": "classifier", "shape": [1, 8, 8]}}
 
 
-def outcome(trial, objective=1.0, status="done", params=None) -> dict:
+def outcome(trial, objective=1.0, status="done", params=None) -> Result:
     """A result as a worker would report it."""
     params = params if params is not None else {"lr": 1e-3}
     measures = {"quality/fd_rel": objective} if status == "done" else {}
-    return {
-        "key": trial.key,
-        "status": status,
-        "objective": objective if status == "done" else None,
-        "epochs": 2,
-        "params": params,
-        "drawn": params,
-        "seeds": list(trial.seeds),
-        "measures": measures,
-        "time": 1.7e9,
-        "replicas": [{"seed": seed, "status": status, "measures": measures} for seed in trial.seeds],
-    }
+    return Result(
+        key=trial.key,
+        status=status,
+        objective=objective if status == "done" else None,
+        measures=measures,
+        replicas=[Replica(seed, status, measures) for seed in trial.seeds],
+        seeds=list(trial.seeds),
+        epochs=2,
+        params=params,
+        time=1.7e9,
+        suggested=params,
+    )
 
 
 def spec_of(key="one", **changes) -> dict:
-    """The least that is a spec."""
+    """The least JSON that is a spec."""
     return {
         "key": key,
         "stage": "search",
@@ -70,7 +70,7 @@ def spec_of(key="one", **changes) -> dict:
 
 
 def result_of(key="one", **changes) -> dict:
-    """The least that is a result."""
+    """The least JSON that is a result."""
     return {
         "key": key,
         "status": "failed",
@@ -87,13 +87,13 @@ def result_of(key="one", **changes) -> dict:
 
 def rewrite(path, **changes) -> None:
     """A spec or a result with other content, as if it had been written so."""
-    path.write_text(json.dumps(as_written({**json.loads(path.read_text()), **changes})))
+    path.write_text(json.dumps(sealed({**json.loads(path.read_text()), **changes})))
 
 
 def finish(plan, trial, **what) -> None:
     """Do as the driver does with a trial: spec, result, plan."""
     params = what.get("params") or trial.params or {"lr": 1e-3}
-    plan.ledger.put_spec(trial.key, {**plan.spec(trial, params, "random"), "drawn": params})
+    plan.ledger.put_spec(trial.key, plan.spec(trial, params, "random", params))
     result = outcome(trial, **{**what, "params": params})
     plan.ledger.put_result(trial.key, result)
     plan.record(trial, result)

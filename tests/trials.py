@@ -1,13 +1,12 @@
 """A small trial: planned, and killed after so many epochs."""
 
-import json
-
 import pytest
 from tiny import tiny_space
 
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
+from study.ledger.files import read_spec
 from study.metrics import features
 from study.space import Budget, grid
 from study.sweep.plan import Plan
@@ -33,7 +32,7 @@ def planned(ledger, data_dir, model=VAE, epochs=6, more=None, **changes):
     )
     plan = Plan(space, ledger, identity)
     first = plan.left()[0]
-    ledger.put_spec(first.key, {**plan.spec(first, {}, "default"), "drawn": {}})
+    ledger.put_spec(first.key, plan.spec(first, {}, "default"))
     return ledger.folder(first.key)
 
 
@@ -43,7 +42,7 @@ class Killed(Exception):
 
 def killed_after(folder, data_dir, epochs, device="cpu"):
     """Run until so many epochs are trained, with a checkpoint after each, then stop dead."""
-    started = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, device, 0.0, lambda: None)
+    started = run.Run(folder, read_spec(folder), data_dir, device, 0.0, lambda: None)
     after = started.checkpoint
 
     def checkpoint():

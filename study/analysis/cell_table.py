@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from study.analysis.trainings import comparable, family_order, grouped, planned_lines, read, rows_of, shown
+from study.analysis.trainings import FinishedTrial, comparable, family_order, grouped, planned_lines, read, rows_of, shown
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number
 
@@ -78,16 +78,16 @@ class Leader(Generic[AnyCell]):
 
 def cells(ledger: Ledger) -> list[TableCell]:
     """The table of a ledger."""
-    planned = {key for line in planned_lines(ledger) for key in line["trials"]}
+    planned = {key for line in planned_lines(ledger) for key in line.trials}
     return table(speaking(comparable(read(ledger), planned)[0], planned))
 
 
-def speaking(trials: list[dict], planned: set[str]) -> dict[str, list[dict]]:
+def speaking(trials: list[FinishedTrial], planned: set[str]) -> dict[str, list[FinishedTrial]]:
     """Cell -> the trials that speak for it."""
-    return {cell: shown(group, planned) for cell, group in grouped(trials, lambda trial: trial["cell"]).items()}
+    return {cell: shown(group, planned) for cell, group in grouped(trials, lambda trial: trial.cell).items()}
 
 
-def table(trials_of: Mapping[str, list[dict]]) -> list[TableCell]:
+def table(trials_of: Mapping[str, list[FinishedTrial]]) -> list[TableCell]:
     """The cells of these trials, in the order of dataset, model, net, depth and latent size."""
     found = measured([row for trials in trials_of.values() for trial in trials for row in rows_of(trial, {})])
     return sorted(
@@ -96,17 +96,17 @@ def table(trials_of: Mapping[str, list[dict]]) -> list[TableCell]:
     )
 
 
-def about(trials: list[dict]) -> dict:
+def about(trials: list[FinishedTrial]) -> dict:
     """The fields of a cell that its trials say: what it is and how it was trained."""
-    drawn = next((trial for trial in trials if trial["result"]["status"] == "done"), trials[0])
-    spec, row = drawn["spec"], rows_of(drawn, {})[0]
+    drawn = next((trial for trial in trials if trial.result.status == "done"), trials[0])
+    spec, row = drawn.spec, rows_of(drawn, {})[0]
     return {
         **{word: row[word] for word in ("dataset", "model", "net", "depth", "latent_dim", "system", "stage")},
-        **{word: spec[word] for word in ("settings", "params", "proposed_by", "epochs", "batch_size")},
-        "status": drawn["result"]["status"],
-        "error": next((error for trial in trials if (error := trial["result"].get("error"))), ""),
-        "trial": drawn["key"],
-        "trials": tuple(trial["key"] for trial in trials),
+        **{word: getattr(spec, word) for word in ("settings", "params", "proposed_by", "epochs", "batch_size")},
+        "status": drawn.result.status,
+        "error": next((trial.result.error for trial in trials if trial.result.error), ""),
+        "trial": drawn.key,
+        "trials": tuple(trial.key for trial in trials),
     }
 
 

@@ -13,12 +13,23 @@ from study.analysis.cell_table import Leader, TableCell
 from study.analysis.claims import CLAIMS
 from study.analysis.effects import Chance, Effect, Stability, Tuning, VarianceShares
 from study.analysis.sentences import sentences
-from study.analysis.trainings import comparable, curves_of, grouped, over_packs, planned_lines, read, rows_of, thinned
+from study.analysis.trainings import (
+    FinishedTrial,
+    comparable,
+    curves_of,
+    grouped,
+    over_packs,
+    planned_lines,
+    read,
+    rows_of,
+    thinned,
+)
 from study.analysis.verdicts import Claim, Verdict, judge
 from study.errors import UserError
 from study.ledger.counts import study_counts
 from study.ledger.folder import Ledger
 from study.ledger.next_steps import from_the_project
+from study.ledger.records import CellLine, RealBaseline
 from study.space.importing import imported
 from study.space.loading import FOLDER
 
@@ -76,7 +87,7 @@ class ReportData:
     lacking: Sequence[Lacking]
     commands: Mapping[str, str]  # launch, sample: what to type, in the project's own folder
     datasets: Sequence[DatasetBasis]
-    real_baselines: Mapping[str, Mapping]  # dataset -> what real images score, as study/metrics/real_baseline.py has it
+    real_baselines: Mapping[str, RealBaseline]  # by the name of a dataset
     versions: Mapping[str, Mapping[str, str]]  # what the trials ran on, and what read them
     rows: Sequence[Mapping]  # every training, as study/analysis/outcomes.py describes them
     cells: Sequence[ReportCell]
@@ -94,7 +105,7 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
     """Everything a report prints, from the ledger alone; UserError where no trial is finished. claims: the published ones
     and the space's own unless others are given."""
     lines = planned_lines(ledger)
-    planned = {key for line in lines for key in line["trials"]}
+    planned = {key for line in lines for key in line.trials}
     trials, notes = comparable(read(ledger), planned)
     if not trials:
         raise UserError(
@@ -103,12 +114,12 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
         )
     claims = (*CLAIMS, *own_claims(trials, notes)) if claims is None else claims
     speaking = cell_table.speaking(trials, planned)
-    curves = {trial["key"]: curves_of(ledger.rows(trial["key"])) for group in speaking.values() for trial in group}
+    curves = {trial.key: curves_of(ledger.rows(trial.key)) for group in speaking.values() for trial in group}
     rows = [
         row
         for trial in trials
-        if trial["spec"]["stage"] == "search" or trial["key"] in curves
-        for row in rows_of(trial, curves.get(trial["key"], {}))
+        if trial.spec.stage == "search" or trial.key in curves
+        for row in rows_of(trial, curves.get(trial.key, {}))
     ]
     table = cells(ledger, speaking, curves)
     return ReportData(
@@ -118,8 +129,8 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
         notes=notes,
         counts=study_counts(ledger.root.parent, ledger.root.name) if lines else None,
         at_work=ledger.held(),
-        lacking=lacking(lines, {trial["key"] for trial in trials}),
-        commands={script: from_the_project(script, ledger, trials[0]["spec"].get("origin", "")) for script in ("launch", "sample")},
+        lacking=lacking(lines, {trial.key for trial in trials}),
+        commands={script: from_the_project(script, ledger, trials[0].spec.origin) for script in ("launch", "sample")},
         datasets=datasets(trials),
         versions=versions(trials),
         rows=rows,
@@ -129,7 +140,7 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
 
 
 def conclusions(
-    rows: Sequence[Mapping], table: Sequence[ReportCell], verdicts: Sequence[Verdict], baselines: Mapping[str, Mapping]
+    rows: Sequence[Mapping], table: Sequence[ReportCell], verdicts: Sequence[Verdict], baselines: Mapping[str, RealBaseline]
 ) -> dict:
     """The fields of a report's data that follow from rows and cells."""
     leaders, found = cell_table.best(table), effects.effects(rows)
@@ -152,10 +163,10 @@ def question(space: str) -> str:
     return (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n\n")[0] if file.exists() else ""
 
 
-def lacking(lines: Sequence[Mapping], finished: set[str]) -> list[Lacking]:
+def lacking(lines: Sequence[CellLine], finished: set[str]) -> list[Lacking]:
     """The cells with trials left."""
-    done = [len(finished.intersection(line["trials"])) for line in lines]
-    return [Lacking(line["cell"], line["planned"] - n, n == 0) for line, n in zip(lines, done) if n < line["planned"]]
+    done = [len(finished.intersection(line.trials)) for line in lines]
+    return [Lacking(line.cell, line.planned - n, n == 0) for line, n in zip(lines, done) if n < line.planned]
 
 
 def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell]:
@@ -176,9 +187,9 @@ def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell
     ]
 
 
-def own_claims(trials: list[dict], notes: list[str]) -> list:
+def own_claims(trials: list[FinishedTrial], notes: list[str]) -> list:
     """The claims that the space itself makes; its file is imported only if it makes any, and is trusted. Else it is noted."""
-    modules = {(spec["claims"], spec.get("origin", "")) for spec in (trial["spec"] for trial in trials) if spec.get("claims")}
+    modules = {(trial.spec.claims, trial.spec.origin) for trial in trials if trial.spec.claims}
     claims = []
     for module, origin in sorted(modules):
         try:
@@ -189,24 +200,24 @@ def own_claims(trials: list[dict], notes: list[str]) -> list:
     return claims
 
 
-def real_baselines(ledger: Ledger) -> dict[str, Mapping]:
+def real_baselines(ledger: Ledger) -> dict[str, RealBaseline]:
     """Dataset -> what real images score; what an earlier version noted is left out until a launch measures it anew."""
-    return {name: found for name, found in ledger.floors().items() if found["measures"]}
+    return {name: found for name, found in ledger.floors().items() if found.measures}
 
 
-def datasets(trials: Sequence[Mapping]) -> list[DatasetBasis]:
+def datasets(trials: Sequence[FinishedTrial]) -> list[DatasetBasis]:
     return [
-        DatasetBasis(name, group[0]["spec"].get("features", ""), group[0]["spec"].get("fingerprint", ""), len(group))
-        for name, group in sorted(grouped(trials, lambda trial: trial["spec"]["dataset"]).items())
+        DatasetBasis(name, group[0].spec.features, group[0].spec.fingerprint, len(group))
+        for name, group in sorted(grouped(trials, lambda trial: trial.spec.dataset).items())
     ]
 
 
 def run_of(ledger: Ledger, key: str) -> Run | None:
-    tracked = ledger.tracked(key) or {}
-    if "run_id" not in tracked:
+    tracked = ledger.tracked(key)
+    if tracked is None:
         return None
-    store, experiment, *_ = tracked.get("store", ["", ""])
-    return Run(tracked["run_id"], experiment, store)
+    store, experiment, *_ = tracked.store
+    return Run(tracked.run_id, experiment, store)
 
 
 def pictures(ledger: Ledger, key: str) -> dict[str, list]:
@@ -219,13 +230,13 @@ def pictures(ledger: Ledger, key: str) -> dict[str, list]:
     return found
 
 
-def versions(trials: list[dict]) -> dict:
+def versions(trials: list[FinishedTrial]) -> dict:
     """What the trials ran on, and what read them."""
     said = {
-        word: ", ".join(sorted({str(trial["result"][word]) for trial in trials if trial["result"].get(word)}))
+        word: ", ".join(sorted({value for trial in trials if (value := getattr(trial.result, word))}))
         for word in ("torch", "device")
     }
-    protocols = sorted({str(trial["spec"]["protocol"]) for trial in trials if "protocol" in trial["spec"]})
+    protocols = sorted({str(trial.spec.protocol) for trial in trials})
     reader = {name: known for name in PACKAGES if (known := installed(name))}
     return {
         "trained with": {**said, "protocol": ", ".join(protocols)},

@@ -6,6 +6,7 @@ from study.analysis.cell_table import Leader, TableCell, confirmed
 from study.analysis.effects import Effect
 from study.analysis.trainings import grouped
 from study.analysis.verdicts import Verdict
+from study.ledger.records import RealBaseline
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, number, spread
 
 WORDS = ("supported", "refuted", "undecided", "unanswerable")
@@ -17,7 +18,7 @@ def sentences(
     leaders: Sequence[Leader],
     effects: Sequence[Effect],
     verdicts: Sequence[Verdict],
-    real_baselines: Mapping[str, Mapping],
+    real_baselines: Mapping[str, RealBaseline],
 ) -> list[str]:
     """The answer in three sentences: how near and how much, what depth and latent size change, and the claims."""
     counted = grouped(confirmed(cells) or cells, lambda cell: cell.dataset)
@@ -27,7 +28,7 @@ def sentences(
             dataset,
             len({cell.dataset for cell in cells}) - 1,
             [leader for leader in leaders if leader.dataset == dataset],
-            real_baselines.get(dataset, {}).get("measures", {}).get(FIDELITY),
+            (real_baselines[dataset].measures.get(FIDELITY) if dataset in real_baselines else None),
         ),
         changed([effect for effect in effects if effect.dataset == dataset]),
         claimed(verdicts),

@@ -4,24 +4,36 @@ import itertools
 import json
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 
 from study.ledger.folder import Ledger, finished, read_planned
+from study.ledger.records import CellLine, EpochRow, Replica, Result, Spec
 from study.metrics.catalogue import measures_of, middle, status_of, there
 from study.space.cells import label
 
 
-def read(ledger: Ledger) -> list[dict]:
-    """Every finished trial: key, cell (the name of its cell), spec, result."""
-    return [{"key": key, "cell": cell_name(key), "spec": spec, "result": result} for key, spec, result in finished(ledger)]
+@dataclass(frozen=True)
+class FinishedTrial:
+    """A trial that has a result."""
+
+    key: str
+    cell: str  # the name of its cell
+    spec: Spec
+    result: Result
+
+
+def read(ledger: Ledger) -> list[FinishedTrial]:
+    """Every finished trial."""
+    return [FinishedTrial(key, cell_name(key), spec, result) for key, spec, result in finished(ledger)]
 
 
 def cell_name(key: str) -> str:
     return re.sub(r"-(?:search-\d+|confirm-s\d+to\d+)-[0-9a-f]+$", "", key)
 
 
-def planned_lines(ledger: Ledger) -> list[dict]:
+def planned_lines(ledger: Ledger) -> list[CellLine]:
     """What the last launch meant to do, a line per cell (the last one counts)."""
-    return list({line["cell"]: line for line in read_planned(ledger.root)}.values())
+    return list({line.cell: line for line in read_planned(ledger.root)}.values())
 
 
 def family_order(model: str) -> tuple:
@@ -30,47 +42,45 @@ def family_order(model: str) -> tuple:
     return (known.index(model) if model in known else len(known), model)
 
 
-def comparable(trials: list[dict], planned: set[str]) -> tuple[list[dict], list[str]]:
+def comparable(trials: list[FinishedTrial], planned: set[str]) -> tuple[list[FinishedTrial], list[str]]:
     """The trials that may stand side by side, and a line about each that may not.
 
     Scores of different features do not compare, nor do budgets: of several, that of the last launch's plan counts, and
     where the plan has none of them the newest.
     """
     kept, notes = [], []
-    for dataset, group in grouped(trials, lambda trial: trial["spec"]["dataset"]).items():
-        chosen = newest(group, lambda trial: trial["spec"].get("features"), planned)
+    for dataset, group in grouped(trials, lambda trial: trial.spec.dataset).items():
+        chosen = newest(group, lambda trial: trial.spec.features, planned)
         kept += chosen
         if len(chosen) < len(group):
             notes.append(
                 f"{dataset}: {len(group) - len(chosen)} trials were measured with other features, whose scores do"
-                f" not compare; only those of features {chosen[0]['spec'].get('features')} are shown"
+                f" not compare; only those of features {chosen[0].spec.features} are shown"
             )
-    cells = [newest(group, budget, planned) for group in grouped(kept, lambda trial: trial["cell"]).values()]
+    cells = [newest(group, budget, planned) for group in grouped(kept, lambda trial: trial.cell).values()]
     if others := len(kept) - sum(map(len, cells)):
         notes.append(f"{others} trials of other budgets, precision, code or images than the last launch's are left out")
     return [trial for group in cells for trial in group], notes
 
 
-def budget(trial: dict) -> tuple:
-    known = {"precision": "float32", "code": {}, **trial["spec"]}  # which specs of earlier versions do not say
-    return tuple(str(known.get(name)) for name in ("epochs", "batch_size", "fingerprint", "protocol", "precision", "code"))
+def budget(trial: FinishedTrial) -> tuple:
+    spec = trial.spec
+    return spec.epochs, spec.batch_size, spec.fingerprint, spec.protocol, spec.precision, str(spec.code)
 
 
-def shown(cell: list[dict], planned: set[str]) -> list[dict]:
+def shown(cell: list[FinishedTrial], planned: set[str]) -> list[FinishedTrial]:
     """The trials that speak for a cell: confirm trials of its present best params, until then its best search trial."""
-    confirm = [trial for trial in cell if trial["spec"]["stage"] == "confirm"]
+    confirm = [trial for trial in cell if trial.spec.stage == "confirm"]
     if confirm:
-        current = newest(confirm, lambda trial: json.dumps(trial["spec"]["params"], sort_keys=True), planned)
-        return sorted(current, key=lambda trial: min(trial["spec"]["seeds"]))
-    return [min(cell, key=lambda trial: (trial["result"]["status"] != "done", trial["result"].get("objective") or 0.0))]
+        current = newest(confirm, lambda trial: json.dumps(trial.spec.params, sort_keys=True), planned)
+        return sorted(current, key=lambda trial: min(trial.spec.seeds))
+    return [min(cell, key=lambda trial: (trial.result.status != "done", trial.result.objective or 0.0))]
 
 
-def newest(trials: list[dict], group_of, planned: set[str]) -> list[dict]:
+def newest(trials: list[FinishedTrial], group_of, planned: set[str]) -> list[FinishedTrial]:
     """The group that is in the plan, or that was finished last."""
     groups = grouped(trials, group_of).values()
-    return max(
-        groups, key=lambda group: (any(trial["key"] in planned for trial in group), max(trial["result"]["time"] for trial in group))
-    )
+    return max(groups, key=lambda group: (any(trial.key in planned for trial in group), max(trial.result.time for trial in group)))
 
 
 def grouped(items, key) -> dict:
@@ -80,27 +90,27 @@ def grouped(items, key) -> dict:
     return groups
 
 
-def rows_of(trial: dict, curves: dict) -> list[dict]:
+def rows_of(trial: FinishedTrial, curves: dict) -> list[dict]:
     """One row per training of a trial; `curves` as curves_of() gives them, or empty."""
-    spec, result = trial["spec"], trial["result"]
+    spec, result = trial.spec, trial.result
     about = {
-        "cell": trial["cell"],
-        "model": label(spec["model"]),
-        "net": label(spec["net"]),
-        "depth": spec["depth"],
-        "latent_dim": spec["latent_dim"],
-        "dataset": spec["dataset"],
-        "system": spec.get("system", ""),
-        **{name: value for name, value in spec["settings"].items() if "/" not in name},
-        "stage": spec["stage"],
-        "proposed_by": spec["proposed_by"],
-        "trial": trial["key"],
+        "cell": trial.cell,
+        "model": label(spec.model),
+        "net": label(spec.net),
+        "depth": spec.depth,
+        "latent_dim": spec.latent_dim,
+        "dataset": spec.dataset,
+        "system": spec.system,
+        **{name: value for name, value in spec.settings.items() if "/" not in name},
+        "stage": spec.stage,
+        "proposed_by": spec.proposed_by,
+        "trial": trial.key,
     }
-    replicas = result.get("replicas") or [{"seed": seed, "status": result["status"], "measures": {}} for seed in spec["seeds"]]
+    replicas = result.replicas or [Replica(seed, result.status, {}) for seed in spec.seeds]
     return [
         {
             **about,
-            "seed": replica["seed"],
+            "seed": replica.seed,
             "status": status_of(replica),
             **measures_of(replica),
             **{f"curve/{name}": [each[index] if each else None for each in column] for name, column in curves.items()},
@@ -109,13 +119,13 @@ def rows_of(trial: dict, curves: dict) -> list[dict]:
     ]
 
 
-def curves_of(rows: list[dict]) -> dict[str, list]:
+def curves_of(rows: list[EpochRow]) -> dict[str, list]:
     """Measure -> entry per epoch: the values of all seeds, None where the epoch was not measured."""
-    last = max((row["epoch"] for row in rows), default=-1)
+    last = max((row.epoch for row in rows), default=-1)
     curves = defaultdict(lambda: [None] * (last + 1))
     for row in rows:
-        for name, values in row["values"].items():
-            curves[name][row["epoch"]] = values
+        for name, values in row.values.items():
+            curves[name][row.epoch] = values
     return dict(curves)
 
 

@@ -264,9 +264,9 @@ def _unknown(text, plain, known):
 
 def dataset_of(spec):
     """The dataset that a trial's spec names; one from outside the project by the import path of its source."""
-    if not spec["source"]:
-        return named(spec["dataset"])
-    return Dataset(part(spec, "source")(), spec["dataset"].endswith("-binarised"))
+    if not spec.source:
+        return named(spec.dataset)
+    return Dataset(part(spec, "source")(), spec.dataset.endswith("-binarised"))
 
 
 def data_folder(argument):

@@ -13,17 +13,17 @@ WORDS = ("planned", "running", *FINISHED, "left")
 def study_counts(storage: Path | str, space: str) -> dict:
     """planned, running, done, diverged, failed, left: of the whole study, and per model and dataset."""
     ledger = open_study(storage, space)
-    cells = {row["cell"]: row for row in read_planned(ledger.root)}
+    cells = {line.cell: line for line in read_planned(ledger.root)}
     if not cells:
         raise UserError(f"no study '{space}' under {storage}; launch it first, or say with --storage where it is")
     on_disk, at_work = set(ledger.keys()), ledger.held()
     groups = {}
-    for row in cells.values():
-        group = groups.setdefault((row["model"], row["dataset"]), dict.fromkeys(WORDS, 0))
-        group["planned"] += row["planned"]
-        for key in on_disk.intersection(row["trials"]):
+    for line in cells.values():
+        group = groups.setdefault((line.model, line.dataset), dict.fromkeys(WORDS, 0))
+        group["planned"] += line.planned
+        for key in on_disk.intersection(line.trials):
             result = ledger.result(key)
-            group[result["status"] if result else "running" if at_work else "left"] += 1
+            group[result.status if result else "running" if at_work else "left"] += 1
     for group in groups.values():
         group["left"] = group["planned"] - sum(group[word] for word in WORDS[1:-1])
     total = {word: sum(group[word] for group in groups.values()) for word in WORDS}

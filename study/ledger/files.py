@@ -13,6 +13,7 @@ from pathlib import Path
 from study.errors import UserError
 from study.ledger import records
 from study.ledger.names import is_own_file
+from study.ledger.records import EpochRow, Record, Spec
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from a file system that knows none
 
@@ -78,7 +79,7 @@ def _temporary(path: Path, content: bytes) -> Path:
     return temporary
 
 
-def read_json(path: Path, log=print, check=lambda value: records.checked(value, {})):
+def read_json(path: Path, log=print, check=records.json_object):
     """The file's record as check(value) gives it (see study/ledger/records.py); None where there is no file. An invalid one is
     quarantined and logged; where nothing can be renamed it is passed over."""
     try:
@@ -94,10 +95,10 @@ def read_json(path: Path, log=print, check=lambda value: records.checked(value, 
     return None
 
 
-def read_spec(folder: Path) -> dict:
+def read_spec(folder: Path) -> Spec:
     """The spec of the trial in a folder; UserError where there is none."""
     try:
-        return records.spec(json.loads(read_own(folder / "spec.json")), folder.name)
+        return records.trial_spec(json.loads(read_own(folder / "spec.json")), folder.name)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{folder / 'spec.json'} is no spec of this trial: {' '.join(str(error).split())}") from None
 
@@ -126,21 +127,21 @@ def finite_or_null(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def as_written(record: dict) -> dict:
+def as_written(record: Record) -> dict:
     """A record with its checksum, which is of what a reader will find."""
-    return records.sealed(json.loads(json.dumps(record)))
+    return records.sealed(json.loads(json.dumps(record.to_json())))
 
 
-def read_rows(path: Path) -> list[dict]:
+def read_rows(path: Path) -> list[EpochRow]:
     """The rows of a metrics.jsonl; lines that are not whole rows are passed over."""
     try:
         lines = read_own(path).split(b"\n")
     except FileNotFoundError:
         return []
-    return _sound(lines[:-1], records.row)  # the last piece is empty, or was cut off by a crash
+    return _sound(lines[:-1], EpochRow.from_json)  # the last piece is empty, or was cut off by a crash
 
 
-def _sound(lines: list[bytes], check) -> list[dict]:
+def _sound(lines: list[bytes], check) -> list:
     """The lines that are whole records."""
     rows = []
     for line in lines:

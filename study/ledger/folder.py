@@ -18,8 +18,9 @@ from pathlib import Path
 
 from study.errors import UserError
 from study.ledger import records
-from study.ledger.files import _sound, as_written, finite_or_null, put_once, read_json, read_own, read_rows
+from study.ledger.files import _sound, as_written, put_once, read_json, read_own, read_rows
 from study.ledger.names import is_key, is_own_file
+from study.ledger.records import CellLine, EpochRow, RealBaseline, Result, Spec, Tracked
 
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
 LOOK_S = 5.0  # for how long at most somebody who only asks whether a study is driven may be in the way
@@ -86,29 +87,30 @@ class Ledger:
         """The files of a trial whose names below its folder match, in their order."""
         return sorted(path for path in self.folder(key).glob(pattern) if is_own_file(path) and not path.parent.is_symlink())
 
-    def spec(self, key: str) -> dict | None:
+    def spec(self, key: str) -> Spec | None:
         """What a trial is to do. Where its result says that it did something else, the spec was changed since."""
-        made = (self.result(key) or {}).get("spec")
-        return self._read(self.folder(key) / "spec.json", lambda value: records.spec(value, key, made))
+        result = self.result(key)
+        made = result.spec if result else None
+        return self._read(self.folder(key) / "spec.json", lambda value: records.trial_spec(value, key, made))
 
-    def result(self, key: str) -> dict | None:
-        return self._read(self.folder(key) / "result.json", lambda value: records.result(value, key))
+    def result(self, key: str) -> Result | None:
+        return self._read(self.folder(key) / "result.json", lambda value: records.trial_result(value, key))
 
-    def tracked(self, key: str, log=print) -> dict | None:
+    def tracked(self, key: str, log=print) -> Tracked | None:
         """How far a trial has been projected into MLflow."""
-        return read_json(self.folder(key) / "tracked.json", log, records.tracked)
+        return read_json(self.folder(key) / "tracked.json", log, Tracked.from_json)
 
-    def floors(self) -> dict:
+    def floors(self) -> dict[str, RealBaseline]:
         """Dataset -> what real images score."""
-        return read_json(self.root / FLOORS, check=records.floors) or {}
+        return read_json(self.root / FLOORS, check=records.real_baselines) or {}
 
-    def put_spec(self, key: str, spec: dict) -> dict:
+    def put_spec(self, key: str, spec: Spec) -> Spec:
         """Record the spec if there is none yet; the one that stands."""
         self._put_once(self.folder(key) / "spec.json", as_written(spec))
         return self.spec(key)
 
-    def put_result(self, key: str, result: dict) -> bool:
-        return self._put_once(self.folder(key) / "result.json", as_written(finite_or_null(result)))
+    def put_result(self, key: str, result: Result) -> bool:
+        return self._put_once(self.folder(key) / "result.json", as_written(result))
 
     def put_once(self, name: str, value: dict) -> bool:
         """Record JSON as root/name if nobody has yet."""
@@ -118,7 +120,7 @@ class Ledger:
         """The JSON of root/name as check(value) gives it; None where there is none that is sound."""
         return self._read(self.root / name, check)
 
-    def rows(self, key: str) -> list[dict]:
+    def rows(self, key: str) -> list[EpochRow]:
         """The rows of metrics.jsonl, one per epoch; what a crash left half written at its end is not a row."""
         return read_rows(self.folder(key) / "metrics.jsonl")
 
@@ -134,11 +136,10 @@ class Ledger:
         self._rename(self.folder(key), aside)
         log(f"quarantined {aside} (its spec.json was lost); the trial starts anew")
 
-    def failures(self, key: str) -> list[dict]:
+    def failures(self, key: str) -> list[Result]:
         """The results of a trial that were failures, and were reopened."""
-        found = (
-            read_json(path, check=lambda value: records.result(value, key)) for path in self.files(key, "result.failed-*.json")
-        )
+        paths = self.files(key, "result.failed-*.json")
+        found = [read_json(path, check=lambda value: records.trial_result(value, key)) for path in paths]
         return [result for result in found if result]
 
     def lock(self):
@@ -193,11 +194,11 @@ def _locked(file, kind: int) -> bool:
         return False
 
 
-def read_planned(root: Path) -> list[dict]:
+def read_planned(root: Path) -> list[CellLine]:
     """The lines of planned.jsonl."""
     path = root / PLANNED
     lines = read_own(path).split(b"\n") if is_own_file(path) else []
-    rows = _sound(lines[:-1], records.cell_line)
+    rows = _sound(lines[:-1], CellLine.from_json)
     if len(rows) < len(lines[:-1]):
         print(
             f"{path} is damaged: {len(lines[:-1]) - len(rows)} of its lines cannot be read; the next launch writes it anew",
@@ -206,7 +207,7 @@ def read_planned(root: Path) -> list[dict]:
     return rows
 
 
-def finished(ledger: Ledger) -> list[tuple[str, dict, dict]]:
+def finished(ledger: Ledger) -> list[tuple[str, Spec, Result]]:
     """(key, spec, result) of every finished trial."""
     rows = []
     for key in ledger.keys():

@@ -46,7 +46,7 @@ def stands(noted: dict, copy: Ledger) -> bool:
 
 
 def sound(value: dict) -> dict:
-    pairs = records.checked(value, {}).get("words")
+    pairs = records.json_object(value).get("words")
     whole = (
         isinstance(pairs, list)
         and bool(pairs)

@@ -1,14 +1,17 @@
-"""What the records of a study hold: which fields, of which kind, and what stands for one that an earlier version did not write.
+"""The records of a study: what each holds, what stands for a field that an earlier version did not write, and how it is checked.
 
-A record is read from JSON that may be damaged, edited or somebody else's. Every function here gives it back whole, or raises
-ValueError with the reason. Fields that are not listed stay as they are.
+A record is read from JSON that may be damaged, edited or somebody else's. Whatever reads one here gives it back whole, or
+raises ValueError with the reason. Fields that no version has written are passed over.
 """
 
-import copy
+import functools
 import hashlib
 import json
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Annotated, NamedTuple, Self, get_type_hints
 
 from study.ledger.names import is_key
 
@@ -19,133 +22,257 @@ CHECKSUM = "sha256"  # in spec.json and result.json: of everything else in it
 MOST_EPOCHS = 10**6  # of a trial: a curve has room for each of them
 
 
-def text(value) -> bool:
+def is_text(value) -> bool:
     return isinstance(value, str)
 
 
-def path(value) -> bool:
+def is_import_path(value) -> bool:
     """`module:name`"""
-    return text(value) and len(list(filter(None, value.split(":")))) == value.count(":") + 1 == 2
+    return is_text(value) and len(list(filter(None, value.split(":")))) == value.count(":") + 1 == 2
 
 
-def number(value) -> bool:
+def is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def whole(value, least: int = 0) -> bool:
+def is_whole(value, least: int = 0) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def count(value) -> bool:
-    return whole(value, 1)
+def is_count(value) -> bool:
+    return is_whole(value, 1)
 
 
-def words(value) -> bool:
+def is_flag(value) -> bool:
+    return isinstance(value, bool)
+
+
+def is_table(value) -> bool:
     return isinstance(value, dict)
 
 
-def maybe(kind):
-    return lambda value: value is None or kind(value)
+def optional(check):
+    return lambda value: value is None or check(value)
 
 
-def either(*values):
-    return lambda value: text(value) and value in values
+def one_of(*values):
+    return lambda value: is_text(value) and value in values
 
 
-def listed(kind, least: int = 0):
-    return lambda value: isinstance(value, list) and len(value) >= least and all(map(kind, value))
+def list_of(check, least: int = 0):
+    return lambda value: isinstance(value, list) and len(value) >= least and all(map(check, value))
 
 
-def named(kind):
-    return lambda value: isinstance(value, dict) and all(map(kind, value.values()))
+def table_of(check):
+    return lambda value: isinstance(value, dict) and all(map(check, value.values()))
 
 
-REQUIRED = object()
-MEASURES = named(maybe(number))  # each in the unit that study/metrics/catalogue.py says; null where it was not finite
-SPEC = {  # spec.json: what a worker is to do
-    "key": (is_key, REQUIRED),
-    "stage": (either(*STAGES), REQUIRED),
-    "seeds": (listed(whole, 1), REQUIRED),
-    "params": (words, REQUIRED),
-    "model": (path, REQUIRED),
-    "net": (path, REQUIRED),
-    "depth": (count, REQUIRED),
-    "latent_dim": (count, REQUIRED),
-    "dataset": (text, REQUIRED),
-    "settings": (words, REQUIRED),
-    "epochs": (count, REQUIRED),
-    "batch_size": (count, REQUIRED),
-    "proposed_by": (text, REQUIRED),
-    "proposal": (maybe(whole), None),
-    "space": (text, ""),
-    "system": (text, ""),
-    "drawn": (words, {}),
-    "ranges": (words, {}),
-    "dataset_slug": (text, ""),
-    "source": (text, ""),
-    "origin": (text, ""),
-    "fingerprint": (text, ""),
-    "features": (text, ""),
-    "features_kind": (text, "classifier"),
-    "precision": (either(*PRECISIONS), "float32"),
-    "shape": (lambda value: value == "" or listed(count, 3)(value), ""),
-    "code": (named(text), {}),
-    "loss_scales": (named(text), {}),
-    "measures": (named(path), {}),
-    "claims": (text, ""),
-    "protocol": (count, 1),
-}
-REPLICA = {"seed": (whole, REQUIRED), "status": (either(*FINISHED), REQUIRED), "measures": (MEASURES, REQUIRED)}
-RESULT = {  # result.json: what came of it; time: seconds since 1970
-    "key": (is_key, REQUIRED),
-    "status": (either(*FINISHED), REQUIRED),
-    "objective": (maybe(number), REQUIRED),
-    "measures": (MEASURES, REQUIRED),
-    "replicas": (listed(words), REQUIRED),
-    "seeds": (listed(whole), REQUIRED),
-    "epochs": (whole, REQUIRED),
-    "params": (words, REQUIRED),
-    "drawn": (words, {}),
-    "time": (number, REQUIRED),
-}
-ROW = {  # a line of metrics.jsonl: values per seed, null where one was not finite
-    "epoch": (lambda value: whole(value) and value <= MOST_EPOCHS, REQUIRED),
-    "time": (number, REQUIRED),
-    "values": (named(listed(maybe(number))), REQUIRED),
-}
-CELL_LINE = {  # a line of planned.jsonl
-    "cell": (text, REQUIRED),
-    "model": (text, REQUIRED),
-    "dataset": (text, REQUIRED),
-    "planned": (whole, REQUIRED),
-    "trials": (listed(is_key), REQUIRED),
-}
+# What a field holds, and the check that says so.
+Key = Annotated[str, is_key]
+Text = Annotated[str, is_text]
+ImportPath = Annotated[str, is_import_path]
+Stage = Annotated[str, one_of(*STAGES)]
+Status = Annotated[str, one_of(*FINISHED)]
+Precision = Annotated[str, one_of(*PRECISIONS)]
+Count = Annotated[int, is_count]
+Whole = Annotated[int, is_whole]
+Number = Annotated[float, is_number]
+Flag = Annotated[bool, is_flag]
+Wholes = Annotated[list[int], list_of(is_whole)]
+Texts = Annotated[list[str], list_of(is_text)]
+Table = Annotated[dict, is_table]
+NamedTexts = Annotated[dict[str, str], table_of(is_text)]
+Shape = Annotated[list[int], lambda value: value in ("", []) or list_of(is_count, 3)(value)]  # empty where it is not known
+Measures = Annotated[dict[str, float | None], table_of(optional(is_number))]  # key -> value, null where it was not finite
+Series = Annotated[dict[str, list[float | None]], table_of(list_of(optional(is_number)))]  # the same for each of several
+
+ON_DISK = {"suggested": "drawn"}  # fields that have another name there
 
 
-FLOOR = {  # floors.json, for a dataset: measure -> mean and standard deviation, and the hash of the features by which
-    "features": (text, ""),
-    "measures": (named(listed(number, 2)), {}),
-}
-TRACKED = {  # tracked.json: how far a trial has been projected into MLflow
-    "store": (listed(text, 3), REQUIRED),
-    "run_id": (text, REQUIRED),
-    "rows": (whole, REQUIRED),
-    "images": (listed(text), REQUIRED),
-    "ended": (maybe(number), REQUIRED),
-}
+class Column(NamedTuple):
+    """A field of a record as it is read and written."""
+
+    name: str
+    on_disk: str
+    check: Callable
+    required: bool
 
 
-def checked(value, fields: dict) -> dict:
-    """The record with every field that it may lack."""
-    if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")
-    whole_record = {**{name: copy.copy(default) for name, (_, default) in fields.items() if default is not REQUIRED}, **value}
-    for name, (fits, _) in fields.items():
-        if name not in whole_record:
-            raise ValueError(f"it lacks {name}")
-        if not fits(whole_record[name]):
-            raise ValueError(f"{name} cannot be {short(whole_record[name])}")
-    return whole_record
+@functools.cache
+def columns(kind: type) -> list[Column]:
+    """The fields of a kind of record, each with the check that its annotation names."""
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        Column(
+            name=each.name,
+            on_disk=ON_DISK.get(each.name, each.name),
+            check=check_of(hints[each.name]),
+            required=each.default is MISSING and each.default_factory is MISSING,
+        )
+        for each in fields(kind)
+    ]
+
+
+def check_of(hint) -> Callable:
+    """The check of Annotated[type, check], or of that with `| None`."""
+    return hint.__metadata__[0] if hasattr(hint, "__metadata__") else optional(check_of(hint.__args__[0]))
+
+
+class Record:
+    """What all records share. A field that may be lacking is not written where it is None."""
+
+    @classmethod
+    def from_json(cls, value) -> Self:
+        """The record that `value`, as json.loads gives it, is; ValueError with the reason where it is none."""
+        given, known = json_object(value), {}
+        for column in columns(cls):
+            if column.on_disk in given:
+                known[column.name] = given[column.on_disk]
+                if not column.check(known[column.name]):
+                    raise ValueError(f"{column.on_disk} cannot be {short(known[column.name])}")
+            elif column.required:
+                raise ValueError(f"it lacks {column.on_disk}")
+        return cls(**known)
+
+    def to_json(self) -> dict:
+        """The record as json.dumps takes it, under the names that are on disk."""
+        written = [(column, getattr(self, column.name)) for column in columns(type(self))]
+        return {column.on_disk: plain(value) for column, value in written if column.required or value is not None}
+
+
+def plain(value):
+    """Records, and lists of them, as JSON."""
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return value.to_json() if isinstance(value, Record) else value
+
+
+@dataclass(frozen=True)
+class Spec(Record):
+    """spec.json: what a worker is to do."""
+
+    key: Key
+    stage: Stage
+    seeds: Annotated[list[int], list_of(is_whole, 1)]  # trained side by side
+    params: Table  # keyword arguments of the model that were tuned
+    model: ImportPath
+    net: ImportPath
+    depth: Count  # hidden layers
+    latent_dim: Count
+    dataset: Text  # its name
+    settings: Table  # further keyword arguments of the model, the same in all trials of the cell
+    epochs: Count  # passes over the training images
+    batch_size: Count  # images of one step
+    proposed_by: Text
+    proposal: Whole | None = None  # which of the cell's, in search
+    space: Text = ""
+    system: Text = ""  # a preset, such as a row of a published table
+    suggested: Table = field(default_factory=dict)  # what the sampler suggested, from which params were made
+    ranges: Table = field(default_factory=dict)  # within which it did
+    dataset_slug: Text = ""
+    source: Text = ""  # import path of where the images come from, if that is not the project
+    origin: Text = ""  # folder of the space's file, if that is not the project's
+    fingerprint: Text = ""  # of the images
+    features: Text = ""  # hash of those that samples are measured by
+    features_kind: Text = "classifier"
+    precision: Precision = "float32"  # of products in training
+    shape: Shape = field(default_factory=list)  # C, H, W
+    code: NamedTexts = field(default_factory=dict)  # import path -> digest of what comes from outside the project
+    loss_scales: NamedTexts = field(default_factory=dict)  # loss -> what it counts
+    measures: Annotated[dict[str, str], table_of(is_import_path)] = field(default_factory=dict)  # those of the space itself
+    claims: Text = ""  # the module of the space, if it makes any
+    protocol: Count = 1  # version of what a result means
+
+
+@dataclass(frozen=True)
+class Replica(Record):
+    """What came of one seed."""
+
+    seed: Whole
+    status: Status
+    measures: Measures
+    diverged_at: Whole | None = None  # epoch
+
+
+@dataclass(frozen=True)
+class Result(Record):
+    """result.json: what came of a trial."""
+
+    key: Key
+    status: Status
+    objective: Annotated[float | None, optional(is_number)]
+    measures: Measures  # over the seeds, each in the unit that study/metrics/catalogue.py says
+    replicas: Annotated[list[Replica], list_of(is_table)]
+    seeds: Wholes
+    epochs: Whole  # trained
+    params: Table
+    time: Number  # of its end, in seconds since 1970
+    suggested: Table = field(default_factory=dict)
+    spec: Annotated[Spec, is_table] | None = None  # what it was made from
+    error: Text = ""  # of a failed one, in one line
+    attempts: Wholes = field(default_factory=list)  # the epoch at which each try began
+    out_of_memory: Flag = False  # of its share of an accelerator
+    gpus: Number = 0.0  # that share, where it was too small
+    features: Text = ""
+    precision: Precision = "float32"
+    torch: Text = ""  # version
+    device: Text = ""
+    hardware: Text = ""
+    threads: Whole | None = None
+    fused: Flag | None = None  # whether the seeds were trained in the same calls
+
+    @classmethod
+    def from_json(cls, value) -> Self:
+        found = super().from_json(value)
+        if found.status == "done" and not found.replicas:
+            raise ValueError("it is done without a training")
+        spec = None if found.spec is None else trial_spec(found.spec, found.key)
+        return replace(found, replicas=list(map(Replica.from_json, found.replicas)), spec=spec)
+
+
+@dataclass(frozen=True)
+class EpochRow(Record):
+    """A line of metrics.jsonl."""
+
+    epoch: Annotated[int, lambda value: is_whole(value) and value <= MOST_EPOCHS]  # 0: untrained
+    time: Number  # at which it was written, in seconds since 1970
+    values: Series  # measure -> value per seed
+
+
+@dataclass(frozen=True)
+class CellLine(Record):
+    """A line of planned.jsonl."""
+
+    cell: Text
+    model: Text
+    dataset: Text
+    planned: Whole  # trials
+    trials: Annotated[list[str], list_of(is_key)]  # as far as they are known
+
+
+@dataclass(frozen=True)
+class RealBaseline(Record):
+    """An entry of floors.json: what real images of a dataset score against each other."""
+
+    features: Text = ""  # hash of those by which
+    measures: Annotated[dict[str, list[float]], table_of(list_of(is_number, 2))] = field(default_factory=dict)  # mean, deviation
+    protocol: Whole = 0  # as in a spec; 0 where an earlier version wrote none
+    repeats: Whole = 0  # divisions of the images
+    real: Whole = 0  # images on one side
+    samples: Whole = 0  # images on the other
+    drawn: Whole = 0  # samples that are drawn with replacement
+
+
+@dataclass(frozen=True)
+class Tracked(Record):
+    """tracked.json: how far a trial has been projected into MLflow."""
+
+    store: Annotated[list[str], list_of(is_text, 3)]
+    run_id: Text
+    rows: Whole
+    images: Texts
+    ended: Number | None
+    artifacts: Text = ""
 
 
 def short(value) -> str:
@@ -153,44 +280,37 @@ def short(value) -> str:
     return written if len(written) < 80 else f"{written[:80]}..."
 
 
-def spec(value, key: str, made: dict | None = None) -> dict:
+def trial_spec(value, key: str, made: Spec | None = None) -> Spec:
     """The spec of the trial of that key; `made` is the spec that its result was made from, where that is known."""
-    found = checked(unsealed(value), SPEC)
-    own(found, key)
-    if other := made and [name for name in {**made, **found} if found.get(name) != made.get(name)]:
-        raise ValueError(f"its result was made with {other[0]} = {short(made.get(other[0]))}, not {short(found.get(other[0]))}")
+    found = Spec.from_json(unsealed(value))
+    check_key(found, key)
+    for column in columns(Spec) if made else ():
+        then, now = getattr(made, column.name), getattr(found, column.name)
+        if then != now:
+            raise ValueError(f"its result was made with {column.on_disk} = {short(then)}, not {short(now)}")
     return found
 
 
-def result(value, key: str) -> dict:
-    found = checked(unsealed(value), RESULT)
-    own(found, key)
-    found["replicas"] = [checked(replica, REPLICA) for replica in found["replicas"]]
-    if found["status"] == "done" and not found["replicas"]:
-        raise ValueError("it is done without a training")
-    return {**found, "spec": spec(found["spec"], key)} if "spec" in found else found
+def trial_result(value, key: str) -> Result:
+    found = Result.from_json(unsealed(value))
+    check_key(found, key)
+    return found
 
 
-def row(value) -> dict:
-    return checked(value, ROW)
-
-
-def cell_line(value) -> dict:
-    return checked(value, CELL_LINE)
-
-
-def tracked(value) -> dict:
-    return checked(value, TRACKED)
-
-
-def floors(value) -> dict:
+def real_baselines(value) -> dict[str, RealBaseline]:
     """Dataset -> what real images score."""
-    return {name: checked(floor, FLOOR) for name, floor in checked(value, {}).items()}
+    return {name: RealBaseline.from_json(entry) for name, entry in json_object(value).items()}
 
 
-def own(record: dict, key: str) -> None:
-    if record["key"] != key:
-        raise ValueError(f"its key is {short(record['key'])}")
+def json_object(value) -> dict:
+    if not isinstance(value, dict):
+        raise ValueError("it is no JSON object")
+    return value
+
+
+def check_key(record: Spec | Result, key: str) -> None:
+    if record.key != key:
+        raise ValueError(f"its key is {short(record.key)}")
 
 
 def sealed(record: dict) -> dict:
@@ -200,9 +320,10 @@ def sealed(record: dict) -> dict:
 
 def unsealed(value) -> dict:
     """The same without it, compared; records of earlier versions may have none."""
-    if isinstance(value, dict) and CHECKSUM in value and value[CHECKSUM] != checksum(value):
+    record = json_object(value)
+    if CHECKSUM in record and record[CHECKSUM] != checksum(record):
         raise ValueError("its checksum is another's")
-    return {name: item for name, item in checked(value, {}).items() if name != CHECKSUM}
+    return {name: item for name, item in record.items() if name != CHECKSUM}
 
 
 def checksum(record: dict) -> str:
@@ -210,19 +331,19 @@ def checksum(record: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def failure(key: str, spec: dict, reason: str) -> dict:
+def failure(key: str, spec: Spec | None, reason: str) -> Result:
     """The result of a trial that did not end by itself."""
-    return {
-        "key": key,
-        "status": "failed",
-        "objective": None,
-        "error": reason,
-        "params": spec.get("params", {}),
-        "drawn": spec.get("drawn", {}),
-        "seeds": spec.get("seeds", []),
-        "replicas": [],
-        "measures": {},
-        "epochs": 0,
-        "time": time.time(),
-        **({"spec": spec} if spec else {}),
-    }
+    return Result(
+        key=key,
+        status="failed",
+        objective=None,
+        measures={},
+        replicas=[],
+        seeds=spec.seeds if spec else [],
+        epochs=0,
+        params=spec.params if spec else {},
+        time=time.time(),
+        suggested=spec.suggested if spec else {},
+        spec=spec,
+        error=reason,
+    )

@@ -4,6 +4,8 @@ import math
 import statistics
 from typing import NamedTuple
 
+from study.ledger.records import Replica
+
 LOWER, HIGHER, NEITHER = "lower", "higher", ""
 COSTS = ("time/", "cost/")  # of a diverged training too they are what they are; one value for all seeds of a trial
 OF_SOME_MODELS = ("likelihood/", "diagnostics/", "loss/")  # all others ask for samples only
@@ -213,7 +215,7 @@ def there(column: list) -> list[float]:
     return [value for value in column if value is not None and math.isfinite(value)]
 
 
-def over_seeds(replicas: list[dict]) -> dict[str, float]:
+def over_seeds(replicas: list[Replica]) -> dict[str, float]:
     """The measures of a trial, from those of its seeds, and the rate of the diverged among these."""
     if not replicas:
         return {}
@@ -225,11 +227,11 @@ def over_seeds(replicas: list[dict]) -> dict[str, float]:
     return {**aggregate(columns), "rate/diverged": statuses.count("diverged") / len(replicas)}
 
 
-def status_of(replica: dict) -> str:
+def status_of(replica: Replica) -> str:
     """A training that ended with images that cannot be measured has diverged, whatever its losses say."""
-    unmeasured = replica["status"] == "done" and replica["measures"].get(OBJECTIVE) is None
-    return "diverged" if unmeasured else replica["status"]
+    unmeasured = replica.status == "done" and replica.measures.get(OBJECTIVE) is None
+    return "diverged" if unmeasured else replica.status
 
 
-def measures_of(replica: dict) -> dict[str, float]:
-    return {RENAMED.get(name, name): value for name, value in replica["measures"].items()}
+def measures_of(replica: Replica) -> dict[str, float]:
+    return {RENAMED.get(name, name): value for name, value in replica.measures.items()}

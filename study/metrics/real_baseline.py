@@ -12,26 +12,27 @@ from dataclasses import replace
 import torch
 
 from study.data.datasets import Split
+from study.ledger.records import RealBaseline
 from study.metrics.evaluation import STAGES, Evaluation
 
 FEW, REPEATS = 2_000, (10, 3)  # up to so many held-out images ten draws, else three: more differ less and take minutes
 
 
-def floor(images, extractor, stage="confirm") -> dict:
-    """repeats; real, samples and drawn: images on either side of a division, and samples drawn with replacement;
-    measures: key -> [mean, standard deviation], of those that every draw has."""
+def floor(images, extractor, stage="confirm") -> RealBaseline:
+    """The measures that every draw has, of images measured by that extractor."""
     judge = Evaluation(images, extractor, stage)
     repeats = REPEATS[len(judge.split.images) + len(judge.other.images) > FEW]
     rows = [score(judge, stage, torch.Generator().manual_seed(seed)) for seed in range(repeats)]
     shared = [name for name in rows[0] if all(name in row for row in rows)]
     columns = {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in shared}
-    return {
-        "repeats": repeats,
-        "real": len(judge.held_out.features),
-        "drawn": judge.samples,
-        "samples": min(len(judge.other.images), judge.samples),
-        "measures": {name: [column.mean().item(), column.std().item()] for name, column in columns.items()},
-    }
+    return RealBaseline(
+        features=extractor.hash,
+        measures={name: [column.mean().item(), column.std().item()] for name, column in columns.items()},
+        repeats=repeats,
+        real=len(judge.held_out.features),
+        samples=min(len(judge.other.images), judge.samples),
+        drawn=judge.samples,
+    )
 
 
 def score(judge, stage, generator) -> dict:

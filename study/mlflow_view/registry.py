@@ -38,15 +38,15 @@ class Sampler(nn.Module):
 def register(client, ledger: Ledger, space: str) -> None:
     """Point each dataset's champion at its best trial; nothing is registered twice."""
     for key in (cell.trial for cell in confirmed(champions(cells(ledger)))):
-        name = f"{space}-{ledger.spec(key)['dataset_slug']}"
-        run_id = (ledger.tracked(key) or {}).get("run_id")
-        if run_id and current(client, name) != key:
+        name = f"{space}-{ledger.spec(key).dataset_slug}"
+        tracked = ledger.tracked(key)
+        if tracked and current(client, name) != key:
             try:
                 model = rebuilt(ledger, key)
             except UserError as error:
                 print(f"{name} is not registered: {error}", file=sys.stderr)
             else:
-                client.set_registered_model_alias(name, ALIAS, add_version(client, model, name, key, run_id))
+                client.set_registered_model_alias(name, ALIAS, add_version(client, model, name, key, tracked.run_id))
 
 
 def current(client, name: str):

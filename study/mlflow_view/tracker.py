@@ -11,6 +11,7 @@ import socket
 import tempfile
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -19,10 +20,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from study.ledger import records
 from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.identity import words
+from study.ledger.records import EpochRow, Result, Spec, Tracked
 from study.metrics.catalogue import aggregate, over_seeds
 from study.metrics.evaluation import STAGES
 from study.mlflow_view import image_cards, saved_view
@@ -115,10 +116,10 @@ class Tracker:
     def _end_former_runs(self) -> None:
         """Trials that were quarantined to start anew get other runs: end those of before, so that nobody waits for them."""
         for place in sorted((self.ledger.root / "quarantine").glob("*/tracked.json")):
-            state = read_json(place, self.log, records.tracked)
-            if state is None or state["store"] != self.store:
+            state = read_json(place, self.log, Tracked.from_json)
+            if state is None or state.store != self.store:
                 continue
-            if (run := self._run(state["run_id"])) and run.info.lifecycle_stage == "active":
+            if (run := self._run(state.run_id)) and run.info.lifecycle_stage == "active":
                 for name, value in (("trial_key", place.parent.name), ("stage", "quarantined")):
                     self.client.set_tag(run.info.run_id, name, value)
                 self.client.set_terminated(run.info.run_id, "KILLED")
@@ -129,34 +130,32 @@ class Tracker:
         """Bring the run of one trial up to date with its folder."""
         self.ledger.fetch(f"trials/{key}")
         place = self.ledger.folder(key) / "tracked.json"
-        state = self.ledger.tracked(key) or {}
-        if state.get("store") != self.store or "artifacts" not in state:  # of another store, or of an earlier version
-            state = {}
-        if state.get("ended") and state["ended"] == (self.ledger.result(key) or {}).get("time"):
+        state, result = self.ledger.tracked(key), self.ledger.result(key)
+        if state and (state.store != self.store or not state.artifacts):  # of another store, or of an earlier version
+            state = None
+        if state and state.ended and result and state.ended == result.time:
             return
         spec = self.ledger.spec(key)
         if spec is None:
             return
         try:
-            self._project(key, spec, state)
-        except MlflowException:
-            if not self._mended(key, state):
-                raise
-            self._project(key, spec, state)
-        write_atomic(place, json.dumps(state).encode())
+            state = self._project(key, spec, state)
+        except MlflowException as error:
+            state = self._project(key, spec, self._mended(key, state, error))
+        write_atomic(place, json.dumps(state.to_json()).encode())
 
-    def _mended(self, key: str, state: dict) -> bool:
-        """Whether what a trial needs in MLflow had been deleted there, and can be used again or is to be made again."""
+    def _mended(self, key: str, state: Tracked | None, error: MlflowException) -> Tracked | None:
+        """What is left of what a trial has in MLflow, where that had been deleted there; where it had not, the error."""
         store = self.store
-        opened, run = self.open(), self._run(state.get("run_id"))
-        if self.store != store or "run_id" in state and run is None:  # it is gone for good
-            state.clear()
-        elif run and run.info.lifecycle_stage == "deleted":
+        opened, run = self.open(), self._run(state.run_id if state else None)
+        if self.store != store or state and run is None:  # it is gone for good
+            return None
+        if run and run.info.lifecycle_stage == "deleted":
             self.client.restore_run(run.info.run_id)
             self.log(f"MLflow's run of {key} was deleted; it is restored, since the trial is not at its end")
-        else:
-            return opened
-        return True
+        elif not opened:
+            raise error
+        return state
 
     def _run(self, run_id: str | None) -> Run | None:
         """A run, deleted or not; None where there is none."""
@@ -167,59 +166,56 @@ class Tracker:
                 raise
             return None
 
-    def _project(self, key: str, spec: dict, state: dict) -> None:
+    def _project(self, key: str, spec: Spec, state: Tracked | None) -> Tracked:
+        """Bring the trial's run from where `state` says it is, or from nothing, to where the ledger is."""
         rows, result = self.ledger.rows(key), self.ledger.result(key)
-        params, tags = [], end_tags(result, again=bool(state.get("ended"))) if result else {}
-        if "run_id" not in state:
+        params, tags = [], end_tags(result, again=bool(state and state.ended)) if result else {}
+        if state is None:
             run = self._left_behind(key)
             if run is None:
                 run, tags = self._new_run(key, spec, rows, tags), {}  # with its tags at once: a call less
-            state |= {"store": self.store, "run_id": run.run_id, "artifacts": run.artifact_uri, "rows": 0, "images": []}
-            params = params_of(spec)
-        run_id = state["run_id"]
-        self._files(key, state, result)
+            state, params = Tracked(self.store, run.run_id, 0, [], None, run.artifact_uri), params_of(spec)
+        run_id, images = state.run_id, self._files(key, state, result)
         metrics = [
-            metric
-            for row in rows[state["rows"] :]
-            for metric in metrics_of(aggregate(row["values"]), "search", row["time"], row["epoch"])
+            metric for row in rows[state.rows :] for metric in metrics_of(aggregate(row.values), "search", row.time, row.epoch)
         ]
         if result:
-            metrics += metrics_of(over_seeds(result["replicas"]), spec["stage"], result["time"], result["epochs"])
+            metrics += metrics_of(over_seeds(result.replicas), spec.stage, result.time, result.epochs)
         self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
         for start in range(BATCH, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics[start : start + BATCH])
         if result:
-            self.client.set_terminated(run_id, RUN_STATUS[result["status"]], end_time=int(result["time"] * 1000))
-        state |= {"rows": len(rows), "ended": result and result["time"]}
+            self.client.set_terminated(run_id, RUN_STATUS[result.status], end_time=int(result.time * 1000))
+        return replace(state, rows=len(rows), images=images, ended=result.time if result else None)
 
     def _left_behind(self, key: str) -> RunInfo | None:
         """The run of a trial that a crash between making it and noting it left: found by its tag."""
         found = key in self.begun and self.client.search_runs([self.experiment], f"tags.trial_key = '{key}'", max_results=1)
         return found[0].info if found else None
 
-    def _new_run(self, key: str, spec: dict, rows: list[dict], tags: dict) -> RunInfo:
+    def _new_run(self, key: str, spec: Spec, rows: list[EpochRow], tags: dict) -> RunInfo:
         self.begun.add(key)  # before it is made: the answer may be lost on its way
         return self.client.create_run(
             self.experiment,
-            start_time=int(1000 * (rows[0]["time"] if rows else time.time())),
+            start_time=int(1000 * (rows[0].time if rows else time.time())),
             run_name=run_name(spec),
             tags={**tags_of(spec), **tags},
         ).info
 
-    def _files(self, key: str, state: dict, result: dict | None) -> None:
+    def _files(self, key: str, state: Tracked, result: Result | None) -> list[str]:
         """New pictures as cards with a step slider, in the file names that MLflow's own log_image writes, but the same
-        ones each time; and at the end what the trial wrote."""
-        pictures = [path for path in self.ledger.files(key, "images/*-[0-9]*.png") if path.name not in state["images"]]
+        ones each time; and at the end what the trial wrote. The names of all pictures that are there then."""
+        pictures = [path for path in self.ledger.files(key, "images/*-[0-9]*.png") if path.name not in state.images]
         written = [path for path in self.ledger.files(key, "*") if result and path.name in WRITTEN]
         if not pictures and not written:
-            return
-        with self._artifacts(state["run_id"], state["artifacts"]) as artifacts:
+            return state.images
+        with self._artifacts(state.run_id, state.artifacts) as artifacts:
             for path in pictures:
                 name, step = path.stem.rsplit("-", 1)
                 image_cards.add(path, artifacts / "images", f"{image_cards.FIRST}~{name}", int(step))
             for path in written:
                 shutil.copyfile(path, artifacts / path.name)  # no link: nothing done to artifacts may reach the ledger
-        state["images"] += [path.name for path in pictures]
+        return state.images + [path.name for path in pictures]
 
     @contextlib.contextmanager
     def _artifacts(self, run_id: str, uri: str):
@@ -269,54 +265,53 @@ class Tracker:
         self.client.set_terminated(run.run_id)
 
 
-def tags_of(spec: dict) -> dict:
+def tags_of(spec: Spec) -> dict:
     tags = {
-        "study": spec["space"],
-        "trial_key": spec["key"],
-        "stage": spec["stage"],
-        "model": name_of(spec["model"]).lower(),
-        "net": name_of(spec["net"]),
-        "depth": spec["depth"],
-        "latent_dim": spec["latent_dim"],
-        "dataset": spec["dataset"],
-        "proposed_by": spec["proposed_by"],
-        "features": spec["features"],
-        "fingerprint": spec["fingerprint"],
-        "system": spec["system"],
+        "study": spec.space,
+        "trial_key": spec.key,
+        "stage": spec.stage,
+        "model": name_of(spec.model).lower(),
+        "net": name_of(spec.net),
+        "depth": spec.depth,
+        "latent_dim": spec.latent_dim,
+        "dataset": spec.dataset,
+        "proposed_by": spec.proposed_by,
+        "features": spec.features,
+        "fingerprint": spec.fingerprint,
+        "system": spec.system,
         "mlflow.loggedImages": True,
     }
     return {"mlflow.note.content": note_of(spec), **{name: str(value) for name, value in tags.items() if value != ""}}
 
 
-def note_of(spec: dict) -> str:
+def note_of(spec: Spec) -> str:
     """The run's description: what its losses count, as its model says (study/space/contracts.py)."""
-    scales = spec.get("loss_scales", {})
-    lines = [f"- `loss/{name}`: {scale}" for name, scale in scales.items()]
+    lines = [f"- `loss/{name}`: {scale}" for name, scale in spec.loss_scales.items()]
     return "\n".join(["Losses are means over the batches of an epoch" + (":" if lines else "."), *lines])
 
 
-def params_of(spec: dict) -> list[Param]:
+def params_of(spec: Spec) -> list[Param]:
     """The cell first, then what was tuned: MLflow prints them under each picture in this order."""
     shown = {
-        "model": name_of(spec["model"]).lower(),
-        "net": name_of(spec["net"]),
-        "depth": spec["depth"],
-        "latent_dim": spec["latent_dim"],
-        "dataset": spec["dataset"],
-        **spec["params"],
-        **spec["settings"],
-        "epochs": spec["epochs"],
-        "batch_size": spec["batch_size"],
-        "seeds": len(spec["seeds"]),
+        "model": name_of(spec.model).lower(),
+        "net": name_of(spec.net),
+        "depth": spec.depth,
+        "latent_dim": spec.latent_dim,
+        "dataset": spec.dataset,
+        **spec.params,
+        **spec.settings,
+        "epochs": spec.epochs,
+        "batch_size": spec.batch_size,
+        "seeds": len(spec.seeds),
     }
     return [Param(name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in shown.items()]
 
 
-def run_name(spec: dict) -> str:
+def run_name(spec: Spec) -> str:
     """What tells runs apart at a glance; the key itself is a tag."""
-    who = spec["system"] or f"{name_of(spec['model']).lower()} {name_of(spec['net'])}"
-    turn = f"proposal {spec['proposal']}" if spec["stage"] == "search" else f"seeds {spec['seeds'][0]}-{spec['seeds'][-1]}"
-    return f"{who} d{spec['depth']} z{spec['latent_dim']} {spec['dataset']} {spec['stage']} {turn}"
+    who = spec.system or f"{name_of(spec.model).lower()} {name_of(spec.net)}"
+    turn = f"proposal {spec.proposal}" if spec.stage == "search" else f"seeds {spec.seeds[0]}-{spec.seeds[-1]}"
+    return f"{who} d{spec.depth} z{spec.latent_dim} {spec.dataset} {spec.stage} {turn}"
 
 
 def name_of(path: str) -> str:
@@ -335,7 +330,6 @@ def shown_as(key: str, stage: str) -> str:
     return key if key.startswith(SPLITLESS) else f"{STAGES[stage][0]}/{key.removeprefix('quality/')}"
 
 
-def end_tags(result: dict, again: bool) -> dict[str, str]:
+def end_tags(result: Result, again: bool) -> dict[str, str]:
     """How a trial ended; one that was run again loses the error of before."""
-    error = result.get("error", "")
-    return {"status": result["status"], **({"error": error} if error or again else {})}
+    return {"status": result.status, **({"error": result.error} if result.error or again else {})}

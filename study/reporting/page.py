@@ -79,7 +79,7 @@ def to_json(found: ReportData) -> dict:
         "coverage": described(COVERAGE)._asdict(),
         "space": found.space,
         "commands": found.commands,
-        "realBaselines": rounded({name: real["measures"] for name, real in found.real_baselines.items()}),
+        "realBaselines": rounded({name: real.measures for name, real in found.real_baselines.items()}),
         "tuning": rounded([vars(tuning) for tuning in found.tuning]),
         "datasets": [dataset.name for dataset in found.datasets],
         "cells": [rounded(cell_to_json(cell)) for cell in found.cells],

@@ -11,6 +11,7 @@ from study.analysis.report_data import ReportCell
 from study.analysis.sentences import data_of
 from study.analysis.trainings import grouped
 from study.analysis.verdicts import Finding, Verdict
+from study.ledger.records import RealBaseline
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number, spread
 
 SIGNS = {"supported": "✓", "refuted": "✗", "undecided": "?", "unanswerable": "–"}
@@ -126,15 +127,14 @@ def name_of(measure: str) -> str:
     return described(measure).name
 
 
-def images_of(real: Mapping) -> str:
+def images_of(real: RealBaseline) -> str:
     """How many images were held against how many; the Fréchet distance and the classes at a model's numbers."""
     names = f"{name_of(FIDELITY)} and {name_of(LABELS)}"
-    return f"{real['real']:,} against {real['samples']:,}; {names} against {real['drawn']:,} with replacement"
+    return f"{real.real:,} against {real.samples:,}; {names} against {real.drawn:,} with replacement"
 
 
-def baselines_of(real: Mapping) -> list[str]:
-    measures = real["measures"]
-    return [spread(measures[name]) if name in measures else number(None) for name in BASELINES]
+def baselines_of(real: RealBaseline) -> list[str]:
+    return [spread(real.measures[name]) if name in real.measures else number(None) for name in BASELINES]
 
 
 def values_of(cell: ReportCell) -> str:

@@ -47,12 +47,12 @@ def versions(path: str) -> list[str]:
     return sorted(f"{package} {metadata.version(package)}" for package in packages)
 
 
-def check_code(spec: dict) -> None:
+def check_code(spec) -> None:
     """UnfitMachine where a trial was planned with other code than what would run here."""
-    for path, planned in spec.get("code", {}).items():
-        if digest(imported(path, spec["origin"])) != planned:
+    for path, planned in spec.code.items():
+        if digest(imported(path, spec.origin)) != planned:
             raise UnfitMachine(
-                f"the code of {path} on {socket.gethostname()} is not what trial {spec['key']} was planned with: it has"
+                f"the code of {path} on {socket.gethostname()} is not what trial {spec.key} was planned with: it has"
                 " changed since, or is another version here; a new launch plans with what it finds"
             )
 

@@ -1,6 +1,6 @@
-"""The one way from a spec back to the things that it names."""
+"""The one way from a spec (Spec of study/ledger/records.py) back to the things that it names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from study.errors import UserError
 from study.space.cells import Cell
@@ -8,15 +8,16 @@ from study.space.contracts import lacking
 from study.space.importing import imported
 
 
-def model_of(spec: Mapping, shape: Sequence[int] = ()):
+def model_of(spec, shape: Sequence[int] = ()):
     """A new model as a spec describes it, for images of that shape (C, H, W), or of the spec's own."""
-    cell = Cell(part(spec, "model"), part(spec, "net"), spec["depth"], spec["latent_dim"], spec["dataset"], spec["settings"])
-    return cell.build(shape or spec["shape"], spec.get("params", {}))
+    cell = Cell(part(spec, "model"), part(spec, "net"), spec.depth, spec.latent_dim, spec.dataset, spec.settings)
+    return cell.build(shape or spec.shape, spec.params)
 
 
-def part(spec: Mapping, word: str):
+def part(spec, word: str):
     """The model's class, the net or the dataset's source that a trial's spec names; UserError where that is none."""
-    thing = imported(spec[word], spec.get("origin", ""))
+    path = getattr(spec, word)
+    thing = imported(path, spec.origin)
     if lacking(thing, word):
-        raise UserError(f"the study names {spec[word]!r} as a {word}, which it is not")
+        raise UserError(f"the study names {path!r} as a {word}, which it is not")
     return thing

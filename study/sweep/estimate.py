@@ -44,9 +44,9 @@ def observed(plan: Plan) -> dict:
     seconds, units = defaultdict(float), defaultdict(float)
     for trial in plan.trials():
         result = plan.results.get(trial.key)
-        if result and result.get("epochs") and "time/train_s" in result["measures"]:
-            seconds[group(trial.cell)] += result["measures"]["time/train_s"] + result["measures"]["time/measure_s"]
-            units[group(trial.cell)] += result["epochs"] * len(trial.seeds)
+        if result and result.epochs and "time/train_s" in result.measures:
+            seconds[group(trial.cell)] += result.measures["time/train_s"] + result.measures["time/measure_s"]
+            units[group(trial.cell)] += result.epochs * len(trial.seeds)
     return {name: seconds[name] / units[name] for name in units}
 
 

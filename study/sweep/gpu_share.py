@@ -5,8 +5,10 @@ What needs torch imports it itself: the driver asks for shares before it needs t
 
 import math
 import time
+from dataclasses import replace
 
 from study.ledger.folder import Ledger
+from study.ledger.records import Spec
 from study.space.from_spec import model_of
 from study.sweep.plan import Plan
 
@@ -24,39 +26,34 @@ def share_of(peak: float, total: float, busy: float) -> float:
 
 def share_after_failures(ledger: Ledger, key: str, share: float) -> float:
     """What a trial gets of a card: `share`, or twice the largest share whose memory it ran out of. 0 where there is no card."""
-    small = [result.get("gpus", 0) for result in ledger.failures(key) if result.get("out_of_memory")]
+    small = [result.gpus for result in ledger.failures(key) if result.out_of_memory]
     return max(share, min(1.0, 2 * max(small))) if small and share else share
 
 
-def heaviest(plan: Plan, data_dir) -> dict:
-    """What `measured` needs to know of the cell whose training takes longest."""
+def heaviest(plan: Plan, data_dir) -> Spec:
+    """The spec of a training of the cell whose trainings take longest, of as many seeds as train side by side."""
     from study.sweep.estimate import guess
 
     def cost(cell):
         return guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir))
 
     cell = max(plan.space.cells, key=cost)
-    return {
-        **cell.definition(),
-        "origin": plan.space.origin,
-        "shape": cell.dataset.load(data_dir).shape,
-        "seeds": plan.space.pack,
-        "batch_size": plan.space.budget(cell).batch_size,
-    }
+    spec = plan.spec(plan.search[cell.name][0], {}, "default")
+    return replace(spec, seeds=list(range(plan.space.pack)), shape=list(cell.dataset.load(data_dir).shape))
 
 
-def measured(cell: dict, fast: bool) -> float:
-    """The share of this process's card that the cell's training needs: its memory at most, its kernels' time of all time."""
+def measured(spec: Spec, fast: bool) -> float:
+    """The share of this process's card that a training needs: its memory at most, its kernels' time of all time."""
     import torch
 
     from study.training.replicas import Replicas
 
-    replicas = Replicas(lambda: model_of(cell), range(cell["seeds"]), "cuda", graphs=fast, tf32=fast)
-    images = torch.zeros((STEPS * cell["batch_size"], *cell["shape"]), dtype=torch.uint8, device="cuda")
-    replicas.train_epoch(images, 256, cell["batch_size"])  # libraries choose their kernels, graphs are captured
+    replicas = Replicas(lambda: model_of(spec), spec.seeds, "cuda", graphs=fast, tf32=fast)
+    images = torch.zeros((STEPS * spec.batch_size, *spec.shape), dtype=torch.uint8, device="cuda")
+    replicas.train_epoch(images, 256, spec.batch_size)  # libraries choose their kernels, graphs are captured
     start = time.perf_counter()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
-        replicas.train_epoch(images, 256, cell["batch_size"])
+        replicas.train_epoch(images, 256, spec.batch_size)
     wall = time.perf_counter() - start
     busy = sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6
     return share_of(torch.cuda.max_memory_allocated(), torch.cuda.mem_get_info()[1], busy / wall)

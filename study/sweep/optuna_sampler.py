@@ -89,24 +89,24 @@ def export(ledger: Ledger, space: str, storage: str) -> int:
     """
     studies, count = {}, 0
     for key, spec, result in finished(ledger):
-        if spec["stage"] != "search":
+        if spec.stage != "search":
             continue
-        name = f"{space}/{label(spec['model'])}-{label(spec['net'])}-{spec['dataset_slug']}"
+        name = f"{space}/{label(spec.model)}-{label(spec.net)}-{spec.dataset_slug}"
         if name not in studies:
             studies[name] = fresh_study(name, storage)
-        known = {name: value for name, value in spec["drawn"].items() if name in spec["ranges"]}
+        known = {name: value for name, value in spec.suggested.items() if name in spec.ranges}
         studies[name].add_trial(
             create_trial(
                 params=known,
-                distributions={name: distribution(spec["ranges"][name]) for name in known},
-                value=result["objective"],
-                state=TrialState.COMPLETE if result["status"] == "done" else TrialState.FAIL,
+                distributions={name: distribution(spec.ranges[name]) for name in known},
+                value=result.objective,
+                state=TrialState.COMPLETE if result.status == "done" else TrialState.FAIL,
                 user_attrs={
                     "trial_key": key,
-                    "depth": spec["depth"],
-                    "latent_dim": spec["latent_dim"],
-                    "proposed_by": spec["proposed_by"],
-                    "status": result["status"],
+                    "depth": spec.depth,
+                    "latent_dim": spec.latent_dim,
+                    "proposed_by": spec.proposed_by,
+                    "status": result.status,
                 },
             )
         )

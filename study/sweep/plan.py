@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from study.ledger.files import write_atomic
 from study.ledger.folder import PLANNED, Ledger
-from study.ledger.records import FINISHED
+from study.ledger.records import FINISHED, CellLine, Result, Spec
 from study.space.cells import Budget, Cell, import_path
 from study.space.foreign_code import codes
 from study.space.space import Space
@@ -62,7 +62,7 @@ class Plan:
         """Trainings in search: one where nothing is proposed, since the others would only repeat it."""
         return self.space.proposals if self.ranges[cell.name] else 1
 
-    def record(self, trial: Trial, result: dict) -> list[Trial]:
+    def record(self, trial: Trial, result: Result) -> list[Trial]:
         """Take note of a finished trial; the confirm trials that this brings into the plan and that are left to run."""
         self.results[trial.key] = result
         if trial.stage == "confirm":
@@ -102,34 +102,35 @@ class Plan:
         trials = self.search[cell.name]
         if any(trial.key not in self.results for trial in trials):
             return None
-        done = [trial for trial in trials if self.results[trial.key]["status"] == "done"]
-        best = min(done, key=lambda trial: self.results[trial.key]["objective"]) if done else trials[0]
-        return replace(best, params=self.results[best.key]["params"])
+        done = [trial for trial in trials if self.results[trial.key].status == "done"]
+        best = min(done, key=lambda trial: self.results[trial.key].objective) if done else trials[0]
+        return replace(best, params=self.results[best.key].params)
 
-    def spec(self, trial: Trial, params: dict, proposed_by: str) -> dict:
-        """What a worker needs to run the trial, as it is written to spec.json."""
-        return {
-            "key": trial.key,
-            "space": self.space.name,
-            "stage": trial.stage,
-            "seeds": list(trial.seeds),
-            "proposal": trial.proposal,
-            "params": params,
-            "proposed_by": proposed_by,
-            "epochs": trial.budget.epochs,
-            "batch_size": trial.budget.batch_size,
-            "code": self.code(trial.cell),
-            "ranges": self.ranges[trial.cell.name],
-            "dataset_slug": trial.cell.dataset.slug,
-            **trial.cell.definition(),
-            "precision": "float32",
-            **self.identity[trial.cell.dataset.name],
-            "origin": self.space.origin,
-            "measures": {name: import_path(measure) for name, measure in self.space.measures.items()},
-            "claims": self.space.module if self.space.claims else "",
-            "protocol": PROTOCOL,
-            "loss_scales": {name: str(scale) for name, scale in getattr(trial.cell.model, "loss_scales", {}).items()},
-        }
+    def spec(self, trial: Trial, params: dict, proposed_by: str, suggested: Mapping = {}) -> Spec:
+        """What a worker needs to run the trial."""
+        cell = trial.cell
+        return Spec(
+            key=trial.key,
+            space=self.space.name,
+            stage=trial.stage,
+            seeds=list(trial.seeds),
+            proposal=trial.proposal,
+            params=params,
+            proposed_by=proposed_by,
+            suggested=dict(suggested),
+            epochs=trial.budget.epochs,
+            batch_size=trial.budget.batch_size,
+            code=self.code(cell),
+            ranges=self.ranges[cell.name],
+            dataset_slug=cell.dataset.slug,
+            **cell.definition(),
+            **self.identity[cell.dataset.name],
+            origin=self.space.origin,
+            measures={name: import_path(measure) for name, measure in self.space.measures.items()},
+            claims=self.space.module if self.space.claims else "",
+            protocol=PROTOCOL,
+            loss_scales={name: str(scale) for name, scale in getattr(cell.model, "loss_scales", {}).items()},
+        )
 
     def code(self, cell: Cell) -> dict:
         """Import path -> digest of what the cell's results come from outside the project."""
@@ -207,7 +208,7 @@ def counts(plan: Plan, running: frozenset = frozenset()) -> dict[tuple[str, str]
         trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
         for trial in trials:
             result = plan.results.get(trial.key)
-            row["running" if trial.key in running and not result else result["status"] if result else "left"] += 1
+            row["running" if trial.key in running and not result else result.status if result else "left"] += 1
         unknown = 0 if cell.name in plan.confirm else plan.packs(cell.name)
         row["planned"] += len(trials) + unknown
         row["left"] += unknown
@@ -229,16 +230,11 @@ def write_planned(plan: Plan) -> None:
 
 
 def planned_line(plan: Plan, cell: Cell) -> str:
-    trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
-    return (
-        json.dumps(
-            {
-                "cell": cell.name,
-                "model": cell.family,
-                "dataset": cell.dataset.name,
-                "planned": len(plan.search[cell.name]) + plan.packs(cell.name),
-                "trials": [trial.key for trial in trials],
-            }
-        )
-        + "\n"
+    line = CellLine(
+        cell=cell.name,
+        model=cell.family,
+        dataset=cell.dataset.name,
+        planned=len(plan.search[cell.name]) + plan.packs(cell.name),
+        trials=[trial.key for trial in plan.search[cell.name] + plan.confirm.get(cell.name, [])],
     )
+    return json.dumps(line.to_json()) + "\n"

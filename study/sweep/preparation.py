@@ -3,15 +3,16 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from study.data.datasets import check_batch
 from study.errors import UserError
-from study.ledger import records
 from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import DATA, FLOORS, Ledger
+from study.ledger.records import RealBaseline, real_baselines
 from study.metrics import features
 from study.metrics.catalogue import spread
 from study.metrics.real_baseline import floor
@@ -59,7 +60,7 @@ def prepare(space: Space, options: LaunchOptions, data_dir: Path, ledger: Ledger
         log(
             f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
             f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
-            f" measured by {extractor.describe}{accuracy}; real images score fd_rel {spread(known['measures']['quality/fd_rel'])}"
+            f" measured by {extractor.describe}{accuracy}; real images score fd_rel {spread(known.measures['quality/fd_rel'])}"
             f" ({time.monotonic() - start:.1f} s)"
         )
     if options.features == "inception" and options.inception_weights:
@@ -84,12 +85,12 @@ def check_built(cell, shape) -> None:
         )
 
 
-def note_real_baseline(place: Path, dataset, images, extractor) -> dict:
+def note_real_baseline(place: Path, dataset, images, extractor) -> RealBaseline:
     """What real images score against each other: the best that can be expected. Measured once per features, and anew where
     measures have changed their meaning since."""
-    floors, identity = read_json(place, check=records.floors) or {}, {"features": extractor.hash, "protocol": PROTOCOL}
+    floors = read_json(place, check=real_baselines) or {}
     known = floors.get(dataset.name)
-    if known is None or not identity.items() <= known.items() or not known["measures"]:
-        floors[dataset.name] = {**floor(images, extractor), **identity}
-        write_atomic(place, json.dumps(floors, indent=1).encode())
+    if known is None or (known.features, known.protocol) != (extractor.hash, PROTOCOL) or not known.measures:
+        floors[dataset.name] = replace(floor(images, extractor), protocol=PROTOCOL)
+        write_atomic(place, json.dumps({name: each.to_json() for name, each in floors.items()}, indent=1).encode())
     return floors[dataset.name]

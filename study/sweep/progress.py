@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from study.ledger.records import FINISHED
+from study.ledger.records import FINISHED, Result
 from study.space.space import Space
 from study.space.systems import parameters
 from study.sweep.estimate import group, seconds_left
@@ -126,20 +126,20 @@ class Display:
     def began(self, key: str) -> None:
         self.running[key] = time.monotonic()
 
-    def finished(self, trial: Trial, result: dict) -> None:
+    def finished(self, trial: Trial, result: Result) -> None:
         """Count a trial, and learn from it how long one epoch of one seed takes in its group."""
         begun = self.running.pop(trial.key, None)
         if begun is not None:
             self.seconds[group(trial.cell)] += time.monotonic() - begun
             self.units[group(trial.cell)] += len(trial.seeds) * trial.budget.epochs
         self._note_best(trial, result)
-        if result["status"] == "failed":
-            self.log(f"failed: {trial.key}: {result.get('error', '')}")
+        if result.status == "failed":
+            self.log(f"failed: {trial.key}: {result.error}")
 
-    def _note_best(self, trial: Trial, result: dict) -> None:
-        if result["status"] == "done" and trial.stage == "search":
+    def _note_best(self, trial: Trial, result: Result) -> None:
+        if result.status == "done" and trial.stage == "search":
             family = (trial.cell.family, trial.cell.dataset.name)
-            self.best[family] = min(self.best.get(family, float("inf")), result["objective"])
+            self.best[family] = min(self.best.get(family, float("inf")), result.objective)
 
     def eta(self) -> float | None:
         """Seconds left at the speed seen so far; None before anything was seen. What was not seen yet is expected to be
@@ -197,7 +197,5 @@ class Display:
 
 def measuring_share(plan: Plan) -> str:
     """How much of the trials' time went into measuring rather than training."""
-    spent = [
-        sum(result["measures"].get(name, 0) for result in plan.results.values()) for name in ("time/train_s", "time/measure_s")
-    ]
+    spent = [sum(result.measures.get(name, 0) for result in plan.results.values()) for name in ("time/train_s", "time/measure_s")]
     return f"measuring and drawing took {spent[1] / max(sum(spent), 1e-9):.0%} of the trials' time"

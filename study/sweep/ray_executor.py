@@ -10,6 +10,7 @@ import socket
 import sysconfig
 import time
 import traceback
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from study.errors import UnfitMachine, UserError
 from study.ledger.files import read_spec, write_atomic
 from study.ledger.folder import DATA, Ledger
-from study.ledger.records import failure
+from study.ledger.records import Result, failure
 from study.ledger.storage_check import Stopped, ledger_here, storage_mismatch, unwritable
 from study.space.importing import allow
 from study.sweep.ray_searcher import RAY_IS_GONE, LedgerSearch
@@ -159,7 +160,7 @@ def train(config: dict) -> None:
             except UnfitMachine as error:
                 return tune.report({"objective": None, "stop": str(error)})
             except torch.OutOfMemoryError as error:
-                outcome = {**failed(folder, error), "out_of_memory": True, "gpus": config["gpus"]}  # see study/sweep/gpu_share.py
+                outcome = replace(failed(folder, error), out_of_memory=True, gpus=config["gpus"])  # see study/sweep/gpu_share.py
                 torch.cuda.empty_cache()
             except (Exception, SystemExit) as error:
                 if isinstance(error, OSError | SystemExit) and not own_place(error):
@@ -169,7 +170,7 @@ def train(config: dict) -> None:
         if wrong := unwritable(config["ledger"], error):
             return tune.report({"objective": None, "stop": wrong})
         raise  # a lost mount or connection may pass: let Ray try again
-    tune.report({"objective": outcome["objective"], "outcome": json.dumps(outcome)})  # as text: Tune flattens dicts
+    tune.report({"objective": outcome.objective, "outcome": json.dumps(outcome.to_json())})  # as text: Tune flattens dicts
 
 
 @lru_cache(maxsize=1)
@@ -190,13 +191,13 @@ def trial_folder(address: str, key: str):
     ledger.leave(key)
 
 
-def failed(folder: Path, error: BaseException) -> dict:
+def failed(folder: Path, error: BaseException) -> Result:
     """The result of a trial whose own code raised, with the traceback beside it."""
     write_atomic(folder / "error.txt", printable(traceback.format_exc()).encode())
     try:
         spec = read_spec(folder)
     except UserError:
-        spec = {}
+        spec = None
     place = own_place(error)
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500] + (f" ({place})" if place else "")
     return failure(folder.name, spec, printable(reason))

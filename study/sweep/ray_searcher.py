@@ -7,7 +7,7 @@ from collections import Counter, deque
 
 from ray.tune.search import Searcher
 
-from study.ledger.records import failure
+from study.ledger.records import Result, Spec, failure
 from study.ledger.storage_check import unwritable
 from study.sweep.gpu_share import share_after_failures
 from study.sweep.optuna_sampler import GroupSampler
@@ -53,7 +53,7 @@ class LedgerSearch(Searcher):
                 self.stopped = unwritable(self.plan.ledger.address, error) or str(error)
                 break
             except Exception as error:  # an exception here would end the whole sweep
-                self._finish(trial, failure(trial.key, {}, f"no params could be proposed: {type(error).__name__}: {error}"))
+                self._finish(trial, failure(trial.key, None, f"no params could be proposed: {type(error).__name__}: {error}"))
                 continue
             self.live[trial_id] = trial
             gpus = share_after_failures(self.plan.ledger, trial.key, self.settings.get("gpus", 0))
@@ -73,9 +73,9 @@ class LedgerSearch(Searcher):
             return
         self._finish(
             trial,
-            json.loads(text)
+            Result.from_json(json.loads(text))
             if text and not error
-            else failure(trial.key, self.plan.ledger.spec(trial.key) or {}, "its worker died more often than it is retried"),
+            else failure(trial.key, self.plan.ledger.spec(trial.key), "its worker died more often than it is retried"),
         )
 
     def workers_lost(self, retries: int, reason: str) -> None:
@@ -86,7 +86,7 @@ class LedgerSearch(Searcher):
             if self.losses[trial.key] <= retries:
                 self.queue.append(trial)  # last, so that those that fit are done before
             else:
-                self._finish(trial, failure(trial.key, self.plan.ledger.spec(trial.key) or {}, reason))
+                self._finish(trial, failure(trial.key, self.plan.ledger.spec(trial.key), reason))
 
     def save(self, checkpoint_path):
         """Tune's snapshot carries nothing: the ledger is the memory."""
@@ -97,26 +97,26 @@ class LedgerSearch(Searcher):
     def __getstate__(self):
         return {}  # Tune pickles the searcher beside its snapshot, which is never read
 
-    def _spec(self, trial: Trial) -> dict:
+    def _spec(self, trial: Trial) -> Spec:
         """The spec that stands in the ledger, or a new one, written before the trial is dispatched."""
         spec = self.plan.ledger.spec(trial.key)
         sampler = self._sampler(trial)
         if spec is None:
             spec = self.plan.ledger.put_spec(trial.key, self._proposed(trial, sampler))
         if trial.stage == "search":
-            sampler.running[trial.key] = (trial.cell.name, spec["drawn"])
+            sampler.running[trial.key] = (trial.cell.name, spec.suggested)
         return spec
 
-    def _proposed(self, trial: Trial, sampler: GroupSampler) -> dict:
+    def _proposed(self, trial: Trial, sampler: GroupSampler) -> Spec:
         if trial.stage == "confirm":
-            return {**self.plan.spec(trial, trial.params, "confirm"), "drawn": {}}
+            return self.plan.spec(trial, trial.params, "confirm")
         if trial.proposal == 0:
             params, suggested, who = *self.plan.space.default_proposal(trial.cell), "default"
         else:
             params, suggested, who = sampler.ask(trial)
-        return {**self.plan.spec(trial, params, who), "drawn": suggested}
+        return self.plan.spec(trial, params, who, suggested)
 
-    def _finish(self, trial: Trial, outcome: dict) -> None:
+    def _finish(self, trial: Trial, outcome: Result) -> None:
         self._learn(trial, outcome)
         try:
             self._commit(trial, outcome)
@@ -125,7 +125,7 @@ class LedgerSearch(Searcher):
         except OSError as error:
             self.stopped = unwritable(self.plan.ledger.address, error) or f"{trial.key} could not be recorded: {error}"
 
-    def _commit(self, trial: Trial, outcome: dict) -> None:
+    def _commit(self, trial: Trial, outcome: Result) -> None:
         try:
             self.commit(trial, outcome)
         except OSError:
@@ -133,15 +133,15 @@ class LedgerSearch(Searcher):
         except Exception:  # what is only shown must not end the sweep
             log.error("could not commit %s:\n%s", trial.key, traceback.format_exc())
 
-    def _learn(self, trial: Trial, result: dict) -> None:
+    def _learn(self, trial: Trial, result: Result) -> None:
         """Diverged and failed trials take the worst rank."""
         if trial.stage != "search":
             return
         sampler = self._sampler(trial)
         sampler.running.pop(trial.key, None)
-        good = result["status"] == "done" and result["objective"] is not None
-        rank_key = result["objective"] if good else float("inf")
-        sampler.finished[trial.cell.name].append((rank_key, result.get("drawn", {})))
+        good = result.status == "done" and result.objective is not None
+        rank_key = result.objective if good else float("inf")
+        sampler.finished[trial.cell.name].append((rank_key, result.suggested))
 
     def _sampler(self, trial: Trial) -> GroupSampler:
         group = (trial.cell.model, trial.cell.net.name, trial.cell.dataset.name)

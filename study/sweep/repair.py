@@ -10,7 +10,8 @@ def note_changed_code(plan, log) -> None:
     now = {path: digest for cell in plan.space.cells for path, digest in plan.code(cell).items()}
     changed, planned = Counter(), {trial.key for trial in plan.trials()}
     for key in set(plan.ledger.keys()) - planned if now and plan.left() else ():
-        then = (plan.ledger.spec(key) or {}).get("code", {})
+        spec = plan.ledger.spec(key)
+        then = spec.code if spec else {}
         changed.update(path for path, digest in now.items() if then.get(path, digest) != digest)
     for path, count in changed.items():
         log(f"the code of {path} has changed: {count} trials of what it was stay in the ledger and are planned anew")
@@ -27,18 +28,17 @@ def repair_specs(plan, log) -> None:
         if trial.key not in begun or plan.ledger.spec(trial.key) is not None:
             continue
         if result := plan.results.get(trial.key):
-            made = {**plan.spec(trial, result["params"], "not known"), "drawn": result["drawn"]}
-            plan.ledger.put_spec(trial.key, result.get("spec", made))
+            made = plan.spec(trial, result.params, "not known", result.suggested)
+            plan.ledger.put_spec(trial.key, result.spec or made)
         elif any((folder / name).exists() for name in ("metrics.jsonl", "last.pt")):
             plan.ledger.start_anew(trial.key, log)
 
 
 def retry_failed(plan, retry: bool, log):
     """The plan with failed trials to run again: all of them if asked to, else those that a larger share may save."""
-    failed = {
-        trial.key: plan.results[trial.key] for trial in plan.trials() if plan.results.get(trial.key, {}).get("status") == "failed"
-    }
-    short = [key for key, result in failed.items() if result.get("out_of_memory") and 0 < result["gpus"] < 1]
+    results = {trial.key: result for trial in plan.trials() if (result := plan.results.get(trial.key))}
+    failed = {key: result for key, result in results.items() if result.status == "failed"}
+    short = [key for key, result in failed.items() if result.out_of_memory and 0 < result.gpus < 1]
     again = list(failed) if retry else short
     for key in again:
         plan.ledger.reopen(key)

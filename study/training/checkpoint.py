@@ -5,27 +5,29 @@ What the replicas need is checked where it is loaded (study/training/replicas.py
 
 import math
 
+from study.ledger.records import EpochRow, Spec
+
 CHECKPOINT_S = 5.0  # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost
 
 
-def check_progress(saved: dict, spec: dict, rows: dict, phases: list, batches: int) -> None:
+def check_progress(saved: dict, spec: Spec, rows: dict[int, EpochRow], phases: list, batches: int) -> None:
     """ValueError or KeyError unless `saved` can be what the trial of `spec` wrote after an epoch.
 
     rows: epoch -> row of metrics.jsonl; batches: those of one epoch.
     """
     state, replicas = saved["state"], saved["replicas"]
     epoch = state["epoch"]
-    claim(saved["key"] == spec["key"], "it is another trial's")
-    claim(whole(epoch, 1, spec["epochs"]), "there is no such epoch")
+    claim(saved["key"] == spec.key, "it is another trial's")
+    claim(whole(epoch, 1, spec.epochs), "there is no such epoch")
     claim((replicas["epoch"], replicas["batches"]) == (epoch, epoch * batches), "its weights are of another epoch")
     claim(rows.keys() >= set(range(epoch + 1)), "rows are missing")
     check_state(state, spec, epoch * batches)
     check_curves(
-        saved["curves"], len(spec["seeds"]), logged(rows, epoch), {phase.name: epoch * batches // phase.every for phase in phases}
+        saved["curves"], len(spec.seeds), logged(rows, epoch), {phase.name: epoch * batches // phase.every for phase in phases}
     )
 
 
-def check_state(state: dict, spec: dict, batches: int) -> None:
+def check_state(state: dict, spec: Spec, batches: int) -> None:
     diverged, attempts = state["diverged_at"], state["attempts"]
     claim(whole(state["steps"], 0, batches), "its steps are not those of its batches")
     claim(
@@ -33,7 +35,7 @@ def check_state(state: dict, spec: dict, batches: int) -> None:
         "its times are none",
     )
     claim(
-        len(diverged) == len(spec["seeds"]) and all(at is None or whole(at, 1, state["epoch"]) for at in diverged),
+        len(diverged) == len(spec.seeds) and all(at is None or whole(at, 1, state["epoch"]) for at in diverged),
         "what diverged is not told for each seed",
     )
     claim(bool(attempts) and all(whole(begun, 0, state["epoch"]) for begun in attempts), "its attempts are none")
@@ -50,9 +52,9 @@ def check_curves(curves: dict, seeds: int, names: set, turns: dict) -> None:
     )
 
 
-def logged(rows: dict, epoch: int) -> set:
+def logged(rows: dict[int, EpochRow], epoch: int) -> set:
     """The losses that the rows up to an epoch have means of."""
-    return {name.removeprefix("loss/") for each in range(epoch + 1) for name in rows[each]["values"] if name.startswith("loss/")}
+    return {name.removeprefix("loss/") for each in range(epoch + 1) for name in rows[each].values if name.startswith("loss/")}
 
 
 def whole(value, least: int, most: int) -> bool:

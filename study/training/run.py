@@ -17,6 +17,7 @@ from study.data.datasets import Dataset, dataset_of
 from study.errors import UserError
 from study.ledger.files import finite_or_null, quarantine, read_rows, read_sealed, read_spec, write_atomic, write_sealed
 from study.ledger.folder import DATA
+from study.ledger.records import EpochRow, Replica, Result, Spec
 from study.metrics import features
 from study.metrics.catalogue import OBJECTIVE, aggregate, over_seeds
 from study.metrics.cost import cost, peak_memory_mb
@@ -44,7 +45,7 @@ def run_trial(
     checkpoint_s: float = CHECKPOINT_S,
     on_checkpoint=lambda: None,
     graphs: bool = False,
-) -> dict:
+) -> Result:
     """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
 
     report(row) is told now and then how far it is, keep() is called after each checkpoint; `graphs` captures steps on a
@@ -61,9 +62,9 @@ def evaluation_epochs(epochs: int, evaluations: int = EVALUATIONS) -> list[int]:
     return sorted({round(epochs * part / evaluations) for part in range(evaluations + 1)})
 
 
-def replica_seed(spec: dict, seed: int) -> int:
+def replica_seed(spec: Spec, seed: int) -> int:
     """Of stage, dataset and seed index alone, so that the same index pairs trainings of different cells."""
-    return zlib.crc32(f"{spec['stage']}/{spec['fingerprint']}/{seed}".encode())
+    return zlib.crc32(f"{spec.stage}/{spec.fingerprint}/{seed}".encode())
 
 
 @functools.lru_cache(maxsize=2)
@@ -92,7 +93,7 @@ def evaluation(
 class Run:
     """One trial being run."""
 
-    def __init__(self, folder: Path, spec: dict, data_dir, device: str, checkpoint_s: float, on_checkpoint, graphs: bool = False):
+    def __init__(self, folder: Path, spec: Spec, data_dir, device: str, checkpoint_s: float, on_checkpoint, graphs: bool = False):
         self.folder, self.spec, self.device, self.checkpoint_s, self.on_checkpoint = (
             folder,
             spec,
@@ -100,53 +101,52 @@ class Run:
             checkpoint_s,
             on_checkpoint,
         )
-        check_precision(spec["precision"], device)
+        check_precision(spec.precision, device)
         dataset = dataset_of(spec)
         study = folder.parent.parent
-        where = dataset, str(data_dir), device, study / DATA / spec["fingerprint"]
+        where = dataset, str(data_dir), device, study / DATA / spec.fingerprint
         self.images = loaded(*where)
-        if self.images.fingerprint != spec["fingerprint"]:
-            raise UserError(f"the images of {spec['dataset']} in {data_dir} are not those that this trial was planned for")
+        if self.images.fingerprint != spec.fingerprint:
+            raise UserError(f"the images of {spec.dataset} in {data_dir} are not those that this trial was planned for")
         check_code(spec)
         self.validation, self.final = (
-            evaluation(*where, study / "features", spec["features_kind"], spec["features"], stage)
-            for stage in ("search", spec["stage"])
+            evaluation(*where, study / "features", spec.features_kind, spec.features, stage) for stage in ("search", spec.stage)
         )  # held-out data is opened once, at the end
         self.build = lambda: model_of(spec, self.images.shape)
         self.untrained = lambda: Replicas(
             self.build,
-            [replica_seed(spec, seed) for seed in spec["seeds"]],
+            [replica_seed(spec, seed) for seed in spec.seeds],
             device,
             graphs=graphs and device != "cpu",
-            tf32=spec["precision"] == "tf32",
+            tf32=spec.precision == "tf32",
         )
         self.replicas = self.untrained()
         self.state: dict[str, Any] = {
             "epoch": 0,
             "train_s": 0.0,
             "measure_s": 0.0,
-            "diverged_at": [None] * len(spec["seeds"]),
+            "diverged_at": [None] * len(spec.seeds),
             "steps": 0,
             "attempts": [],
         }
-        self.measured_at = set(evaluation_epochs(spec["epochs"], MEASURED[spec["stage"]]))
+        self.measured_at = set(evaluation_epochs(spec.epochs, MEASURED[spec.stage]))
         if self.validation is self.final:
-            self.measured_at.discard(spec["epochs"])  # the result has the same values
+            self.measured_at.discard(spec.epochs)  # the result has the same values
         self.curves = {}  # loss -> pieces (seeds, steps) of its values in every batch
         self.checkpointed = self.reported = time.monotonic()
 
-    def run(self, report) -> dict:
+    def run(self, report) -> Result:
         self.resume()
         if self.state["epoch"] == 0:
             self.record(self.observe({}))
-        while self.state["epoch"] < self.spec["epochs"] and not self.all_diverged():
+        while self.state["epoch"] < self.spec.epochs and not self.all_diverged():
             self.train_one_epoch(report)
         return self.finish()
 
     def resume(self) -> None:
         """Go back to the last checkpoint. Rows behind it stand where training them again gives the same."""
         rows = self.folder / "metrics.jsonl"
-        self.written = {row["epoch"]: row for row in read_rows(rows)}
+        self.written = {row.epoch: row for row in read_rows(rows)}
         if list(self.written) != list(range(len(self.written))):  # the end may be cut off, but nothing before it
             quarantine(rows, "lines are missing")
             self.written = {}
@@ -159,7 +159,7 @@ class Run:
         try:
             saved = torch.load(io.BytesIO(read_sealed(place)), map_location=self.device, weights_only=True)
             check_progress(
-                saved, self.spec, self.written, self.replicas.phases, len(self.images.train.images) // self.spec["batch_size"]
+                saved, self.spec, self.written, self.replicas.phases, len(self.images.train.images) // self.spec.batch_size
             )
             self.replicas.load_state_dict(saved["replicas"])
         except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
@@ -172,7 +172,7 @@ class Run:
     def train_one_epoch(self, report) -> None:
         start = time.perf_counter()
         losses = self.replicas.train_epoch(
-            self.images.train.images, self.images.levels, self.spec["batch_size"], self.images.binarised
+            self.images.train.images, self.images.levels, self.spec.batch_size, self.images.binarised
         )
         self.state["train_s"] += time.perf_counter() - start
         self.state["epoch"] += 1
@@ -181,7 +181,7 @@ class Run:
         for name, history in losses.items():
             self.curves.setdefault(name, []).append(history)
         values = {f"loss/{name}": history.mean(1).tolist() for name, history in losses.items()}
-        if self.state["epoch"] in evaluation_epochs(self.spec["epochs"]):
+        if self.state["epoch"] in evaluation_epochs(self.spec.epochs):
             values = self.observe(values)
         self.record(values)
         self.checkpoint()
@@ -215,9 +215,9 @@ class Run:
         """Grids of the first seed's model."""
         model, real = self.replicas.models[0].eval(), self.validation.real
         pictures = image_grids.in_training(model, noise, real)
-        if self.state["epoch"] == self.spec["epochs"]:
+        if self.state["epoch"] == self.spec.epochs:
             pictures |= image_grids.at_the_end(model, noise, real, self.validation.nearest)
-            if self.spec["stage"] == "confirm" and "reconstructions" not in pictures and differentiable(model, noise[:2]):
+            if self.spec.stage == "confirm" and "reconstructions" not in pictures and differentiable(model, noise[:2]):
                 half = real[: image_grids.COLUMNS * image_grids.ROWS // 2]  # a generator has no encoder: its latents are searched
                 pictures["reconstructions"] = image_grids.paired(half, invert(model, half))
         return pictures
@@ -228,21 +228,21 @@ class Run:
     def record(self, values: dict) -> None:
         """Add the epoch's row, once: where another run left another one there, it goes, and those behind it."""
         epoch, values, rows = self.state["epoch"], finite_or_null(values), self.folder / "metrics.jsonl"
-        if epoch in self.written and self.written[epoch]["values"] == values:
+        if epoch in self.written and self.written[epoch].values == values:
             return
         if epoch in self.written:
             print(f"{rows}: the rows from epoch {epoch} on are not what this machine trains; they are written anew")
             self.written = {earlier: self.written[earlier] for earlier in range(epoch)}
-            write_atomic(rows, "".join(json.dumps(row) + "\n" for row in self.written.values()).encode())
-        self.written[epoch] = {"epoch": epoch, "time": time.time(), "values": values}
-        append_line(rows, json.dumps(self.written[epoch]))
+            write_atomic(rows, "".join(json.dumps(row.to_json()) + "\n" for row in self.written.values()).encode())
+        self.written[epoch] = EpochRow(epoch, time.time(), values)
+        append_line(rows, json.dumps(self.written[epoch].to_json()))
 
     def checkpoint(self) -> None:
         if time.monotonic() - self.checkpointed < self.checkpoint_s:
             return
         buffer = io.BytesIO()
         torch.save(
-            {"key": self.spec["key"], "replicas": self.replicas.state_dict(), "state": self.state, "curves": self.whole_curves()},
+            {"key": self.spec.key, "replicas": self.replicas.state_dict(), "state": self.state, "curves": self.whole_curves()},
             buffer,
         )
         write_sealed(self.folder / "last.pt", buffer.getvalue())
@@ -260,7 +260,7 @@ class Run:
             self.reported = time.monotonic()
             report({"epoch": self.state["epoch"], "objective": aggregate(values).get(OBJECTIVE)})
 
-    def finish(self) -> dict:
+    def finish(self) -> Result:
         start = time.perf_counter()
         alive = [k for k, at in enumerate(self.state["diverged_at"]) if at is None]
         models = (plain(self.build, self.replicas.weights(k), self.device) for k in alive)
@@ -273,24 +273,23 @@ class Run:
         self.state["measure_s"] += time.perf_counter() - start
         spent = self.costs()
         replicas = [
-            {
-                "seed": seed,
-                "status": "done" if OBJECTIVE in measured.get(k, {}) else "diverged",
-                "diverged_at": self.state["diverged_at"][k],
-                "measures": {**measured.get(k, {}), **spent},
-            }
-            for k, seed in enumerate(self.spec["seeds"])
+            Replica(
+                seed=seed,
+                status="done" if OBJECTIVE in measured.get(k, {}) else "diverged",
+                measures=finite_or_null({**measured.get(k, {}), **spent}),
+                diverged_at=self.state["diverged_at"][k],
+            )
+            for k, seed in enumerate(self.spec.seeds)
         ]
         return self.result(replicas)
 
     def further_measures(self, model) -> dict:
         """What the space itself measures; a value that is not finite is absent, as for all measures."""
-        if not self.spec["measures"]:
+        if not self.spec.measures:
             return {}
         samples = decode(model, self.final.noise(model.latent_dim))
         values = {
-            name: float(imported(path, self.spec["origin"])(samples, self.final.real))
-            for name, path in self.spec["measures"].items()
+            name: float(imported(path, self.spec.origin)(samples, self.final.real)) for name, path in self.spec.measures.items()
         }
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
@@ -298,13 +297,13 @@ class Run:
         """The losses of every batch, as numbers and, where one picture per cell is worth its second, drawn."""
         losses = self.whole_curves()
         write_atomic(self.folder / "curves.safetensors", save_tensors(losses))
-        if self.spec["stage"] == "confirm" and losses:
+        if self.spec.stage == "confirm" and losses:
             self.draw("curves", image_grids.curves(losses, getattr(self.replicas.model, "loss_scales", {})))
 
     def costs(self) -> dict:
         """Seconds, speed, size and memory; shared by the replicas, which train side by side."""
-        state, seeds = self.state, len(self.spec["seeds"])
-        seen = state["steps"] * self.spec["batch_size"] * seeds
+        state, seeds = self.state, len(self.spec.seeds)
+        seen = state["steps"] * self.spec.batch_size * seeds
         peak = peak_memory_mb(self.device)  # before another model is made to be counted
         return {
             "time/train_s": state["train_s"],
@@ -315,33 +314,30 @@ class Run:
             "cost/peak_memory_mb": peak,
         }
 
-    def result(self, replicas: list[dict]) -> dict:
-        measures = over_seeds(replicas)
-        status = "done" if any(replica["status"] == "done" for replica in replicas) else "diverged"
-        return finite_or_null(
-            {
-                "key": self.spec["key"],
-                "status": status,
-                "objective": measures.get(OBJECTIVE),
-                "measures": measures,
-                "replicas": replicas,
-                "seeds": self.spec["seeds"],
-                "epochs": self.state["epoch"],
-                "attempts": self.state["attempts"],
-                "params": self.spec["params"],
-                "drawn": self.spec["drawn"],
-                "spec": self.spec,
-                "time": time.time(),
-                "features": self.spec["features"],
-                "precision": self.spec["precision"],
-                **self.circumstances(),
-            }
+    def result(self, replicas: list[Replica]) -> Result:
+        spec, measures = self.spec, finite_or_null(over_seeds(replicas))
+        return Result(
+            key=spec.key,
+            status="done" if any(replica.status == "done" for replica in replicas) else "diverged",
+            objective=measures.get(OBJECTIVE),
+            measures=measures,
+            replicas=replicas,
+            seeds=spec.seeds,
+            epochs=self.state["epoch"],
+            params=spec.params,
+            time=time.time(),
+            suggested=spec.suggested,
+            spec=spec,
+            attempts=self.state["attempts"],
+            features=spec.features,
+            precision=spec.precision,
+            **self.circumstances(),
         )
 
     def circumstances(self) -> dict:
         """What moves a result by no more than rounding or by other draws of the same noise: recorded, but in no key."""
         return {
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "device": self.device,
             "threads": torch.get_num_threads(),
             "fused": self.replicas.fused,

@@ -33,8 +33,8 @@ def rebuilt(ledger: Ledger, key: str) -> nn.Module:
     spec, result = ledger.spec(key), ledger.result(key)
     if result is None:
         raise UserError(f"trial {key} is not finished; {of_ledger('status', ledger)} says how far it is")
-    if result["status"] != "done":
-        raise UserError(f"trial {key} {result['status']}: there is no model to draw from")
+    if result.status != "done":
+        raise UserError(f"trial {key} {result.status}: there is no model to draw from")
     check_code(spec)
     path = ledger.folder(key) / "weights.safetensors"
     try:

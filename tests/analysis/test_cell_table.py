@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from synthetic import sweep
@@ -11,6 +12,7 @@ from study.analysis.cell_table import as_text, cells, champions, in_words, neare
 from study.analysis.outcomes import as_measured
 from study.analysis.report_data import findings
 from study.analysis.trainings import over_packs, thinned
+from study.ledger.records import Replica
 from study.metrics.catalogue import MEASURES, described, over_seeds
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.summary_run import summary_files
@@ -121,9 +123,9 @@ def test_the_effective_beta_of_an_earlier_versions_results_is_read_under_its_pre
     result = plan.ledger.result(trial.key)
     place.unlink()
     measures = {"quality/fd_rel": 1.0, "beta_effective": 64.0}
-    plan.ledger.put_result(trial.key, {**result, "replicas": [{"seed": 0, "status": "done", "measures": measures}]})
+    plan.ledger.put_result(trial.key, replace(result, replicas=[Replica(0, "done", measures)]))
     assert named(cells(plan.ledger), trial.cell.name).value("likelihood/beta_effective") == 64.0
-    assert over_seeds(plan.ledger.result(trial.key)["replicas"])["likelihood/beta_effective"] == 64.0
+    assert over_seeds(plan.ledger.result(trial.key).replicas)["likelihood/beta_effective"] == 64.0
 
 
 ONE = {"dataset": "digits", "model": "vae", "seed": 0, "status": "done"}

@@ -89,7 +89,7 @@ def test_a_study_runs_wherever_its_folders_lie(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     ledger = Ledger(real / "odd_question")
-    assert [ledger.result(key)["status"] for key in ledger.keys()] == ["done", "done"]
+    assert [ledger.result(key).status for key in ledger.keys()] == ["done", "done"]
     assert (ledger.root / "report" / "report.html").exists(), done.stdout
     client = MlflowClient(default_uri(odd / "linked"))
     runs = client.search_runs([client.get_experiment_by_name("odd_question").experiment_id])

@@ -114,7 +114,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(finished):
 
 def test_a_trial_that_is_not_finished_or_diverged_has_no_images(plan, data_dir):
     first, second = plan.trials()[:2]
-    plan.ledger.put_spec(first.key, {**plan.spec(first, {"lr": 1e-3}, "random"), "drawn": {}})
+    plan.ledger.put_spec(first.key, plan.spec(first, {"lr": 1e-3}, "random"))
     with pytest.raises(UserError, match="is not finished.*study/status.py"):
         rebuilt(plan.ledger, first.key)
     finish(plan, second, status="diverged")

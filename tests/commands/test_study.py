@@ -56,9 +56,9 @@ def test_confirm_trials_have_fresh_seeds_and_held_out_data(study):
     assert len(confirm) == 9
     for key in confirm:
         result, spec = ledger.result(key), ledger.spec(key)
-        assert spec["seeds"] == [0, 1] and len(result["replicas"]) == 2
-        one, other = (replica["measures"]["quality/fd_rel"] for replica in result["replicas"])
-        assert one != other and "quality/fd_rel_sd" in result["measures"]
+        assert spec.seeds == [0, 1] and len(result.replicas) == 2
+        one, other = (replica.measures["quality/fd_rel"] for replica in result.replicas)
+        assert one != other and "quality/fd_rel_sd" in result.measures
 
 
 def test_every_trial_shows_its_samples_from_the_untrained_model_on(study):

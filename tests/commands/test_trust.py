@@ -3,6 +3,7 @@
 import json
 import sys
 import uuid
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,11 +12,13 @@ from fuzzing import outcome
 from mlflow.exceptions import MlflowException
 from safetensors.torch import save_file
 from synthetic import sweep
+from tiny import spec_of
 
 from study import report, sample, status, tracking, trial
 from study.analysis.report_data import findings
 from study.errors import UserError
 from study.ledger.folder import Ledger
+from study.ledger.records import Spec
 from study.mlflow_view.registry import register
 from study.space import importing
 from study.space.from_spec import part
@@ -157,7 +160,7 @@ def test_what_is_not_the_projects_is_not_imported(path):
 )
 def test_the_projects_own_code_is_no_model_unless_it_is_one(path):
     with pytest.raises(UserError) as caught:
-        part({"model": path}, "model")
+        part(replace(Spec.from_json(spec_of()), model=path), "model")
     assert "\n" not in str(caught.value)
 
 
@@ -173,7 +176,7 @@ def test_a_space_file_that_was_named_opens_its_own_modules_and_no_others(file, t
         imported("elsewhere:Model", str(other))
     assert imported(f"{file.stem}:Shy", str(other)) is load_space(str(file)).cells[0].model and was_run(file)
     with pytest.raises(UserError, match="which it is not"):
-        part({"model": f"{file.stem}:system"}, "model")
+        part(replace(Spec.from_json(spec_of()), model=f"{file.stem}:system"), "model")
 
 
 def test_a_champion_of_foreign_code_is_said_and_the_others_are_registered(sent, file, capsys):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from trials import killed_after, planned
 from study.data import digits
 from study.ledger.files import read_rows
 from study.ledger.folder import Ledger, read_planned
+from study.ledger.records import RealBaseline
 from study.mlflow_view.store import default_uri, make_ready
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import Tracker
@@ -64,7 +66,7 @@ def test_a_spec_that_lies_is_made_again_from_the_result(ledger, plan, damage):
     finish(plan, first, params={"lr": 0.005})
     damage(ledger.folder(first.key) / "spec.json")
     repair.repair_specs(plan, print)
-    assert ledger.spec(first.key)["params"] == {"lr": 0.005} and aside(ledger.folder(first.key), "spec.json")
+    assert ledger.spec(first.key).params == {"lr": 0.005} and aside(ledger.folder(first.key), "spec.json")
 
 
 def test_an_unfinished_trial_whose_spec_lies_starts_anew(ledger, plan, damage):
@@ -86,8 +88,8 @@ def test_curves_that_lie_are_trained_again_with_the_same_numbers(tmp_path, data_
     killed_after(broken, data_dir, 2)
     path = broken / "metrics.jsonl"
     path.write_bytes(content if content is not None else path.read_bytes().replace(b'"epoch": 1', b'"epoch": x'))
-    assert run.run_trial(broken, data_dir)["attempts"] == [0]
-    rows = [[(row["epoch"], row["values"]) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
+    assert run.run_trial(broken, data_dir).attempts == [0]
+    rows = [[(row.epoch, row.values) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
     assert rows[0] == rows[1] and aside(broken, "last.pt") and "quarantined" in capsys.readouterr().out
 
 
@@ -126,13 +128,13 @@ def test_a_plan_on_disk_that_lies_is_said_and_written_anew(ledger, plan, damage,
     ],
 )
 def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
-    measured = {"measures": {"quality/fd_rel": [0.5, 0.1]}}
+    measured = RealBaseline("H", {"quality/fd_rel": [0.5, 0.1]})
     monkeypatch.setattr(preparation, "floor", lambda *_: measured)
     place = tmp_path / "floors.json"
     place.write_bytes(content)
     extractor = type("Extractor", (), {"hash": "H"})
-    assert preparation.note_real_baseline(place, digits, None, extractor)["measures"] == measured["measures"]
-    assert json.loads(place.read_text())["digits"] == {**measured, "features": "H", "protocol": PROTOCOL}
+    assert preparation.note_real_baseline(place, digits, None, extractor).measures == measured.measures
+    assert json.loads(place.read_text())["digits"] == {**measured.to_json(), "protocol": PROTOCOL}
 
 
 @pytest.mark.parametrize("how", ["garbage", *(pytest.param(how, marks=pytest.mark.long) for how in ("cut short", "gone"))])
@@ -184,11 +186,11 @@ def test_a_store_that_is_only_locked_stays(ledger, tmp_path):
 def test_a_trial_run_again_ends_in_mlflow_as_it_ended_at_last(ledger, plan):
     first = plan.left()[0]
     train(ledger, plan, first, finish=False)
-    ledger.put_result(first.key, {**outcome(first, status="failed"), "error": "no luck"})
+    ledger.put_result(first.key, replace(outcome(first, status="failed"), error="no luck"))
     tracker = Tracker(default_uri(ledger.root), ledger, "tiny")
     tracker.project(first.key)
     ledger.reopen(first.key)
-    ledger.put_result(first.key, {**outcome(first), "time": 1.8e9})
+    ledger.put_result(first.key, replace(outcome(first), time=1.8e9))
     tracker.project(first.key)
     ((status, _, tag, curves, _),) = everything(tracker.client, tracker.experiment).values()
     assert (status, tag) == ("FINISHED", "done") and "validation/fd_rel" in curves
@@ -203,8 +205,8 @@ def test_a_clock_that_jumps_back_changes_nothing_but_the_times(tmp_path, data_di
     moments = iter(range(10**9, 0, -86400))
     monkeypatch.setattr(run.time, "time", lambda: float(next(moments)))
     found = run.run_trial(odd, data_dir)
-    assert found["objective"] == expected["objective"]
-    assert [row["epoch"] for row in read_rows(odd / "metrics.jsonl")] == [0, 1, 2, 3]
+    assert found.objective == expected.objective
+    assert [row.epoch for row in read_rows(odd / "metrics.jsonl")] == [0, 1, 2, 3]
 
 
 def test_a_trial_that_ran_out_of_memory_gets_twice_the_share_at_the_next_launch(ledger, plan):
@@ -212,7 +214,7 @@ def test_a_trial_that_ran_out_of_memory_gets_twice_the_share_at_the_next_launch(
     said = []
     for share in (0.25, 0.5, 1.0):
         assert share_after_failures(ledger, first.key, 0.25) == share
-        ledger.put_result(first.key, {**outcome(first, status="failed"), "out_of_memory": True, "gpus": share})
+        ledger.put_result(first.key, replace(outcome(first, status="failed"), out_of_memory=True, gpus=share))
         assert share_after_failures(ledger, second.key, 0.25) == 0.25
         again = repair.retry_failed(Plan(plan.space, ledger, IDENTITY), False, said.append)
         assert (first.key in [each.key for each in again.left()]) == (share < 1)
@@ -286,6 +288,6 @@ def test_a_disk_that_is_full_as_a_result_is_written_ends_the_sweep_and_fails_no_
 
     search = LedgerSearch(plan, {}, commit)
     search.suggest("1")
-    search.on_trial_complete("1", {"outcome": json.dumps(outcome(plan.left()[0]))})
+    search.on_trial_complete("1", {"outcome": json.dumps(outcome(plan.left()[0]).to_json())})
     assert "No space left on device" in search.stopped and search.suggest("2") == LedgerSearch.FINISHED
     assert not plan.results

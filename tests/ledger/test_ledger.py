@@ -19,6 +19,7 @@ from study.ledger.counts import study_counts
 from study.ledger.files import finite_or_null, put_once, read_json, read_rows, read_sealed, write_atomic, write_sealed
 from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
+from study.ledger.records import Result
 from study.sweep.plan import Plan, write_planned
 from study.training.run import append_line
 
@@ -104,9 +105,9 @@ def test_a_line_cut_off_by_a_crash_is_no_row_and_does_not_spoil_the_next(tmp_pat
     append_line(path, json.dumps({"epoch": 1, "time": 0, "values": {}}))
     with open(path, "a") as file:
         file.write('{"epoch": 2, "val')
-    assert [row["epoch"] for row in read_rows(path)] == [1]
+    assert [row.epoch for row in read_rows(path)] == [1]
     append_line(path, json.dumps({"epoch": 2, "time": 0, "values": {}}))
-    assert [row["epoch"] for row in read_rows(path)] == [1, 2]
+    assert [row.epoch for row in read_rows(path)] == [1, 2]
 
 
 def test_a_checkpoint_that_was_changed_on_disk_is_noticed(tmp_path):
@@ -230,6 +231,6 @@ def test_a_space_name_cannot_lead_out_of_the_storage_folder(tmp_path, name):
 
 
 def test_reopening_a_failed_trial_keeps_its_old_result(ledger):
-    ledger.put_result("k", result_of("k"))
+    ledger.put_result("k", Result.from_json(result_of("k")))
     ledger.reopen("k")
     assert ledger.result("k") is None and list(ledger.folder("k").glob("result.failed-*.json"))

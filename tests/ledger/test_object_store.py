@@ -18,8 +18,10 @@ from trials import planned
 
 from study.errors import UserError
 from study.ledger import lease, object_store
+from study.ledger.files import read_spec
 from study.ledger.identity import IDENTITY, words
 from study.ledger.opening import ledger_at, open_study
+from study.ledger.records import Result, Spec
 from study.sweep.gpu_share import share_after_failures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,9 +61,11 @@ def test_of_many_who_put_a_result_one_is_first_and_all_read_the_same(machine, ad
         machine(f"machine{number}")
         ledgers.append(ledger_at(address))
     with ThreadPoolExecutor(6) as pool:
-        first = list(pool.map(lambda number: ledgers[number].put_result("key", result_of("key", writer=number)), range(6)))
+        first = list(
+            pool.map(lambda number: ledgers[number].put_result("key", Result.from_json(result_of("key", epochs=number))), range(6))
+        )
     assert sum(first) == 1
-    assert {ledger.result("key")["writer"] for ledger in ledgers} == {first.index(True)}
+    assert {ledger.result("key").epochs for ledger in ledgers} == {first.index(True)}
 
 
 def test_all_machines_know_a_ledger_by_one_word_and_its_copy_by_another(machine, address):
@@ -87,7 +91,7 @@ def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine
     whole = planned(Ledger(tmp_path / "whole"), data_dir, epochs=4)
     expected = run_trial(whole, data_dir)
     driver = ledger_at(address)
-    spec = json.loads((whole / "spec.json").read_text())
+    spec = read_spec(whole)
     driver.put_spec(whole.name, spec)
 
     machine("lost")
@@ -111,13 +115,11 @@ def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine
     assert len(worker.rows(whole.name)) == 3
     result = run_trial(worker.folder(whole.name), data_dir)
     worker.leave(whole.name)
-    assert result["attempts"] == [0, 2] and not worker.folder(whole.name).exists()
-    assert result["measures"]["quality/fd_rel"] == expected["measures"]["quality/fd_rel"]
+    assert result.attempts == [0, 2] and not worker.folder(whole.name).exists()
+    assert result.measures["quality/fd_rel"] == expected.measures["quality/fd_rel"]
 
     driver.fetch(f"trials/{whole.name}")
-    assert [row["values"] for row in driver.rows(whole.name)] == [
-        row["values"] for row in Ledger(tmp_path / "whole").rows(whole.name)
-    ]
+    assert [row.values for row in driver.rows(whole.name)] == [row.values for row in Ledger(tmp_path / "whole").rows(whole.name)]
     assert (driver.folder(whole.name) / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
     assert {path.name for path in driver.folder(whole.name).glob("images/*")} == {path.name for path in whole.glob("images/*")}
     assert not (driver.folder(whole.name) / "last.pt").exists()
@@ -128,11 +130,11 @@ def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine
 
 def test_nothing_is_fetched_twice_and_what_is_gone_from_the_store_is_gone_here(machine, address, monkeypatch):
     ledger = ledger_at(address)
-    ledger.put_spec("one", spec_of())
+    ledger.put_spec("one", Spec.from_json(spec_of()))
     machine("second")
     storage, space = address.rsplit("/", 1)
     reader = open_study(storage, space)
-    assert reader.keys() == ["one"] and reader.spec("one")["seeds"] == [0]
+    assert reader.keys() == ["one"] and reader.spec("one").seeds == [0]
     reader = open_study(storage, space)
     monkeypatch.setattr(reader.store, "cat", lambda *_: pytest.fail("fetched again"))
     reader.fetch()
@@ -157,7 +159,7 @@ def test_an_object_that_lies_is_quarantined_in_the_store_as_well(machine, addres
     assert ledger.result("one") is None and "quarantined" in capsys.readouterr().out
     names = objects(ledger)
     assert "trials/one/result.json" not in names and any(name.startswith("trials/one/result.json.bad-") for name in names)
-    assert ledger.put_result("one", result_of()) and ledger.result("one")["status"] == "failed"
+    assert ledger.put_result("one", Result.from_json(result_of())) and ledger.result("one").status == "failed"
 
 
 ODD_NAMES = [
@@ -177,7 +179,7 @@ ODD_NAMES = [
 @pytest.mark.parametrize("where", ["s3", "memory"])
 def test_names_that_lead_out_of_the_study_are_neither_read_nor_written(machine, address, where, tmp_path, capsys):
     ledger = ledger_at(address if where == "s3" else "memory://odd/tiny")
-    ledger.put_spec("one", spec_of())
+    ledger.put_spec("one", Spec.from_json(spec_of()))
     for name in ODD_NAMES if where == "s3" else [name for name in ODD_NAMES if ".." not in name]:  # there they lead out at once
         with contextlib.suppress(Exception):  # what the store itself refuses
             ledger.store.pipe_file(f"{ledger.place}/{name}", b"odd")
@@ -208,7 +210,7 @@ def test_a_link_in_a_trial_is_not_followed_into_the_store(machine, address, tmp_
 
 def test_a_failed_trial_is_reopened_for_every_machine(machine, address):
     ledger = ledger_at(address)
-    ledger.put_result("one", result_of(out_of_memory=True, gpus=0.25))
+    ledger.put_result("one", Result.from_json(result_of(out_of_memory=True, gpus=0.25)))
     ledger.reopen("one")
     machine("second")
     other = open_study(*address.rsplit("/", 1))
@@ -349,8 +351,8 @@ def test_a_study_whose_machine_is_lost_goes_on_on_another_and_waits_for_the_stor
     machine("three")
     third = open_study(storage, "smoke")
     results = [third.result(key) for key in third.keys()]
-    assert any(len(result["attempts"]) > 1 and result["attempts"][-1] > 0 for result in results)
-    assert all([row["epoch"] for row in third.rows(key)] == list(range(101)) for key in third.keys())
+    assert any(len(result.attempts) > 1 and result.attempts[-1] > 0 for result in results)
+    assert all([row.epoch for row in third.rows(key)] == list(range(101)) for key in third.keys())
     assert {"report/report.html", "planned.jsonl", "floors.json"} <= objects(third)
     synced = subprocess.run(
         [

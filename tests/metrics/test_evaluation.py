@@ -214,7 +214,7 @@ def test_what_is_kept_of_the_real_side_gives_the_distances_of_both_sides(images,
 @pytest.mark.parametrize("labels", [0, 1])
 def test_without_classes_the_modes_are_absent_and_all_else_is_measured(labels, tmp_path):
     images = small(labels=labels)
-    real = floor(images, features.prepare(digits, images, tmp_path), "search")["measures"]
+    real = floor(images, features.prepare(digits, images, tmp_path), "search").measures
     assert set(real) == {name for name in COMMON if not name.startswith("modes/")}
 
 
@@ -246,11 +246,11 @@ def test_large_images_are_measured_on_fewer_samples_so_that_they_fit(tmp_path):
 
 def test_the_floor_of_real_images_is_close_to_perfect_and_has_a_deviation(images, extractor):
     found = floor(images, extractor)
-    assert set(found["measures"]) == COMMON and found["measures"]["quality/coverage"][0] > 0.9
-    assert (found["real"], found["samples"], found["drawn"], found["repeats"]) == (360, 360, 2500, 10)
-    mean, deviation = found["measures"]["quality/kid"]
+    assert set(found.measures) == COMMON and found.measures["quality/coverage"][0] > 0.9
+    assert (found.real, found.samples, found.drawn, found.repeats) == (360, 360, 2500, 10)
+    mean, deviation = found.measures["quality/kid"]
     assert abs(mean) < deviation  # unbiased: its mean is 0
-    mean, deviation = found["measures"]["quality/fd_rel"]
+    mean, deviation = found.measures["quality/fd_rel"]
     assert 0.004 < mean < 0.009 and 0.0003 < deviation < 0.003
     assert found == floor(images, extractor)
 

@@ -21,7 +21,7 @@ def table(data_dir, tmp_path_factory):
     extractor = features.prepare(digits, images, tmp_path_factory.mktemp("features"))
     evaluation = Evaluation(images, extractor, "search")
     made = generators(images, evaluation.samples)
-    real = {name: mean for name, (mean, _) in floor(images, extractor, "search")["measures"].items()}
+    real = {name: mean for name, (mean, _) in floor(images, extractor, "search").measures.items()}
     return {"real": real, **{name: evaluation.of_samples([x]) for name, x in made.items()}}
 
 

@@ -42,7 +42,7 @@ def tracked(tmp_path_factory, data_dir):
     plan = Plan(tiny_space(), Ledger(folder / "studies" / "tiny"), identity)
     tracker = Tracker(default_uri(folder / "studies"), plan.ledger, "tiny", "Does it work?")
     for first in plan.left()[:2]:
-        plan.ledger.put_spec(first.key, {**plan.spec(first, {"lr": 1e-3}, "default"), "drawn": {"lr": 1e-3}})
+        plan.ledger.put_spec(first.key, plan.spec(first, {"lr": 1e-3}, "default", {"lr": 1e-3}))
         plan.ledger.put_result(first.key, run.run_trial(plan.ledger.folder(first.key), data_dir))
         tracker.project(first.key)
     tracker.summarise()

@@ -50,7 +50,7 @@ def test_the_champion_loads_without_pickle_and_draws_images_from_any_number_of_l
     mlflow.set_tracking_uri(uri)
     champion = mlflow.pyfunc.load_model("models:/tiny-digits@champion")
     key = tracker.client.get_model_version_by_alias("tiny-digits", "champion").tags["trial_key"]
-    latent_dim = ledger.spec(key)["latent_dim"]
+    latent_dim = ledger.spec(key).latent_dim
     images = champion.predict(np.zeros((5, latent_dim), np.float32))
     assert images.shape == (5, 1, 8, 8) and 0 <= images.min() <= images.max() <= 1
     assert torch.isfinite(torch.as_tensor(images)).all()

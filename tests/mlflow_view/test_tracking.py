@@ -5,6 +5,7 @@ import shutil
 import socket
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tiny import outcome
 from study.errors import UserError
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
+from study.ledger.records import Replica
 from study.mlflow_view.background import BackgroundTracker
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.sync import sync
@@ -52,9 +54,7 @@ def test_a_validation_curve_and_a_held_out_value_have_names_of_their_own(ledger,
     tracker, confirm = Tracker(uri, ledger, "tiny"), plan._confirm_trial(search.cell, (0, 1), {"lr": 1e-3})
     train(ledger, plan, confirm, finish=False)
     measures = {"quality/fd_rel": 1.0, "modes/classes": 9, "time/train_s": 2.0}
-    ledger.put_result(
-        confirm.key, {**outcome(confirm), "replicas": [{"seed": seed, "status": "done", "measures": measures} for seed in (0, 1)]}
-    )
+    ledger.put_result(confirm.key, replace(outcome(confirm), replicas=[Replica(seed, "done", measures) for seed in (0, 1)]))
     for key in ledger.keys():
         tracker.project(key)
     names = {key: set(row[3]) for key, row in everything(tracker.client, tracker.experiment).items()}
@@ -92,7 +92,7 @@ def test_pictures_are_stored_once_and_nothing_done_to_an_artifact_reaches_the_re
     assert sum(path.samefile(first) for path in (artifacts / "images").iterdir()) == 2  # the picture and its thumbnail
     for name in ("weights.safetensors", "result.json"):
         (artifacts / name).write_bytes(b"ruined")
-    assert (folder / "weights.safetensors").read_bytes() == b"weights" and ledger.result(trial.key)["status"] == "done"
+    assert (folder / "weights.safetensors").read_bytes() == b"weights" and ledger.result(trial.key).status == "done"
 
 
 def test_a_large_picture_has_a_thumbnail(ledger, plan, uri):

@@ -1,7 +1,5 @@
 """The main job on real images: MNIST, photographs, a folder of one's own, and a space file from outside."""
 
-import json
-
 import pytest
 from launching import launch
 
@@ -39,8 +37,8 @@ def test_a_space_file_from_outside_runs_on_real_photographs(real_data, tmp_path,
     file.write_text(OUTSIDE.format(dataset=name))
     launch(tmp_path / "studies", real_data, space=str(file))
     found = results(tmp_path / "studies", file.stem)
-    assert [row["status"] for row in found] == ["done", "done"]
-    assert all(row["measures"][OBJECTIVE] > 0 and row["key"].startswith("doubtful-conv-d2-z8") for row in found)
+    assert [result.status for result in found] == ["done", "done"]
+    assert all(result.measures[OBJECTIVE] > 0 and result.key.startswith("doubtful-conv-d2-z8") for result in found)
 
 
 @pytest.mark.long
@@ -55,9 +53,9 @@ def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
         "                              and cell.net.name == 'fc' and cell.depth == 1 and cell.latent_dim == 8])\n"
     )
     launch(tmp_path / "studies", real_data, "--proposals", 1, "--seeds", 2, "--epochs", 1, space=str(file))
-    found = {row["key"].split("-")[0]: row for row in results(tmp_path / "studies", "mnist_row") if "confirm" in row["key"]}
-    assert set(found) == {"vae", "gan", "wgan"} and json.dumps(found)
-    assert found["vae"]["measures"][OBJECTIVE] < 0.6  # one epoch already shows: an untrained one scores above 1
+    found = {each.key.split("-")[0]: each for each in results(tmp_path / "studies", "mnist_row") if "confirm" in each.key}
+    assert set(found) == {"vae", "gan", "wgan"}
+    assert found["vae"].measures[OBJECTIVE] < 0.6  # one epoch already shows: an untrained one scores above 1
 
 
 @pytest.mark.long
@@ -66,4 +64,4 @@ def test_a_folder_takes_the_place_of_a_space_s_own_datasets(real_data, tmp_path)
     folder = f"folder:{real_data / 'cifar10-folder'}"
     launch(tmp_path / "studies", real_data, "--datasets", folder, "--models", "VAE", "--epochs", 1, "--seeds", 1)
     found = results(tmp_path / "studies", "smoke")
-    assert len(found) == 3 * 3 and {row["status"] for row in found} == {"done"}
+    assert len(found) == 3 * 3 and {result.status for result in found} == {"done"}

@@ -348,7 +348,7 @@ def test_real_images_are_the_datasets_own_where_it_is_at_hand(tmp_path, data_dir
 def test_random_proposals_stand_apart_from_the_samplers(tmp_path):
     ledger = sweep(tmp_path / "study", models=("vae",), depths=(1,), latents=(2,), proposals=4, draw=False)
     keys = sorted(key for key in ledger.keys() if "search" in key)
-    scores = [ledger.result(key)["objective"] for key in keys]
+    scores = [ledger.result(key).objective for key in keys]
     path = ledger.folder(keys[3]) / "spec.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "proposed_by": "tpe"}))
     row = findings(ledger).tuning[0]

@@ -104,7 +104,7 @@ def run(tmp_path, data_dir, monkeypatch):
         plan = Plan(space, ledger, identities(space, data_dir, options))
         while plan.left():
             first = plan.left()[0]
-            ledger.put_spec(first.key, {**plan.spec(first, {}, "default"), "drawn": {}})
+            ledger.put_spec(first.key, plan.spec(first, {}, "default"))
             result = run_trial(ledger.folder(first.key), data_dir)
             ledger.put_result(first.key, result)
             plan.record(first, result)
@@ -118,9 +118,9 @@ def run(tmp_path, data_dir, monkeypatch):
 )
 def test_an_addition_in_one_file_is_trained_and_measured(run, what):
     ledger, results = run(what)
-    assert len(results) == 4 and {result["status"] for result in results} == {"done"}
+    assert len(results) == 4 and {result.status for result in results} == {"done"}
     if what == "measure":
-        assert all(0 < replica["measures"]["quality/brightness"] < 9 for result in results for replica in result["replicas"])
+        assert all(0 < replica.measures["quality/brightness"] < 9 for result in results for replica in result.replicas)
     elif what != "space":
         assert {"model": "shy-fc", "kind": "matching-fc", "net": "vae-twice", "dataset": "-stripes-"}[what] in ledger.keys()[0]
 
@@ -129,7 +129,7 @@ def test_an_addition_in_one_file_is_trained_and_measured(run, what):
 def test_a_model_of_another_kind_goes_through_the_whole_study(run, tmp_path, data_dir):
     """It has phases, sample, shape and latent_dim and nothing else; not even a sample that can be differentiated."""
     ledger, results = run("kind")
-    measures = {name for result in results for replica in result["replicas"] for name in replica["measures"]}
+    measures = {name for result in results for replica in result.replicas for name in replica.measures}
     assert {"quality/fd_rel", "modes/classes", "two_sample/jsd"} < measures
     assert not any(name.startswith(("likelihood/", "diagnostics/")) for name in measures)
     cell = findings(ledger).cells[0]

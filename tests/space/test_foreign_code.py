@@ -161,7 +161,7 @@ def planned(module, ledger, data_dir) -> Plan:
 def begun(plan) -> Path:
     """The folder of the plan's first trial, its spec written."""
     first = plan.left()[0]
-    plan.ledger.put_spec(first.key, {**plan.spec(first, {}, "default"), "drawn": {}})
+    plan.ledger.put_spec(first.key, plan.spec(first, {}, "default"))
     return plan.ledger.folder(first.key)
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import sqlalchemy
@@ -86,7 +87,7 @@ def test_a_trial_opens_no_more_files_for_more_epochs_but_its_rows(tmp_path, data
     def count(epochs):
         plan = Plan(tiny_space(), Ledger(tmp_path / f"{epochs}"), identity)
         trial = plan.left()[0]
-        plan.ledger.put_spec(trial.key, {**plan.spec(trial, {"lr": 1e-3}, "default"), "drawn": {}, "epochs": epochs})
+        plan.ledger.put_spec(trial.key, replace(plan.spec(trial, {"lr": 1e-3}, "default"), epochs=epochs))
         with files_opened(plan.ledger.folder(trial.key)) as counted:
             run_trial(plan.ledger.folder(trial.key), data_dir, checkpoint_s=1e9)
         rows = sum(number for path, number in counted.items() if path.endswith("metrics.jsonl"))
@@ -119,7 +120,7 @@ def test_a_trial_goes_into_mlflow_by_as_many_statements_whatever_its_length(ledg
     tracker = Tracker(default_uri(ledger.root), ledger, "tiny")
 
     def statements(trial, epochs):
-        ledger.put_spec(trial.key, {**plan.spec(trial, {"lr": 1e-3}, "random"), "drawn": {}})
+        ledger.put_spec(trial.key, plan.spec(trial, {"lr": 1e-3}, "random"))
         for epoch in range(epochs):
             append_line(
                 ledger.folder(trial.key) / "metrics.jsonl",

@@ -53,7 +53,7 @@ def test_a_kill_costs_nothing(tmp_path, kind):
         process.wait(20)
         study.finish()
     assert count(study, saved) == NOTHING
-    assert any(len(study.ledger.result(key)["attempts"]) > 1 for key in study.ledger.keys())
+    assert any(len(study.ledger.result(key).attempts) > 1 for key in study.ledger.keys())
     assert ended_quietly(study)
 
 
@@ -266,7 +266,7 @@ def test_a_trial_that_takes_all_memory_fails_alone(tmp_path):
     )
     assert done.returncode == 3, done.stdout + done.stderr
     ledger = Ledger(tmp_path / "studies" / "runaway")
-    ends = {key: ledger.result(key)["status"] for key in ledger.keys()}
+    ends = {key: ledger.result(key).status for key in ledger.keys()}
     assert {status for key, status in ends.items() if key.startswith("vae")} == {"done"}, ends
     assert {status for key, status in ends.items() if key.startswith("hungry")} == {"failed"}, ends
     assert "failed: hungry" in done.stdout and "Traceback" not in done.stdout + done.stderr

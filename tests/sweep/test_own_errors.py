@@ -8,6 +8,7 @@ import pytest
 from study import launch
 from study.ledger import storage_check
 from study.ledger.folder import Ledger
+from study.ledger.records import Result
 from study.space.loading import load_space
 from study.sweep import ray_executor
 from study.sweep.plan import Plan
@@ -103,14 +104,12 @@ def test_an_error_of_a_models_code_is_its_trials_own_and_names_the_line(tmp_path
     ledger = Ledger(tmp_path / "studies" / space.name)
     prepare(space, options, data_dir, ledger, lambda text: None)
     for first in Plan(space, ledger, identities(space, data_dir, options)).left():
-        ledger.put_spec(
-            first.key, {**Plan(space, ledger, identities(space, data_dir, options)).spec(first, {}, "default"), "drawn": {}}
-        )
+        ledger.put_spec(first.key, Plan(space, ledger, identities(space, data_dir, options)).spec(first, {}, "default"))
         monkeypatch.setattr(ray_executor.tune, "report", lambda row, key=first.key: told.update({key: row}))
         ray_executor.train(config(ledger, first.key, data_dir))
-    ends = {ledger.spec(key)["model"].split(":")[1]: json.loads(row["outcome"]) for key, row in told.items()}
-    assert ends.pop("VAE")["status"] == "done"
-    assert {name: end["error"] for name, end in ends.items()} == {name: text.format(file=file) for name, text in RAISED.items()}
+    ends = {ledger.spec(key).model.split(":")[1]: Result.from_json(json.loads(row["outcome"])) for key, row in told.items()}
+    assert ends.pop("VAE").status == "done"
+    assert {name: end.error for name, end in ends.items()} == {name: text.format(file=file) for name, text in RAISED.items()}
     key = next(key for key in told if key.startswith("missing"))
     assert "in loss" in (ledger.folder(key) / "error.txt").read_text()
     (ledger.folder(first.key) / "images").rename(tmp_path / "images")  # the sound one again, from a storage that does not work

@@ -87,7 +87,7 @@ def test_another_precision_gives_other_keys_and_float32_those_of_always(monkeypa
     assert keys == ["3a711c743b", "3a1b32bf32", "8ff2085c29", "a6be2d2e57"]
     tf32 = Plan(plan.space, ledger, {"digits": {**IDENTITY["digits"], "precision": "tf32"}})
     assert not {trial.key for trial in plan.trials()} & {trial.key for trial in tf32.trials()}
-    assert [made.spec(made.left()[0], {}, "default")["precision"] for made in (plan, tf32)] == ["float32", "tf32"]
+    assert [made.spec(made.left()[0], {}, "default").precision for made in (plan, tf32)] == ["float32", "tf32"]
 
 
 def test_adding_a_cell_leaves_the_others_keys_alone(plan, ledger):

@@ -1,6 +1,6 @@
 """The time that is left, as a launch says it."""
 
-from tiny import IDENTITY, finish, tiny_space
+from tiny import IDENTITY, finish, outcome, tiny_space
 
 from models.nets import fc
 from models.vae import VAE
@@ -22,7 +22,7 @@ def test_what_has_not_run_yet_is_expected_to_be_off_by_the_factor_of_what_has(le
     monkeypatch.setattr("study.sweep.progress.time.monotonic", lambda: next(clock))
     trial = next(trial for trial in plan.left() if trial.cell.depth == 1)
     display.began(trial.key)
-    display.finished(trial, {"status": "done", "objective": 1.0})
+    display.finished(trial, outcome(trial))
     finish(plan, trial, params={})
     left_quick, left_slow = 2 * 2, (1 + 2) * 2  # epochs of all seeds that are left: confirm, and search with confirm
     assert display.eta() == left_quick * 2.0 + left_slow * 20.0

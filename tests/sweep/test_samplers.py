@@ -39,9 +39,9 @@ def serve(search, objective=lambda trial, params: 1.0, at_once=2):
             return served
         if len(running) == at_once or not isinstance(config, dict):
             trial_id, trial = running.pop(0)
-            params = search.plan.ledger.spec(trial.key)["params"]
+            params = search.plan.ledger.spec(trial.key).params
             value = objective(trial, params)
-            result = {"outcome": json.dumps(outcome(trial, objective=value, params=params))}
+            result = {"outcome": json.dumps(outcome(trial, objective=value, params=params).to_json())}
             search.on_trial_complete(trial_id, result, error=value is None)
     raise AssertionError("the searcher never finished")
 
@@ -57,8 +57,8 @@ def test_proposal_0_is_the_default_and_the_others_lie_in_their_ranges(plan):
     for trial in serve(searcher(plan)):
         spec = plan.ledger.spec(trial.key)
         if trial.stage == "search":
-            assert spec["proposed_by"] == ("default" if trial.proposal == 0 else "random")
-            assert spec["params"]["lr"] == 1e-3 if trial.proposal == 0 else 1e-4 <= spec["params"]["lr"] <= 1e-2
+            assert spec.proposed_by == ("default" if trial.proposal == 0 else "random")
+            assert spec.params["lr"] == 1e-3 if trial.proposal == 0 else 1e-4 <= spec.params["lr"] <= 1e-2
 
 
 def test_a_crash_changes_nothing_what_was_begun_comes_first_with_its_own_params(plan, ledger):
@@ -73,7 +73,7 @@ def test_a_crash_changes_nothing_what_was_begun_comes_first_with_its_own_params(
 def test_proposals_do_not_repeat_after_a_restart(plan, ledger):
     serve(searcher(plan))
     serve(searcher(Plan(tiny_space(proposals=6), ledger, IDENTITY)))
-    drawn = [ledger.spec(key)["params"]["lr"] for key in ledger.keys() if "search-000" not in key and "search" in key]
+    drawn = [ledger.spec(key).params["lr"] for key in ledger.keys() if "search-000" not in key and "search" in key]
     assert len(set(drawn)) == len(drawn) == 2 * 5
 
 
@@ -86,8 +86,7 @@ def test_the_sampler_finds_the_good_region_across_cells_of_unequal_difficulty(le
     )
     specs = [ledger.spec(trial.key) for trial in served if trial.stage == "search"]
     distance = {
-        who: [abs(math.log10(spec["params"]["lr"]) + 2.5) for spec in specs if spec["proposed_by"] == who]
-        for who in ("random", "tpe")
+        who: [abs(math.log10(spec.params["lr"]) + 2.5) for spec in specs if spec.proposed_by == who] for who in ("random", "tpe")
     }
     assert len(distance["tpe"]) > 30
     assert sum(distance["tpe"]) / len(distance["tpe"]) < 0.6 * sum(distance["random"]) / len(distance["random"])
@@ -96,7 +95,7 @@ def test_the_sampler_finds_the_good_region_across_cells_of_unequal_difficulty(le
 def test_failed_trials_are_recorded_and_the_study_goes_on(plan):
     served = serve(searcher(plan), lambda trial, params: None if trial.stage == "search" and trial.proposal == 1 else 1.0)
     assert len(served) == plan.planned()
-    assert sum(result["status"] == "failed" for result in plan.results.values()) == 2
+    assert sum(result.status == "failed" for result in plan.results.values()) == 2
 
 
 def test_an_error_in_propose_fails_its_trial_and_not_the_sweep(ledger):
@@ -108,8 +107,8 @@ def test_an_error_in_propose_fails_its_trial_and_not_the_sweep(ledger):
 
     plan = Plan(tiny_space(propose=propose), ledger, IDENTITY)
     serve(searcher(plan))
-    failed = [result for result in plan.results.values() if result["status"] == "failed"]
-    assert len(failed) == 4 and "broken" in failed[0]["error"]
+    failed = [result for result in plan.results.values() if result.status == "failed"]
+    assert len(failed) == 4 and "broken" in failed[0].error
     assert not plan.left()
 
 

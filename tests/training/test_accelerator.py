@@ -77,8 +77,8 @@ def test_a_trial_on_a_card_goes_on_from_its_checkpoint(ledger, data_dir, fast):
     folder = planned(ledger, data_dir, more={"precision": "tf32"} if fast else None)
     killed_after(folder, data_dir, 3, device="cuda")
     result = run_trial(folder, data_dir, "cuda", graphs=fast)
-    assert result["status"] == "done" and result["attempts"] == [0, 3] and result["device"] == "cuda"
-    assert result["precision"] == ("tf32" if fast else "float32") and result["measures"]["cost/peak_memory_mb"] > 0
+    assert result.status == "done" and result.attempts == [0, 3] and result.device == "cuda"
+    assert result.precision == ("tf32" if fast else "float32") and result.measures["cost/peak_memory_mb"] > 0
 
 
 @needs_card
@@ -130,8 +130,8 @@ def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger)
     from study.sweep.plan import Plan
 
     space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16, 512]))
-    cell = heaviest(Plan(space, ledger, IDENTITY), data_dir)
-    assert (cell["depth"], cell["settings"]["width"]) == (3, 512) and cell["seeds"] == space.pack
+    spec = heaviest(Plan(space, ledger, IDENTITY), data_dir)
+    assert (spec.depth, spec.settings["width"]) == (3, 512) and len(spec.seeds) == space.pack
 
 
 def test_a_trial_planned_in_tf32_is_not_trained_without_it(ledger, data_dir):

@@ -17,6 +17,7 @@ from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.data import digits
+from study.ledger.files import read_spec
 from study.ledger.folder import Ledger
 from study.metrics import features
 from study.metrics.catalogue import BY_KEY
@@ -60,7 +61,7 @@ def run(tmp_path_factory, data_dir):
             else (plan._confirm_trial(plan.space.cells[0], (0, 1), {}))
         )
         folder = ledger.folder(f"{trial.key}-{name}")
-        ledger.put_spec(folder.name, {**plan.spec(trial, {}, "default"), "drawn": {}, "key": folder.name})
+        ledger.put_spec(folder.name, replace(plan.spec(trial, {}, "default"), key=folder.name))
         if not (folder / "curves.safetensors").exists():
             run_trial(folder, data_dir, **options)
         return folder
@@ -208,9 +209,7 @@ def test_a_crash_leaves_no_gap_and_no_repetition_in_the_curves(run, monkeypatch,
 
 
 def test_the_description_of_a_run_states_the_scale_of_its_losses_as_its_model_does(run):
-    import json
 
-    spec = json.loads((run(GAN, 4) / "spec.json").read_text())
-    assert "`loss/critic/loss`: nats per image" in note_of(spec)
+    assert "`loss/critic/loss`: nats per image" in note_of(read_spec(run(GAN, 4)))
     assert "Diagnostics depend on a model's own critic and compare" in HOW_TO_READ
     assert all(BY_KEY[key].better == "" for key in BY_KEY if key.startswith("diagnostics/"))

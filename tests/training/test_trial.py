@@ -20,7 +20,7 @@ from models.gan import GAN
 from models.vae import VAE
 from models.wgan import WGAN
 from study.errors import UserError
-from study.ledger.files import read_rows, read_sealed, write_sealed
+from study.ledger.files import read_rows, read_sealed, read_spec, write_sealed
 from study.ledger.folder import Ledger
 from study.training import run
 
@@ -34,15 +34,15 @@ def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interru
     for epochs in (2, 5):
         killed_after(broken, data_dir, epochs)
     found = run.run_trial(broken, data_dir)
-    assert found["attempts"] == [0, 2, 5] and expected["attempts"] == [0]
+    assert found.attempts == [0, 2, 5] and expected.attempts == [0]
     timed = ("time/", "cost/")
-    assert {name: value for name, value in found["measures"].items() if not name.startswith(timed)} == {
-        name: value for name, value in expected["measures"].items() if not name.startswith(timed)
+    assert {name: value for name, value in found.measures.items() if not name.startswith(timed)} == {
+        name: value for name, value in expected.measures.items() if not name.startswith(timed)
     }
     for name in ("weights", "curves"):
         one, other = (load_file(folder / f"{name}.safetensors") for folder in (whole, broken))
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
-    rows = [[(row["epoch"], row["values"]) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
+    rows = [[(row.epoch, row.values) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
     assert rows[0] == rows[1] and [epoch for epoch, _ in rows[0]] == list(range(7))
 
 
@@ -51,7 +51,7 @@ def test_a_checkpoint_that_lies_is_quarantined_and_the_trial_starts_again(ledger
     folder = planned(ledger, data_dir, epochs=2)
     killed_after(folder, data_dir, 1)
     (folder / "last.pt").write_bytes(content if content is not None else (folder / "last.pt").read_bytes()[:-9])
-    assert run.run_trial(folder, data_dir)["attempts"] == [0]
+    assert run.run_trial(folder, data_dir).attempts == [0]
     assert "quarantined" in capsys.readouterr().out and list(folder.glob("last.pt.bad-*"))
 
 
@@ -124,7 +124,7 @@ def copied(folder) -> Path:
 def test_a_checkpoint_that_lacks_anything_is_refused_as_if_there_had_never_been_one(interrupted, data_dir, model, damage):
     folder = copied(interrupted[model][1])
     rewritten(folder, DAMAGES[damage])
-    started = run.Run(folder, json.loads((folder / "spec.json").read_text()), data_dir, "cpu", 1e9, lambda: None)
+    started = run.Run(folder, read_spec(folder), data_dir, "cpu", 1e9, lambda: None)
     fresh = started.untrained()
     started.resume()
     assert list(folder.glob("last.pt.bad-*")) and not (folder / "last.pt").exists()
@@ -155,7 +155,7 @@ def test_a_trial_whose_checkpoint_was_refused_ends_bit_for_bit_like_one_that_nev
 
 
 def values_of(folder) -> list:
-    return [row["values"] for row in read_rows(folder / "metrics.jsonl")]
+    return [row.values for row in read_rows(folder / "metrics.jsonl")]
 
 
 def test_rows_that_are_not_what_training_again_gives_are_written_anew(interrupted, data_dir, capsys):
@@ -180,15 +180,15 @@ def test_a_hostile_checkpoint_is_not_run(ledger, data_dir, tmp_path):
 
     torch.save(Hostile(), tmp_path / "hostile.pt")
     write_sealed(folder / "last.pt", (tmp_path / "hostile.pt").read_bytes())
-    assert run.run_trial(folder, data_dir)["status"] == "done"
+    assert run.run_trial(folder, data_dir).status == "done"
     assert not (tmp_path / "owned").exists()
 
 
 def test_a_trial_that_diverges_is_counted_and_stops_training(ledger, data_dir):
     folder = planned(ledger, data_dir, lr=1e30)
     result = run.run_trial(folder, data_dir)
-    assert result["status"] == "diverged" and result["objective"] is None and result["measures"]["rate/diverged"] == 1
-    assert result["replicas"][0]["diverged_at"] == result["epochs"] < 6
+    assert result.status == "diverged" and result.objective is None and result.measures["rate/diverged"] == 1
+    assert result.replicas[0].diverged_at == result.epochs < 6
 
 
 def test_other_images_than_those_planned_for_are_refused(ledger, data_dir):
@@ -233,7 +233,7 @@ def test_every_measure_and_every_picture_is_there_at_the_end(ledger, data_dir):
         "cost/flops_per_image",
         "cost/peak_memory_mb",
     }
-    assert wanted <= result["measures"].keys()
+    assert wanted <= result.measures.keys()
     pictures = {path.name.rsplit("-", 1)[0] for path in (folder / "images").iterdir()}
     assert {"samples", "reconstructions", "interpolation", "sheet", "plane", "traversal"} <= pictures
 
