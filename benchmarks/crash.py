@@ -99,7 +99,7 @@ class Study:
         self.wait_for_the_end(self.start(*arguments))
 
     def wait_for_the_end(self, process) -> None:
-        if process.wait(300) != 0:
+        if process.wait(1200) != 0:
             raise RuntimeError(f"a launch that nobody disturbed ended with {process.returncode}:\n{self.log()[-3000:]}")
 
     def log(self) -> str:
@@ -108,7 +108,7 @@ class Study:
     def epochs_trained(self) -> dict[str, int]:
         return {key: len(self.ledger.rows(key)) for key in self.ledger.keys()}
 
-    def wait_until_at_work(self, process, epochs: int = 3, trials: int = 1, timeout_s: float = 120) -> None:
+    def wait_until_at_work(self, process, epochs: int = 3, trials: int = 1, timeout_s: float = 600) -> None:
         """Return once so many trials have trained a few epochs since this call, or the study has ended."""
         deadline, before = time.monotonic() + timeout_s, self.epochs_trained()
         while time.monotonic() < deadline:
@@ -216,7 +216,7 @@ def kill_at_a_commit(study, process):
 def damage_checkpoints(study, process):
     """Kill everything, then leave no checkpoint as it was: cut short, without one of its parts, or another trial's."""
     kill_everything(study, process)
-    process.wait(300)
+    process.wait(1200)
     whole = {
         place: place.read_bytes()
         for place in study.ledger.root.glob("trials/*/last.pt")
@@ -329,7 +329,7 @@ def report_being_written(study, process) -> bool:
     return process.poll() != 0
 
 
-def wait_until(condition, process, timeout_s: float = 120) -> None:
+def wait_until(condition, process, timeout_s: float = 600) -> None:
     deadline = time.monotonic() + timeout_s
     while process.poll() is None and not condition():
         if time.monotonic() > deadline:
@@ -357,8 +357,8 @@ def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, moment=at
             saved += [] if exact else checkpoints(study)
             hits += 1
             if kind not in SURVIVED:
-                process.wait(300)
-        process.wait(300)
+                process.wait(1200)
+        process.wait(1200)
         study.finish()
         expected, found = (undisturbed(**options), numbers(study)) if exact else ({}, {})
         return hits, count(study, saved) + Count(sum(found.get(key) != expected[key] for key in expected), 0, 0, 0)
