@@ -6,6 +6,9 @@ AT_ONCE = 2**22  # elements of a distance or kernel matrix held at a time: 32 MB
 IN_CACHE = 2**17  # those that a processor's cache holds: 1 MB, for what passes over them more than once
 
 
+PAIRED = 5_000  # vectors at most of either side where every one is compared with every other
+
+
 class Unmeasurable(ValueError):
     """The samples do not allow the measure: not finite, or too few. Never a silent NaN."""
 

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-from study.metrics import IN_CACHE, check, row_chunks
+from study.metrics import IN_CACHE, PAIRED, check, row_chunks
+
+if TYPE_CHECKING:
+    from study.metrics.reference import Reference
 
 CONSTANT = 1e-6  # of the largest deviation among the features: one that varies less is rounding, whatever the unit
 
@@ -14,31 +19,32 @@ CONSTANT = 1e-6  # of the largest deviation among the features: one that varies 
 class Moments:
     """Mean (d,) and covariance (d, d; ddof 1) of a set of features, float64; the covariance's root is computed once."""
 
-    mean: torch.Tensor
-    covariance: torch.Tensor
+    mean: Tensor
+    covariance: Tensor
 
     @cached_property
-    def root(self):
+    def root(self) -> Tensor:
+        """The symmetric root (d, d) of the covariance."""
         values, vectors = torch.linalg.eigh(self.covariance)
         return vectors * values.clamp(min=0).sqrt() @ vectors.T  # constant features give eigenvalues of about -1e-17
 
     @property
-    def spread(self):
+    def spread(self) -> float:
         """The trace of the covariance: how far features lie from their mean, squared."""
         return self.covariance.trace().item()
 
     @cached_property
-    def deviations(self):
+    def deviations(self) -> Tensor:
         """The standard deviation (d,) of every feature."""
         return self.covariance.diagonal().sqrt()
 
     @cached_property
-    def varying(self):
+    def varying(self) -> Tensor:
         """Which features (d,) are not constant."""
         return self.deviations > CONSTANT * self.deviations.max()
 
 
-def moments(features):
+def moments(features: Tensor) -> Moments:
     """The Moments of features (n, d), n >= 2."""
     check(features)
     x = features.double()
@@ -47,7 +53,7 @@ def moments(features):
     return Moments(mean, centred.T @ centred / (len(x) - 1))
 
 
-def fd(real, fake):
+def fd(real: Moments, fake: Moments) -> float:
     """Squared Frechet distance of two Moments seen as Gaussians, in squared units of the features; lower is better.
 
     Heusel et al. 2017, eq. 6. The trace of (S_r S_g)^1/2 is taken from the symmetric S_r^1/2 S_g S_r^1/2, which has the
@@ -57,14 +63,14 @@ def fd(real, fake):
     return (real.mean - fake.mean).square().sum().item() + real.spread + fake.spread - 2 * product
 
 
-def fd_rel(real, distance):
+def fd_rel(real: Moments, distance: float) -> float:
     """An `fd` from the real Moments over their spread: 0 is perfect, a point mass at the real mean scores exactly 1."""
     if real.spread <= 0:
         raise ValueError("the real features are all the same: no distance can be measured in units of their spread")
     return distance / real.spread
 
 
-def standardise(features, real):
+def standardise(features: Tensor, real: Moments) -> Tensor:
     """Features (n, d) less the mean of the real Moments, in units of their deviations, float64.
 
     A feature that is constant on real images has no deviation of its own: its unit is the root mean square of the
@@ -74,59 +80,64 @@ def standardise(features, real):
     return (features.double() - real.mean) / torch.where(real.varying, real.deviations, common)
 
 
-def kid(real, fake, dimensions=None, within_real=None):
-    """Unbiased squared maximum mean discrepancy of features (n, d) and (m, d) with the kernel (x.y/dimensions + 1)^3.
+def kid(reference: "Reference", fake: Tensor) -> float:
+    """Unbiased squared maximum mean discrepancy of features (m, d) from the real ones with the kernel (x.y / d' + 1)^3.
 
-    Binkowski et al. 2018, section 4; without units, lower is better; about 0, and as often negative as positive, for
-    samples of one distribution. Standardise both with the real moments first. `dimensions`: d, unless some features are
-    constant on real images; these must not count, or the distance falls with every one that is added. `within_real`:
-    `within(real, dimensions)`, if known.
+    Binkowski et al. 2018, section 4, on features in units of the real deviations, the first PAIRED of either side. Without
+    units, lower is better; about 0, and as often negative as positive, for samples of one distribution. d' counts the
+    features that are not constant on real images: counting the others too, the distance would fall with every one added.
     """
-    check(real, fake)
-    x, y, d = real.double(), fake.double(), dimensions or real.shape[1]
-    within_x = within(x, d) if within_real is None else within_real
-    return (within_x + within(y, d) - 2 * _kernel_sum(x, y, d) / (len(x) * len(y))).item()
+    check(fake)
+    x, d = reference.standardised, reference.dimensions
+    y = reference.standardise(fake[:PAIRED])
+    between = _kernel_sum(x, y, d) / (len(x) * len(y))
+    return (reference.mean_kernel + mean_kernel(y, d) - 2 * between).item()
 
 
-def within(x, dimensions):
-    """The mean of the kernel over all pairs of different rows of x (n, d), a float64 tensor."""
+def mean_kernel(x: Tensor, dimensions: int) -> Tensor:
+    """The mean of the kernel over all pairs of different rows of x (n, d), a float64 scalar."""
     x, n, done, total = x.double(), len(x), 0, 0.0
     for rows in row_chunks(x, n, IN_CACHE):
-        done += len(rows)
-        total = total + _kernel_sum(rows, rows, dimensions) + 2 * _kernel_sum(rows, x[done:], dimensions)  # symmetric
-    return (total - ((x * x).sum(1) / dimensions + 1).pow(3).sum()) / (n * (n - 1))
+        done += len(rows)  # the kernel is symmetric: pairs of this chunk with later rows count twice
+        total = total + _kernel_sum(rows, rows, dimensions) + 2 * _kernel_sum(rows, x[done:], dimensions)
+    return (total - ((x * x).sum(1) / dimensions + 1).pow(3).sum()) / (n * (n - 1))  # less the pairs of a row with itself
 
 
-def _kernel_sum(x, y, dimensions):
+def _kernel_sum(x: Tensor, y: Tensor, dimensions: int) -> Tensor:
+    """The sum of the kernel over all pairs of rows of x (n, d) and y (m, d), a float64 scalar."""
     one = torch.ones((), dtype=x.dtype, device=x.device)
     return torch.stack(
         [torch.addmm(one, rows, y.T, alpha=1 / dimensions).pow_(3).sum() for rows in row_chunks(x, len(y), IN_CACHE)]
     ).sum()
 
 
-def directions(size, count=256, seed=0, device="cpu"):
+def directions(size: int, count: int = 256, seed: int = 0) -> Tensor:
     """`count` fixed unit vectors (size, count), float32: the same for every set that is compared."""
-    drawn = torch.randn(size, count, generator=torch.Generator().manual_seed(seed))
-    return (drawn / drawn.norm(dim=0)).to(device)
+    normal = torch.randn(size, count, generator=torch.Generator().manual_seed(seed))
+    return normal / normal.norm(dim=0)
 
 
-def projections(x, along):
+def projections(x: Tensor, along: Tensor) -> Tensor:
     """x (n, d) projected on the columns of `along` (d, p), each column sorted: (n, p). Chunked over directions."""
     check(x, at_least=1)
     return torch.cat([(x @ part).sort(0).values for part in along.split(32, dim=1)], 1)
 
 
-def projected_gaps(x, y, along, projected=None):
-    """Differences (n, p) between the `projections` of x and y, both (n, d); `projected`: those of x, if known."""
-    if len(x) != len(y):
-        raise ValueError(f"{len(x)} against {len(y)} samples: sliced distances need equal numbers")
-    return (projections(x, along) if projected is None else projected) - projections(y, along)
+def projected_gaps(reference: "Reference", fake: Tensor) -> Tensor:
+    """Differences (n, p) between the sorted projections of real vectors and of fake (m, d), at equal numbers n.
 
-
-def swd(x, y, along, projected=None):
-    """Sliced 2-Wasserstein distance of x and y, both (n, d), in their own units; lower is better.
-
-    Root mean square over the directions of the exact one-dimensional distances (Bonneel et al. 2015). `projected`:
-    the `projections` of x, if known.
+    Along one direction the k-th smallest real value is matched to the k-th smallest generated one, which is how least
+    is moved between two sets on a line.
     """
-    return projected_gaps(x, y, along, projected).square().mean(0).double().mean().sqrt().item()
+    real, fake = reference.equal(fake)
+    along = reference.directions
+    known = reference.projections if len(real) == len(reference.vectors) else projections(real, along)
+    return known - projections(fake, along)
+
+
+def swd(reference: "Reference", fake: Tensor) -> float:
+    """Sliced 2-Wasserstein distance of vectors (m, d) from the real ones, in their own units; lower is better.
+
+    Root mean square over the directions of the exact one-dimensional distances (Bonneel et al. 2015). The larger set is cut.
+    """
+    return projected_gaps(reference, fake).square().mean(0).double().mean().sqrt().item()

@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 from study.errors import UserError
-from study.metrics import Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
+from study.metrics import PAIRED, Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
+from study.metrics.reference import Reference
 
 STAGES = {  # the split held against, the other one that is not trained on, samples at most, images with an iw_nll
     "search": ("validation", "test", 2_500, 50),
     "confirm": ("test", "validation", 10_000, 1_000),
 }
 SAMPLES = 2_500  # and at least: more only where there are as many real images to hold them against
-PAIRED = 5_000  # images at most where every one is compared with every other
 HELD_OUT = 1_000  # images at most for likelihoods, critics and memorisation
 VALUES = 2**27  # pixel values at most in all samples together: bounds their number at 160 pixels a side to 1,747
 IMPORTANCE_VALUES = 2**18  # pixel values of the images with an iw_nll: 334 of 28 x 28, else it would take as long as training
@@ -51,8 +51,8 @@ class Evaluation:
             )
         self.real = images.scaled(self.split.images[:HELD_OUT])  # the images to reconstruct, (n, C, H, W) in [0, 1]
         self.held_out = self._summary(self.scaled(self.split.images[: self.samples]))
-        self.moments = distances.moments(self.held_out.features)
-        if self.moments.spread <= 0:
+        self.features, self.pixels = Reference(self.held_out.features), Reference(self.held_out.pixels)
+        if self.features.moments.spread <= 0:
             raise UserError(f"the images of the {split_name} split are all alike: nothing can be measured against them")
 
     def noise(self, latent_dim):
@@ -87,20 +87,20 @@ class Evaluation:
     def of_samples(self, chunks):
         """The measures that need samples only, given as an iterable of images (n, C, H, W) in [0, 1]."""
         try:
-            drawn = self._summary(chunks)
+            fake = self._summary(chunks)
         except Unmeasurable:
             return {}
         return {
             name: value
             for measure in (self._quality, self._modes, self._two_sample, self._memory)
-            for name, value in _measured(measure, drawn).items()
+            for name, value in _measured(measure, fake).items()
         }
 
     @torch.no_grad()
     def distance_and_modes(self, chunks):
         """Of the measures of samples those in which every sample counts once, whatever the number of real images."""
-        drawn = self._summary(chunks)
-        return {**self._frechet(distances.moments(drawn.features)), **self._modes(drawn)}
+        fake = self._summary(chunks)
+        return {**self._frechet(distances.moments(fake.features)), **self._modes(fake)}
 
     def nearest(self, samples):
         """The training images (n, C, H, W) nearest to samples of the same shape, by pixels."""
@@ -124,68 +124,35 @@ class Evaluation:
             raise Unmeasurable("there are no samples")
         return SampleFeatures(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
 
-    def _frechet(self, fake):
-        fd = distances.fd(self.moments, fake)
+    def _frechet(self, fake: distances.Moments):
+        fd = distances.fd(self.features.moments, fake)
         published = {"quality/fid": fd} if self.extractor.kind == "inception" else {}
-        return {"quality/fd": fd, "quality/fd_rel": distances.fd_rel(self.moments, fd), **published}
+        return {"quality/fd": fd, "quality/fd_rel": distances.fd_rel(self.features.moments, fd), **published}
 
-    def _quality(self, drawn):
+    def _quality(self, fake: SampleFeatures):
         return {
-            **self._frechet(distances.moments(drawn.features)),
-            "quality/kid": distances.kid(*self._standardised(drawn, PAIRED), self._dimensions, self._within),
-            **self._neighbourhood(drawn),
-            "quality/swd": self._sliced("features", drawn),
-            "quality/swd_pixel": self._sliced("pixels", drawn),
+            **self._frechet(distances.moments(fake.features)),
+            "quality/kid": distances.kid(self.features, fake.features),
+            **{f"quality/{name}": value for name, value in coverage.prdc(self.features, fake.features).items()},
+            "quality/swd": distances.swd(self.features, fake.features),
+            "quality/swd_pixel": distances.swd(self.pixels, fake.pixels),
         }
 
-    @cached_property
-    def _within(self):
-        return distances.within(self._standardised(self.held_out, PAIRED)[0], self._dimensions)
-
-    @property
-    def _dimensions(self):
-        return int(self.moments.varying.sum())
-
-    def _sliced(self, part, drawn):
-        """The sliced distance of features or pixels; the real side is sorted once wherever all of it is compared."""
-        real, fake = _equal(getattr(self.held_out, part), getattr(drawn, part))
-        along = distances.directions(fake.shape[1], device=self.device)
-        return distances.swd(real, fake, along, self._sorted[part] if len(real) == len(self.held_out.features) else None)
-
-    @cached_property
-    def _sorted(self):
-        return {
-            part: distances.projections(real, distances.directions(real.shape[1], device=self.device))
-            for part, real in (("features", self.held_out.features), ("pixels", self.held_out.pixels))
-        }
-
-    def _neighbourhood(self, drawn):
-        real, fake = (x[:PAIRED] for x in _equal(self.held_out.features, drawn.features))
-        radii = self._radii if len(real) == len(self._radii) else None
-        return {f"quality/{name}": value for name, value in coverage.prdc(real, fake, radii).items()}
-
-    @cached_property
-    def _radii(self):
-        return coverage.radii(self.held_out.features[:PAIRED])
-
-    def _standardised(self, drawn, n):
-        return [distances.standardise(x[:n], self.moments) for x in (self.held_out.features, drawn.features)]
-
-    def _modes(self, drawn):
-        if drawn.labels is None:
+    def _modes(self, fake):
+        if fake.labels is None:
             return {}
         count = len(self.images.classes)
         real = coverage.shares(self.split.labels.to(self.device), count)
-        fake = coverage.shares(drawn.labels, count)
-        return {"modes/label_jsd": coverage.label_jsd(real, fake), "modes/classes": coverage.classes(fake)}
+        generated = coverage.shares(fake.labels, count)
+        return {"modes/label_jsd": coverage.label_jsd(real, generated), "modes/classes": coverage.classes(generated)}
 
-    def _two_sample(self, drawn):
-        judged = critics.two_sample(*self._standardised(drawn, PAIRED))
+    def _two_sample(self, fake):
+        judged = critics.two_sample(self.features.standardised, self.features.standardise(fake.features[:PAIRED]))
         return {f"two_sample/{name}": value for name, value in judged.items()}
 
-    def _memory(self, drawn):
+    def _memory(self, fake):
         held_out, held_out_authenticity = self._held_out_memory
-        apart, authenticity = self._closeness(drawn)
+        apart, authenticity = self._closeness(fake)
         return {
             "memory/nn_ratio": memorisation.nn_ratio(apart, held_out),
             "memory/authenticity": authenticity,
@@ -200,8 +167,8 @@ class Evaluation:
     def _train(self):
         return torch.cat([memorisation.pixels(x) for x in self.scaled(self.images.train.images)])
 
-    def _closeness(self, drawn):
-        apart, indices = memorisation.nearest(drawn.pixels[:HELD_OUT], self._train)
+    def _closeness(self, images):
+        apart, indices = memorisation.nearest(images.pixels[:HELD_OUT], self._train)
         return apart, memorisation.authenticity(apart, memorisation.spacing(indices, self._train))
 
     def _of_posterior(self, model):
@@ -258,8 +225,3 @@ def _measured(measure, argument):
     except Unmeasurable:
         return {}
     return {name: value for name, value in values.items() if math.isfinite(value)}
-
-
-def _equal(real, fake):
-    n = min(len(real), len(fake))
-    return real[:n], fake[:n]

@@ -18,6 +18,7 @@ from study.metrics import distances, evaluation, features, likelihood
 from study.metrics.cost import cost, peak_memory_mb
 from study.metrics.evaluation import Evaluation
 from study.metrics.real_baseline import dealt, floor, like
+from study.metrics.reference import Reference
 from study.training.image_grids import invert
 from study.training.replicas import Replicas
 from study.training.weights import plain
@@ -106,7 +107,7 @@ def test_the_objective_of_a_replica_is_the_same_when_measured_with_everything(im
     quick = [search.objective(samples) for samples in replicas.sample(search.noise(3))]
     for one, row in zip(quick, search.everything(models_of(build, replicas))):
         assert one == pytest.approx({name: row[name] for name in ("quality/fd", "quality/fd_rel")}, rel=1e-5)
-        assert one["quality/fd_rel"] == pytest.approx(one["quality/fd"] / search.moments.spread)
+        assert one["quality/fd_rel"] == pytest.approx(one["quality/fd"] / search.features.moments.spread)
 
 
 def test_training_improves_the_objective(images, search):
@@ -203,12 +204,10 @@ def test_what_is_kept_of_the_real_side_gives_the_distances_of_both_sides(images,
         for _ in range(2):
             measured = search.of_samples([samples])
             fake, real = extractor(samples), search.held_out.features
-            sets = [distances.standardise(x, search.moments) for x in (real, fake)]
-            along = distances.directions(64)
-            dimensions = int(search.moments.varying.sum())
-            assert dimensions < 64  # some of the classifier's features are constant
-            assert measured["quality/kid"] == pytest.approx(distances.kid(*sets, dimensions), rel=1e-9)
-            assert measured["quality/swd"] == pytest.approx(distances.swd(real[: len(fake)], fake[: len(real)], along), rel=1e-6)
+            assert search.features.dimensions < 64  # some of the classifier's features are constant
+            own = Reference(real)  # nothing of it is known yet
+            assert measured["quality/kid"] == pytest.approx(distances.kid(own, fake), rel=1e-9)
+            assert measured["quality/swd"] == pytest.approx(distances.swd(Reference(real[: len(fake)]), fake), rel=1e-6)
 
 
 @pytest.mark.parametrize("labels", [0, 1])

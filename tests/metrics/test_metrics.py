@@ -12,6 +12,7 @@ from study.data import digits
 from study.metrics import Unmeasurable, coverage, critics, distances, features, memorisation
 from study.metrics.evaluation import Evaluation
 from study.metrics.real_baseline import floor
+from study.metrics.reference import Reference
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +108,7 @@ def test_a_point_mass_at_the_real_mean_scores_exactly_one():
 def test_a_set_is_at_distance_zero_from_itself():
     x = gaussian(0)
     assert distances.fd(distances.moments(x), distances.moments(x)) == pytest.approx(0, abs=1e-10)
-    assert distances.swd(x, x.flip(0), distances.directions(6)) == 0
-
-
-def in_units_of_the_real(real, fake):
-    """Both standardised, and how many features vary on the real ones: what `kid` takes."""
-    known = distances.moments(real)
-    return *(distances.standardise(x, known) for x in (real, fake)), int(known.varying.sum())
+    assert distances.swd(Reference(x), x.flip(0)) == 0
 
 
 def test_constant_features_do_not_disturb_the_distances():
@@ -122,7 +117,7 @@ def test_constant_features_do_not_disturb_the_distances():
     padded = [torch.cat([x, torch.full((len(x), 3), 2.0)], 1) for x in (real, fake)]
     plain_fd, padded_fd = (distances.fd(*map(distances.moments, pair)) for pair in ((real, fake), padded))
     assert padded_fd == pytest.approx(plain_fd, rel=1e-6)
-    plain_kid, padded_kid = (distances.kid(*in_units_of_the_real(*pair)) for pair in ((real, fake), padded))
+    plain_kid, padded_kid = (distances.kid(Reference(pair[0]), pair[1]) for pair in ((real, fake), padded))
     assert padded_kid == pytest.approx(plain_kid, rel=1e-9) and plain_kid > 0.1
 
 
@@ -130,20 +125,20 @@ def test_constant_features_do_not_disturb_the_distances():
 def test_the_kernel_distance_does_not_depend_on_the_unit_of_the_features(scale):
     real, fake = gaussian(0).double(), gaussian(1, shift=0.5).double()
     real[:, 0] = 3.0  # constant on real images, not on the others
-    near, far = (distances.kid(*in_units_of_the_real(real * unit, fake * unit)) for unit in (1, scale))
+    near, far = (distances.kid(Reference(real * unit), fake * unit) for unit in (1, scale))
     assert far == pytest.approx(near, rel=1e-9) and near > 0.1
 
 
 def test_samples_in_which_a_feature_varies_that_is_constant_on_real_images_are_seen():
     real, fake = gaussian(0), gaussian(1)
     real[:, 0] = fake[:, 0] = 0
-    same = distances.kid(*in_units_of_the_real(real, fake))
+    same = distances.kid(Reference(real), fake)
     fake[:, 0] = gaussian(2)[:, 0] * 3
-    assert distances.kid(*in_units_of_the_real(real, fake)) > same + 0.1
+    assert distances.kid(Reference(real), fake) > same + 0.1
 
 
 def test_kernel_distance_of_one_distribution_is_about_zero_and_may_be_negative():
-    values = [distances.kid(gaussian(seed), gaussian(seed + 100)) for seed in range(20)]
+    values = [distances.kid(Reference(gaussian(seed)), gaussian(seed + 100)) for seed in range(20)]
     assert min(values) < 0 < max(values) and abs(sum(values) / 20) < 0.02
 
 
@@ -154,31 +149,31 @@ def test_distances_are_symmetric_and_follow_the_scale_of_the_features(seed, shif
     a, b, larger = distances.moments(x), distances.moments(y), [distances.moments(scale * v + 3) for v in (x, y)]
     assert distances.fd(a, b) == pytest.approx(distances.fd(b, a), rel=1e-6)
     assert distances.fd(*larger) == pytest.approx(scale**2 * distances.fd(a, b), rel=1e-6)
-    along = distances.directions(6).double()
-    assert distances.swd(scale * x, scale * y, along) == pytest.approx(scale * distances.swd(x, y, along), rel=1e-9)
-    assert distances.kid(x, y) == pytest.approx(distances.kid(y, x), rel=1e-9, abs=1e-12)
+    near, far = distances.swd(Reference(x), y), distances.swd(Reference(scale * x), scale * y)
+    assert far == pytest.approx(scale * near, rel=1e-9)
+    assert near == pytest.approx(distances.swd(Reference(y), x), rel=1e-9)
 
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10**6), n=st.integers(6, 40))
 def test_shares_of_neighbourhoods_stay_in_their_range_and_ignore_order(seed, n):
     real, fake = gaussian(seed, n), gaussian(seed + 1, n, shift=0.3)
-    found = coverage.prdc(real, fake)
+    found = coverage.prdc(Reference(real), fake)
     assert all(0 <= found[name] <= 1 for name in ("precision", "recall", "coverage")) and found["density"] >= 0
-    assert coverage.prdc(real.flip(0), fake.flip(0)) == pytest.approx(found)
+    assert coverage.prdc(Reference(real.flip(0)), fake.flip(0)) == pytest.approx(found)
 
 
 def test_the_same_points_cover_each_other_completely():
     x = gaussian(0)
-    found = coverage.prdc(x, x)
+    found = coverage.prdc(Reference(x), x)
     assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
 
 
 def test_chunked_measures_equal_those_computed_in_one_piece(monkeypatch):
     x, y = gaussian(0, 50), gaussian(1, 50)
-    whole = distances.kid(x, y), coverage.prdc(x, y), memorisation.nearest(x, y)[0].tolist()
+    whole = distances.kid(Reference(x), y), coverage.prdc(Reference(x), y), memorisation.nearest(x, y)[0].tolist()
     monkeypatch.setattr("study.metrics.AT_ONCE", 130)
-    parts = distances.kid(x, y), coverage.prdc(x, y), memorisation.nearest(x, y)[0].tolist()
+    parts = distances.kid(Reference(x), y), coverage.prdc(Reference(x), y), memorisation.nearest(x, y)[0].tolist()
     assert parts[0] == pytest.approx(whole[0], rel=1e-9)
     assert parts[1] == whole[1] and parts[2] == pytest.approx(whole[2], rel=1e-6)
 
@@ -227,9 +222,9 @@ def test_a_flat_critic_has_no_scale_to_divide_by():
 
 MEASURES_OF_TWO = {
     "fd": lambda x, y: distances.fd(distances.moments(x), distances.moments(y)),
-    "kid": distances.kid,
-    "swd": lambda x, y: distances.swd(x, y, distances.directions(6)),
-    "prdc": coverage.prdc,
+    "kid": lambda x, y: distances.kid(Reference(x), y),
+    "swd": lambda x, y: distances.swd(Reference(x), y),
+    "prdc": lambda x, y: coverage.prdc(Reference(x), y),
     "two_sample": critics.two_sample,
     "nearest": memorisation.nearest,
 }

@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_diverg
 
 from study.data.vision import torchvision  # noqa: F401  (before the libraries that import it, which it mends)
 from study.metrics import coverage, critics, distances, likelihood, memorisation
+from study.metrics.reference import Reference
 
 
 def features(seed, n=400, d=32, rank=None, dtype=torch.float64):
@@ -79,16 +80,18 @@ def test_kid_equals_torchmetrics_with_one_subset():
     extractor.num_features = real.shape[1]
     metric = KernelInceptionDistance(extractor, subsets=1, subset_size=len(real), normalize=True)
     metric.set_dtype(torch.float64)
-    metric.update(real[:, :, None, None], real=True)
-    metric.update(fake[:, :, None, None], real=False)
-    assert distances.kid(real, fake) == pytest.approx(metric.compute()[0].item(), rel=1e-10)
+    reference = Reference(real)  # torchmetrics knows no units: it is given those of the real features
+    metric.update(reference.standardise(real)[:, :, None, None], real=True)
+    metric.update(reference.standardise(fake)[:, :, None, None], real=False)
+    assert distances.kid(reference, fake) == pytest.approx(metric.compute()[0].item(), rel=1e-10)
 
 
 def test_kid_of_unequal_numbers_equals_its_definition():
-    x, y = features(0, n=7, d=4), features(1, n=5, d=4)
+    reference, fake = Reference(features(0, n=7, d=4)), features(1, n=5, d=4)
+    x, y = reference.standardised, reference.standardise(fake)
     k = torch.tensor([[(a @ b / 4 + 1) ** 3 for b in torch.cat([x, y])] for a in torch.cat([x, y])])
     within = [(block.sum() - block.trace()) / (n * (n - 1)) for block, n in ((k[:7, :7], 7), (k[7:, 7:], 5))]
-    assert distances.kid(x, y) == pytest.approx((sum(within) - 2 * k[:7, 7:].mean()).item(), rel=1e-12)
+    assert distances.kid(reference, fake) == pytest.approx((sum(within) - 2 * k[:7, 7:].mean()).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -99,18 +102,18 @@ def test_precision_recall_density_coverage_equal_prdc_exactly(dtype, shift):
     real, fake = features(0, n=500, d=16, dtype=dtype), features(shift, n=500, d=16, dtype=dtype) + shift
     if not shift:
         fake = fake.flip(0) + 0.01
-    assert coverage.prdc(real, fake) == compute_prdc(real.numpy(), fake.numpy(), nearest_k=5)
+    assert coverage.prdc(Reference(real), fake) == compute_prdc(real.numpy(), fake.numpy(), nearest_k=5)
 
 
 def test_sliced_distance_is_the_one_dimensional_one_of_scipy_on_every_projection():
-    x, y, along = features(0, n=60, d=8), features(1, n=60, d=8), distances.directions(8, 16).double()
-    gaps = distances.projected_gaps(x, y, along)
-    for column, gap in enumerate(gaps.T):
+    x, y, along = features(0, n=60, d=8), features(1, n=60, d=8), distances.directions(8).double()
+    gaps = distances.projected_gaps(Reference(x), y)
+    for column, gap in enumerate(gaps.T[:16]):
         a, b = (x @ along[:, column]).numpy(), (y @ along[:, column]).numpy()
         assert gap.abs().mean().item() == pytest.approx(wasserstein_distance(a, b), rel=1e-9)
         squares = (a[:, None] - b) ** 2
         assert gap.square().mean().item() == pytest.approx(squares[linear_sum_assignment(squares)].mean(), rel=1e-9)
-    assert distances.swd(x, y, along) == pytest.approx(gaps.square().mean().sqrt().item(), rel=1e-12)
+    assert distances.swd(Reference(x), y) == pytest.approx(gaps.square().mean().sqrt().item(), rel=1e-12)
 
 
 def test_label_divergence_equals_scipy():
