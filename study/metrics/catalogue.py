@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from study.ledger.records import Replica
 
+OBJECTIVE = "quality/fd_rel"  # what every sweep minimises: Frechet distance over the spread of the real features
+FIDELITY, COVERAGE = OBJECTIVE, "quality/coverage"  # what the answer, the claims and the choice of best are about
 LOWER, HIGHER, NEITHER = "lower", "higher", ""
 COSTS = ("time/", "cost/")  # of a diverged training too they are what they are; one value for all seeds of a trial
 OF_SOME_MODELS = ("likelihood/", "diagnostics/", "loss/")  # all others ask for samples only
@@ -147,7 +149,6 @@ MEASURES = tuple(
     )
 )
 BY_KEY = {measure.key: measure for measure in MEASURES}
-FIDELITY, COVERAGE = "quality/fd_rel", "quality/coverage"  # what the answer, the claims and the choice of best are about
 
 
 def described(key: str) -> Measure:
@@ -187,7 +188,6 @@ def literal(text: str) -> str:
 
 
 RENAMED = {"beta_effective": "likelihood/beta_effective"}  # in results of an earlier version
-OBJECTIVE = FIDELITY  # what every sweep minimises: Frechet distance over the spread of the real features
 
 
 def aggregate(values: dict[str, list]) -> dict[str, float]:

@@ -1,16 +1,18 @@
 """What a trained judge can tell apart: logistic regression on features, a GAN's discriminator, a Wasserstein critic."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 from torch.nn import functional as F
 
 from study.metrics import Unmeasurable, check
 
 
-def two_sample(real, fake, folds=2, seed=0):
+def two_sample(real: Tensor, fake: Tensor, folds: int = 2, seed: int = 0) -> dict[str, float]:
     """Accuracy and Jensen-Shannon bound of a logistic regression that tells features (n, d) and (m, d) apart.
 
     Two-fold held out, at equal numbers (the larger set is cut). accuracy: .5 when the sets cannot be told apart, 1 when
@@ -37,7 +39,7 @@ def two_sample(real, fake, folds=2, seed=0):
     }
 
 
-def discriminator_jsd(real_logits, fake_logits):
+def discriminator_jsd(real_logits: Tensor, fake_logits: Tensor) -> float:
     """The bound 1 + (E log2 s(d(real)) + E log2 s(-d(fake))) / 2 on the Jensen-Shannon divergence: bits, at most 1.
 
     Goodfellow et al. 2014, eq. 4 and theorem 1, from a discriminator's logits (n,) and (m,). Only on held-out real
@@ -48,7 +50,7 @@ def discriminator_jsd(real_logits, fake_logits):
     return 1 + nats.item() / (2 * math.log(2))
 
 
-def critic_w1(real_scores, fake_scores):
+def critic_w1(real_scores: Tensor, fake_scores: Tensor) -> float:
     """The critic's estimate of the 1-Wasserstein distance from scores (n,) and (m,): raw, in the critic's own scale.
 
     Arjovsky et al. 2017, eq. 2. A clipped critic's scale follows the clip value: divide by `largest_slope`.
@@ -57,7 +59,7 @@ def critic_w1(real_scores, fake_scores):
     return real_scores.double().mean().item() - fake_scores.double().mean().item()
 
 
-def largest_slope(critic, real, fake, seed=0):
+def largest_slope(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, seed: int = 0) -> float:
     """The largest gradient norm of critic(x) -> (n,) at real images, fakes and points between, per unit of pixels."""
     n = min(len(real), len(fake))
     between = torch.rand(n, generator=torch.Generator().manual_seed(seed)).to(real.device)
@@ -71,7 +73,7 @@ def _slopes(critic, x):
         return torch.autograd.grad(critic(x).sum(), x)[0].flatten(1).norm(dim=1)
 
 
-def normalised_w1(raw, slope):
+def normalised_w1(raw: float, slope: float) -> float:
     """The estimate of a critic scaled to a largest slope of 1 where it was looked at, in Euclidean pixel distance."""
     if slope <= 0:
         raise Unmeasurable("the critic is flat: its estimate has no scale")

@@ -1,6 +1,7 @@
 """Does a generator repeat its training images? Pixel distances from samples to the nearest of them."""
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from study.metrics import Unmeasurable, check, row_chunks
@@ -9,14 +10,14 @@ CANDIDATES = 8  # nearest by the fast product, then measured exactly
 VALUES = 1536  # of an image compared pixel by pixel: all of MNIST's 784; CIFAR-10 at 16 x 16, Imagenette at 20 x 20
 
 
-def pixels(x):
+def pixels(x: Tensor) -> Tensor:
     """Images (n, C, H, W) as vectors (n, d), averaged over squares of 2, 4, 8 ... pixels until d <= VALUES."""
     while x[0].numel() > VALUES:
         x = F.avg_pool2d(x, 2, ceil_mode=True)
     return x.flatten(1)
 
 
-def nearest(x, train):
+def nearest(x: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     """Distance (n,) and index (n,) of the nearest training vector (m, d) to each vector of x (n, d).
 
     A matrix product finds the candidates, whose distance is then measured exactly: the product's rounding alone would
@@ -25,7 +26,7 @@ def nearest(x, train):
     return _nearest(x, train, torch.full((len(x),), -1, device=x.device))
 
 
-def spacing(indices, train):
+def spacing(indices: Tensor, train: Tensor) -> Tensor:
     """Distance (n,) from training vectors, given by `indices` (n,), to the nearest other one of all (m, d), m >= 2."""
     check(train)
     return _nearest(train[indices], train, indices)[0]
@@ -36,7 +37,8 @@ def _nearest(x, train, excluded):
     half_squares, count = train.square().sum(1) / 2, min(CANDIDATES, len(train))
     distances, indices = [], []
     for rows, own in zip(row_chunks(x, len(train)), row_chunks(excluded, len(train))):
-        candidates = (half_squares - rows @ train.T).topk(count, largest=False).indices
+        # |x - t|^2 = |x|^2 - 2 x.t + |t|^2: for one x its own square and the factor 2 change no order
+        candidates = (half_squares - rows @ train.T).topk(count, largest=False).indices  # (rows, count)
         apart = (rows[:, None] - train[candidates]).norm(dim=2)
         best = apart.masked_fill(candidates == own[:, None], torch.inf).min(1)
         distances.append(best.values)
@@ -44,7 +46,7 @@ def _nearest(x, train, excluded):
     return torch.cat(distances), torch.cat(indices)
 
 
-def nn_ratio(sample_distances, held_out_distances):
+def nn_ratio(sample_distances: Tensor, held_out_distances: Tensor) -> float:
     """Median distance (n,) from samples to the training set over that (m,) of held-out real images.
 
     About 1 for new images of the same kind, 0 for copies, above 1 for images unlike the training set.
@@ -55,7 +57,7 @@ def nn_ratio(sample_distances, held_out_distances):
     return sample_distances.median().item() / usual
 
 
-def authenticity(distances, spacings):
+def authenticity(distances: Tensor, spacings: Tensor) -> float:
     """Share of images farther from their nearest training image than that one is from any other training image.
 
     Alaa et al. 2022, from `nearest` distances (n,) and the `spacing` (n,) of those nearest images. Real
