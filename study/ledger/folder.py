@@ -107,7 +107,7 @@ class Ledger:
     def put_spec(self, key: str, spec: Spec) -> Spec:
         """Record the spec if there is none yet; the one that stands."""
         self._put_once(self.folder(key) / "spec.json", as_written(spec))
-        return self.spec(key)
+        return self.spec(key) or spec
 
     def put_result(self, key: str, result: Result) -> bool:
         return self._put_once(self.folder(key) / "result.json", as_written(result))

@@ -125,7 +125,7 @@ class Record:
     def from_json(cls, value) -> Self:
         """The record that `value`, as json.loads gives it, is; ValueError with the reason where it is none."""
         given, known = json_object(value), {}
-        for column in columns(cls):
+        for column in columns(cls):  # type: ignore[arg-type]  # mypy looks for the hash of an instance
             if column.on_disk in given:
                 known[column.name] = given[column.on_disk]
                 if not column.check(known[column.name]):
@@ -136,7 +136,7 @@ class Record:
 
     def to_json(self) -> dict:
         """The record as json.dumps takes it, under the names that are on disk."""
-        written = [(column, getattr(self, column.name)) for column in columns(type(self))]
+        written = [(column, getattr(self, column.name)) for column in columns(type(self))]  # type: ignore[arg-type]
         return {column.on_disk: plain(value) for column, value in written if column.required or value is not None}
 
 

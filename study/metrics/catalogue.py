@@ -233,5 +233,5 @@ def status_of(replica: Replica) -> str:
     return "diverged" if unmeasured else replica.status
 
 
-def measures_of(replica: Replica) -> dict[str, float]:
+def measures_of(replica: Replica) -> dict[str, float | None]:
     return {RENAMED.get(name, name): value for name, value in replica.measures.items()}

@@ -38,9 +38,8 @@ class Sampler(nn.Module):
 def register(client, ledger: Ledger, space: str) -> None:
     """Point each dataset's champion at its best trial; nothing is registered twice."""
     for key in (cell.trial for cell in confirmed(champions(cells(ledger)))):
-        name = f"{space}-{ledger.spec(key).dataset_slug}"
-        tracked = ledger.tracked(key)
-        if tracked and current(client, name) != key:
+        spec, tracked = ledger.spec(key), ledger.tracked(key)
+        if spec and tracked and current(client, name := f"{space}-{spec.dataset_slug}") != key:
             try:
                 model = rebuilt(ledger, key)
             except UserError as error:

@@ -58,7 +58,7 @@ class Tracker:
         self.note, self.log, self.words = f"{question}\n\n{HOW_TO_READ}", log, words(ledger)
         self.word = self.words[0][0]
         self.begun = set(ledger.keys())  # what may have a run that was never noted; other trials are new
-        self.store: list | None = None
+        self.store: list[str] = []  # as Tracked has it
         self.open()
         self._end_former_runs()
 

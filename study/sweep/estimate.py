@@ -45,7 +45,7 @@ def observed(plan: Plan) -> dict:
     for trial in plan.trials():
         result = plan.results.get(trial.key)
         if result and result.epochs and "time/train_s" in result.measures:
-            seconds[group(trial.cell)] += result.measures["time/train_s"] + result.measures["time/measure_s"]
+            seconds[group(trial.cell)] += sum(result.measures.get(name) or 0.0 for name in ("time/train_s", "time/measure_s"))
             units[group(trial.cell)] += result.epochs * len(trial.seeds)
     return {name: seconds[name] / units[name] for name in units}
 

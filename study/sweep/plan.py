@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -103,8 +104,12 @@ class Plan:
         if any(trial.key not in self.results for trial in trials):
             return None
         done = [trial for trial in trials if self.results[trial.key].status == "done"]
-        best = min(done, key=lambda trial: self.results[trial.key].objective) if done else trials[0]
+        best = min(done, key=self._objective) if done else trials[0]
         return replace(best, params=self.results[best.key].params)
+
+    def _objective(self, trial: Trial) -> float:
+        value = self.results[trial.key].objective
+        return math.inf if value is None else value
 
     def spec(self, trial: Trial, params: dict, proposed_by: str, suggested: Mapping = {}) -> Spec:
         """What a worker needs to run the trial."""

@@ -197,5 +197,7 @@ class Display:
 
 def measuring_share(plan: Plan) -> str:
     """How much of the trials' time went into measuring rather than training."""
-    spent = [sum(result.measures.get(name, 0) for result in plan.results.values()) for name in ("time/train_s", "time/measure_s")]
+    spent = [
+        sum(result.measures.get(name) or 0.0 for result in plan.results.values()) for name in ("time/train_s", "time/measure_s")
+    ]
     return f"measuring and drawing took {spent[1] / max(sum(spent), 1e-9):.0%} of the trials' time"

@@ -109,7 +109,7 @@ class LedgerSearch(Searcher):
 
     def _proposed(self, trial: Trial, sampler: GroupSampler) -> Spec:
         if trial.stage == "confirm":
-            return self.plan.spec(trial, trial.params, "confirm")
+            return self.plan.spec(trial, trial.params or {}, "confirm")
         if trial.proposal == 0:
             params, suggested, who = *self.plan.space.default_proposal(trial.cell), "default"
         else:
