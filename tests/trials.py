@@ -47,7 +47,7 @@ def killed_after(folder, data_dir, epochs, device="cpu"):
 
     def checkpoint():
         after()
-        if started.state["epoch"] == epochs:
+        if started.state.epoch == epochs:
             raise Killed
 
     started.checkpoint = checkpoint

@@ -215,6 +215,7 @@ class Result(Record):
     gpus: Number = 0.0  # that share, where it was too small
     features: Text = ""
     precision: Precision = "float32"
+    commit: Text = ""  # of this project, where it ran from a clone
     torch: Text = ""  # version
     device: Text = ""
     hardware: Text = ""

@@ -7,8 +7,8 @@ import math
 import platform
 import time
 import zlib
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -26,7 +26,8 @@ from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
 from study.space.importing import imported
 from study.training import image_grids
-from study.training.checkpoint import CHECKPOINT_S, check_progress
+from study.training.checkpoint import CHECKPOINT_S, State, progress_of
+from study.training.git_commit import git_commit
 from study.training.image_grids import decode, differentiable, invert
 from study.training.numerics import check_precision
 from study.training.replicas import Replicas
@@ -121,14 +122,7 @@ class Run:
             tf32=spec.precision == "tf32",
         )
         self.replicas = self.untrained()
-        self.state: dict[str, Any] = {
-            "epoch": 0,
-            "train_s": 0.0,
-            "measure_s": 0.0,
-            "diverged_at": [None] * len(spec.seeds),
-            "steps": 0,
-            "attempts": [],
-        }
+        self.state = State([None] * len(spec.seeds))
         self.measured_at = set(evaluation_epochs(spec.epochs, MEASURED[spec.stage]))
         if self.validation is self.final:
             self.measured_at.discard(spec.epochs)  # the result has the same values
@@ -137,9 +131,9 @@ class Run:
 
     def run(self, report) -> Result:
         self.resume()
-        if self.state["epoch"] == 0:
+        if self.state.epoch == 0:
             self.record(self.observe({}))
-        while self.state["epoch"] < self.spec.epochs and not self.all_diverged():
+        while self.state.epoch < self.spec.epochs and not self.all_diverged():
             self.train_one_epoch(report)
         return self.finish()
 
@@ -153,12 +147,12 @@ class Run:
         place = self.folder / "last.pt"
         if place.exists():
             self.load_checkpoint(place)
-        self.state["attempts"].append(self.state["epoch"])  # where each try at this trial began
+        self.state.attempts.append(self.state.epoch)  # where each try at this trial began
 
     def load_checkpoint(self, place: Path) -> None:
         try:
             saved = torch.load(io.BytesIO(read_sealed(place)), map_location=self.device, weights_only=True)
-            check_progress(
+            state = progress_of(
                 saved, self.spec, self.written, self.replicas.phases, len(self.images.train.images) // self.spec.batch_size
             )
             self.replicas.load_state_dict(saved["replicas"])
@@ -167,21 +161,21 @@ class Run:
             quarantine(place, f"not a checkpoint of this trial and its metrics.jsonl: {reason}")
             self.replicas = self.untrained()  # whatever got into the others before it was refused
         else:
-            self.state, self.curves = saved["state"], {name: [values.cpu()] for name, values in saved["curves"].items()}
+            self.state, self.curves = state, {name: [values.cpu()] for name, values in saved["curves"].items()}
 
     def train_one_epoch(self, report) -> None:
         start = time.perf_counter()
         losses = self.replicas.train_epoch(
             self.images.train.images, self.images.levels, self.spec.batch_size, self.images.binarised
         )
-        self.state["train_s"] += time.perf_counter() - start
-        self.state["epoch"] += 1
-        self.state["steps"] += max(history.shape[1] for history in losses.values())
+        self.state.train_s += time.perf_counter() - start
+        self.state.epoch += 1
+        self.state.steps += max(history.shape[1] for history in losses.values())
         self.note_divergence(losses)
         for name, history in losses.items():
             self.curves.setdefault(name, []).append(history)
         values = {f"loss/{name}": history.mean(1).tolist() for name, history in losses.items()}
-        if self.state["epoch"] in evaluation_epochs(self.spec.epochs):
+        if self.state.epoch in evaluation_epochs(self.spec.epochs):
             values = self.observe(values)
         self.record(values)
         self.checkpoint()
@@ -191,23 +185,23 @@ class Run:
         """A replica whose loss is no longer finite has diverged: it is counted, and the others go on."""
         finite_losses = torch.stack([history.isfinite().all(1) for history in losses.values()]).all(0)
         for k, fine in enumerate(finite_losses.tolist()):
-            if not fine and self.state["diverged_at"][k] is None:
-                self.state["diverged_at"][k] = self.state["epoch"]
+            if not fine and self.state.diverged_at[k] is None:
+                self.state.diverged_at[k] = self.state.epoch
 
     def all_diverged(self) -> bool:
-        return None not in self.state["diverged_at"]
+        return None not in self.state.diverged_at
 
     def observe(self, values: dict) -> dict:
         """Draw, and measure the objective, with the same noise and the same test images each time."""
         start = time.perf_counter()
         noise = self.validation.noise(self.replicas.model.latent_dim)
-        if self.state["epoch"] in self.measured_at:
+        if self.state.epoch in self.measured_at:
             objective = [self.validation.objective(decode(model, noise)) for model in self.replicas.models]
             for name in dict.fromkeys(key for row in objective for key in row):
                 values[name] = [row.get(name) for row in objective]
         for name, picture in self.pictures(noise).items():
             self.draw(name, image_grids.png(picture))
-        self.state["measure_s"] += time.perf_counter() - start
+        self.state.measure_s += time.perf_counter() - start
         return values
 
     @torch.no_grad()
@@ -215,7 +209,7 @@ class Run:
         """Grids of the first seed's model."""
         model, real = self.replicas.models[0].eval(), self.validation.real
         pictures = image_grids.in_training(model, noise, real)
-        if self.state["epoch"] == self.spec.epochs:
+        if self.state.epoch == self.spec.epochs:
             pictures |= image_grids.at_the_end(model, noise, real, self.validation.nearest)
             if self.spec.stage == "confirm" and "reconstructions" not in pictures and differentiable(model, noise[:2]):
                 half = real[: image_grids.COLUMNS * image_grids.ROWS // 2]  # a generator has no encoder: its latents are searched
@@ -223,11 +217,11 @@ class Run:
         return pictures
 
     def draw(self, name: str, content: bytes) -> None:
-        write_atomic(self.folder / "images" / f"{name}-{self.state['epoch']:05d}.png", content)
+        write_atomic(self.folder / "images" / f"{name}-{self.state.epoch:05d}.png", content)
 
     def record(self, values: dict) -> None:
         """Add the epoch's row, once: where another run left another one there, it goes, and those behind it."""
-        epoch, values, rows = self.state["epoch"], finite_or_null(values), self.folder / "metrics.jsonl"
+        epoch, values, rows = self.state.epoch, finite_or_null(values), self.folder / "metrics.jsonl"
         if epoch in self.written and self.written[epoch].values == values:
             return
         if epoch in self.written:
@@ -242,7 +236,12 @@ class Run:
             return
         buffer = io.BytesIO()
         torch.save(
-            {"key": self.spec.key, "replicas": self.replicas.state_dict(), "state": self.state, "curves": self.whole_curves()},
+            {
+                "key": self.spec.key,
+                "replicas": self.replicas.state_dict(),
+                "state": asdict(self.state),
+                "curves": self.whole_curves(),
+            },
             buffer,
         )
         write_sealed(self.folder / "last.pt", buffer.getvalue())
@@ -258,11 +257,11 @@ class Run:
     def report_progress(self, report, values: dict) -> None:
         if time.monotonic() - self.reported >= REPORT_S:
             self.reported = time.monotonic()
-            report({"epoch": self.state["epoch"], "objective": aggregate(values).get(OBJECTIVE)})
+            report({"epoch": self.state.epoch, "objective": aggregate(values).get(OBJECTIVE)})
 
     def finish(self) -> Result:
         start = time.perf_counter()
-        alive = [k for k, at in enumerate(self.state["diverged_at"]) if at is None]
+        alive = [k for k, at in enumerate(self.state.diverged_at) if at is None]
         models = (plain(self.build, self.replicas.weights(k), self.device) for k in alive)
         measured = dict(zip(alive, self.final.everything(models)))
         for k in alive:
@@ -270,14 +269,14 @@ class Run:
         weights = {f"{k}/{name}": tensor.contiguous().cpu() for k in alive for name, tensor in self.replicas.weights(k).items()}
         write_atomic(self.folder / "weights.safetensors", save_tensors(weights))
         self.keep_curves()
-        self.state["measure_s"] += time.perf_counter() - start
+        self.state.measure_s += time.perf_counter() - start
         spent = self.costs()
         replicas = [
             Replica(
                 seed=seed,
                 status="done" if OBJECTIVE in measured.get(k, {}) else "diverged",
                 measures=finite_or_null({**measured.get(k, {}), **spent}),
-                diverged_at=self.state["diverged_at"][k],
+                diverged_at=self.state.diverged_at[k],
             )
             for k, seed in enumerate(self.spec.seeds)
         ]
@@ -303,13 +302,13 @@ class Run:
     def costs(self) -> dict:
         """Seconds, speed, size and memory; shared by the replicas, which train side by side."""
         state, seeds = self.state, len(self.spec.seeds)
-        seen = state["steps"] * self.spec.batch_size * seeds
+        seen = state.steps * self.spec.batch_size * seeds
         peak = peak_memory_mb(self.device)  # before another model is made to be counted
         return {
-            "time/train_s": state["train_s"],
-            "time/measure_s": state["measure_s"],
-            "time/step_ms": 1000 * state["train_s"] / max(state["steps"], 1),
-            "time/images_per_s": seen / max(state["train_s"], 1e-9),
+            "time/train_s": state.train_s,
+            "time/measure_s": state.measure_s,
+            "time/step_ms": 1000 * state.train_s / max(state.steps, 1),
+            "time/images_per_s": seen / max(state.train_s, 1e-9),
             **cost(fresh(self.build).train(), self.images.shape),
             "cost/peak_memory_mb": peak,
         }
@@ -323,12 +322,12 @@ class Run:
             measures=measures,
             replicas=replicas,
             seeds=spec.seeds,
-            epochs=self.state["epoch"],
+            epochs=self.state.epoch,
             params=spec.params,
             time=time.time(),
             suggested=spec.suggested,
             spec=spec,
-            attempts=self.state["attempts"],
+            attempts=self.state.attempts,
             features=spec.features,
             precision=spec.precision,
             **self.circumstances(),
@@ -337,6 +336,7 @@ class Run:
     def circumstances(self) -> dict:
         """What moves a result by no more than rounding or by other draws of the same noise: recorded, but in no key."""
         return {
+            "commit": git_commit(),
             "torch": str(torch.__version__),
             "device": self.device,
             "threads": torch.get_num_threads(),

@@ -128,7 +128,7 @@ def test_a_checkpoint_that_lacks_anything_is_refused_as_if_there_had_never_been_
     fresh = started.untrained()
     started.resume()
     assert list(folder.glob("last.pt.bad-*")) and not (folder / "last.pt").exists()
-    assert started.state["epoch"] == 0 and started.state["attempts"] == [0] and started.curves == {}
+    assert started.state.epoch == 0 and started.state.attempts == [0] and started.curves == {}
     assert same(started.replicas.state_dict(), fresh.state_dict())
 
 
