@@ -15,7 +15,7 @@ from pathlib import Path
 import safetensors
 import torch
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from study.errors import UserError
@@ -42,21 +42,21 @@ class Extractor:
     accuracy: float | None = None  # share of the validation images that the classifier gets right
     kind: str = "classifier"
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         return _in_chunks(self.network, x)
 
-    def classify(self, x):
+    def classify(self, x: Tensor) -> Tensor:
         """Class indices (n,) of images (n, C, H, W); only on labelled datasets."""
         return _in_chunks(self.head, x).argmax(1)
 
-    def both(self, x):
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The features (n, d) of images and their class indices (n,), or None where there are no labels."""
         features = self(x)
         if self.head is None or self.head[0] is not self.network:
             return features, self.head and self.classify(x)
         return features, self.head[1](features).argmax(1)  # the classifier's own features: only its last layer is left
 
-    def to(self, device):
+    def to(self, device: str | torch.device) -> "Extractor":
         return replace(self, network=self.network.to(device), head=self.head and self.head.to(device))
 
 
@@ -65,7 +65,7 @@ def _in_chunks(network, x):
     return torch.cat([network(chunk).float() for chunk in x.split(CHUNK)])
 
 
-def prepare(dataset, images, cache_dir, kind="classifier", weights=None):
+def prepare(dataset, images, cache_dir, kind: str = "classifier", weights: Path | None = None) -> Extractor:
     """The extractor of a dataset on the CPU: read from `cache_dir`, or trained (one thread) and written there.
 
     `kind` "inception" gives the standard 2048 features from the local file `weights`; the classifier is then still
@@ -83,7 +83,7 @@ def prepare(dataset, images, cache_dir, kind="classifier", weights=None):
     )
 
 
-def recipe_hash(dataset, fingerprint, kind="classifier", weights=None):
+def recipe_hash(dataset, fingerprint: str, kind: str = "classifier", weights: Path | None = None) -> str:
     """What `prepare` will give as `hash`, known without training: it becomes part of every trial's key.
 
     The weights file does not enter: only one file, known by its SHA-256, is accepted.
@@ -159,7 +159,7 @@ def _body(shape):
         stride, kernel = (4, 5) if side > 64 else (2, 3) if side > 5 else (1, 3)
         width = WIDTHS[bool(layers)]
         layers += [nn.Conv2d(channels, width, kernel, stride, kernel // 2), nn.ReLU()]
-        channels, side = width, math.ceil(side / stride)
+        channels, side = width, math.ceil(side / stride)  # 28 pixels a side become 14, 7, 4; 160 become 40, 20, 10, 5
     flat = nn.Sequential(Standardise(), *layers, nn.Flatten())
     return flat.extend([nn.Linear(flat(torch.zeros(shape)).shape[1], FEATURES), nn.ReLU()])
 
@@ -184,6 +184,7 @@ def _fit(network, head, images):
 def _train(classifier, images):
     n, (fewest, most) = len(images.train.labels), RECIPE["epochs"]
     epochs = min(max(round(RECIPE["images_seen"] / n), fewest), most)
+    # about as many images for every size of dataset: digits are seen 16 times, MNIST twice
     steps = epochs * math.ceil(n / RECIPE["batch"])
     optimiser = torch.optim.AdamW(classifier.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RECIPE["peak_rate"], total_steps=steps)
