@@ -16,7 +16,7 @@ from study.data import digits, mnist
 from study.data.datasets import data_folder
 from study.metrics import features
 from study.metrics.evaluation import Evaluation
-from study.metrics.real_baseline import floor
+from study.metrics.real_baseline import real_baseline
 
 COLUMNS = {  # key -> heading
     "quality/fd_rel": "fd_rel",
@@ -80,7 +80,7 @@ def measured(dataset, data_dir):
         extractor = features.prepare(dataset, images, folder)
     evaluation = Evaluation(images, extractor, "search")
     made = generators(images, evaluation.samples)
-    real = {name: mean for name, (mean, _) in floor(images, extractor, "search").measures.items()}
+    real = {name: mean for name, (mean, _) in real_baseline(images, extractor, "search").measures.items()}
     return {"real, unseen": real, **{name: evaluation.of_samples([made[name]]) for name in made}}
 
 

@@ -25,7 +25,7 @@ from study.data.datasets import data_folder
 from study.metrics import features
 from study.metrics.catalogue import number, spread
 from study.metrics.evaluation import Evaluation
-from study.metrics.real_baseline import dealt, floor
+from study.metrics.real_baseline import dealt, real_baseline
 
 SEEDS = 6  # the fewest that can decide anything, and the default of a space
 MARGIN = 2.0  # of a fixed margin, in seed deviations
@@ -138,7 +138,7 @@ def floors(dataset, data_dir):
     images = dataset.prepare(data_dir)
     with tempfile.TemporaryDirectory() as folder:
         extractor = features.prepare(dataset, images, folder)
-    found, both = floor(images, extractor), len(images.validation.images) + len(images.test.images)
+    found, both = real_baseline(images, extractor), len(images.validation.images) + len(images.test.images)
     splits = judged(images, extractor)
     halves = [
         judged(dealt(images, "confirm", torch.randperm(both, generator=torch.Generator().manual_seed(seed))), extractor)

@@ -18,7 +18,7 @@ from study.metrics.evaluation import STAGES, Evaluation
 FEW, REPEATS = 2_000, (10, 3)  # up to so many held-out images ten draws, else three: more differ less and take minutes
 
 
-def floor(images, extractor, stage="confirm") -> RealBaseline:
+def real_baseline(images, extractor, stage="confirm") -> RealBaseline:
     """The measures that every draw has, of images measured by that extractor."""
     judge = Evaluation(images, extractor, stage)
     repeats = REPEATS[len(judge.split.images) + len(judge.other.images) > FEW]

@@ -1,4 +1,4 @@
-"""What is done once before a study is planned: images decoded, features trained, the floor of every measure noted."""
+"""What is done once before a study is planned: images decoded, features trained, the real baseline of every measure noted."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from study.ledger.folder import DATA, FLOORS, Ledger
 from study.ledger.records import RealBaseline, real_baselines
 from study.metrics import features
 from study.metrics.catalogue import spread
-from study.metrics.real_baseline import floor
+from study.metrics.real_baseline import real_baseline
 from study.space.contracts import Dataset, lacking_in_use
 from study.space.space import Space
 from study.sweep.estimate import built
@@ -88,9 +88,9 @@ def check_built(cell, shape) -> None:
 def note_real_baseline(place: Path, dataset, images, extractor) -> RealBaseline:
     """What real images score against each other: the best that can be expected. Measured once per features, and anew where
     measures have changed their meaning since."""
-    floors = read_json(place, check=real_baselines) or {}
-    known = floors.get(dataset.name)
+    baselines = read_json(place, check=real_baselines) or {}
+    known = baselines.get(dataset.name)
     if known is None or (known.features, known.protocol) != (extractor.hash, PROTOCOL) or not known.measures:
-        floors[dataset.name] = replace(floor(images, extractor), protocol=PROTOCOL)
-        write_atomic(place, json.dumps({name: each.to_json() for name, each in floors.items()}, indent=1).encode())
-    return floors[dataset.name]
+        baselines[dataset.name] = replace(real_baseline(images, extractor), protocol=PROTOCOL)
+        write_atomic(place, json.dumps({name: each.to_json() for name, each in baselines.items()}, indent=1).encode())
+    return baselines[dataset.name]

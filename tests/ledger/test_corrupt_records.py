@@ -127,9 +127,9 @@ def test_a_plan_on_disk_that_lies_is_said_and_written_anew(ledger, plan, damage,
         b'{"digits": {"features": "H", "quality/fd_rel": 0.1}}',
     ],
 )
-def test_floors_that_lie_are_measured_again(tmp_path, monkeypatch, content):
+def test_real_baselines_that_lie_are_measured_again(tmp_path, monkeypatch, content):
     measured = RealBaseline("H", {"quality/fd_rel": [0.5, 0.1]})
-    monkeypatch.setattr(preparation, "floor", lambda *_: measured)
+    monkeypatch.setattr(preparation, "real_baseline", lambda *_: measured)
     place = tmp_path / "floors.json"
     place.write_bytes(content)
     extractor = type("Extractor", (), {"hash": "H"})

@@ -17,7 +17,7 @@ from study.errors import UserError
 from study.metrics import distances, evaluation, features, likelihood
 from study.metrics.cost import cost, peak_memory_mb
 from study.metrics.evaluation import Evaluation
-from study.metrics.real_baseline import dealt, floor, like
+from study.metrics.real_baseline import dealt, like, real_baseline
 from study.metrics.reference import Reference
 from study.training.image_grids import invert
 from study.training.replicas import Replicas
@@ -213,7 +213,7 @@ def test_what_is_kept_of_the_real_side_gives_the_distances_of_both_sides(images,
 @pytest.mark.parametrize("labels", [0, 1])
 def test_without_classes_the_modes_are_absent_and_all_else_is_measured(labels, tmp_path):
     images = small(labels=labels)
-    real = floor(images, features.prepare(digits, images, tmp_path), "search").measures
+    real = real_baseline(images, features.prepare(digits, images, tmp_path), "search").measures
     assert set(real) == {name for name in COMMON if not name.startswith("modes/")}
 
 
@@ -243,15 +243,15 @@ def test_large_images_are_measured_on_fewer_samples_so_that_they_fit(tmp_path):
     assert judge.noise(2).shape == (1747, 2)
 
 
-def test_the_floor_of_real_images_is_close_to_perfect_and_has_a_deviation(images, extractor):
-    found = floor(images, extractor)
+def test_the_baseline_of_real_images_is_close_to_perfect_and_has_a_deviation(images, extractor):
+    found = real_baseline(images, extractor)
     assert set(found.measures) == COMMON and found.measures["quality/coverage"][0] > 0.9
     assert (found.real, found.samples, found.drawn, found.repeats) == (360, 360, 2500, 10)
     mean, deviation = found.measures["quality/kid"]
     assert abs(mean) < deviation  # unbiased: its mean is 0
     mean, deviation = found.measures["quality/fd_rel"]
     assert 0.004 < mean < 0.009 and 0.0003 < deviation < 0.003
-    assert found == floor(images, extractor)
+    assert found == real_baseline(images, extractor)
 
 
 def test_stratified_splits_are_more_alike_than_random_ones(images, extractor):
