@@ -1,4 +1,4 @@
-"""Every measure once: its name, its group, which way is better, what a diverged training has, how it is read."""
+"""Every measure once: its name, its group, its unit, which way is better, what a diverged training has, how it is read."""
 
 import math
 import statistics
@@ -17,9 +17,15 @@ class Measure(NamedTuple):
     key: str
     name: str
     group: str
+    unit: str  # "" of a pure number
     better: str  # "lower", "higher", or "" where neither is: then a diverged training has no value of it
     worst: float | None  # what a diverged training counts as at least, where the measure itself says it
-    reads: str  # what the number says, with its unit and source
+    reads: str  # what the number says, with its source
+
+    @property
+    def says(self) -> str:
+        """What the number says, with its unit: the sentence that a report shows."""
+        return f"{self.reads} ({self.unit})" if self.unit else self.reads
 
 
 MEASURES = tuple(
@@ -29,6 +35,7 @@ MEASURES = tuple(
             "quality/fd_rel",
             "fd_rel",
             "Fidelity",
+            "",
             LOWER,
             1.0,
             "Fréchet distance in a frozen feature space over the spread of the real features; 1 is one constant image"
@@ -38,48 +45,85 @@ MEASURES = tuple(
             "quality/precision",
             "precision",
             "Fidelity",
+            "",
             HIGHER,
             0.0,
             "share of samples among the real images, by fifth nearest neighbours (Kynkäänniemi et al. 2019)",
         ),
-        ("quality/density", "density", "Fidelity", HIGHER, 0.0, "how many real neighbourhoods hold a sample (Naeem et al. 2020)"),
-        ("quality/recall", "recall", "Coverage", HIGHER, 0.0, "share of real images among the samples (Kynkäänniemi et al. 2019)"),
-        ("quality/coverage", "coverage", "Coverage", HIGHER, 0.0, "share of real images with a sample nearby (Naeem et al. 2020)"),
+        (
+            "quality/density",
+            "density",
+            "Fidelity",
+            "",
+            HIGHER,
+            0.0,
+            "how many real neighbourhoods hold a sample (Naeem et al. 2020)",
+        ),
+        (
+            "quality/recall",
+            "recall",
+            "Coverage",
+            "",
+            HIGHER,
+            0.0,
+            "share of real images among the samples (Kynkäänniemi et al. 2019)",
+        ),
+        (
+            "quality/coverage",
+            "coverage",
+            "Coverage",
+            "",
+            HIGHER,
+            0.0,
+            "share of real images with a sample nearby (Naeem et al. 2020)",
+        ),
         (
             "modes/label_jsd",
             "label_jsd",
             "Coverage",
+            "bits",
             LOWER,
             1.0,
-            "Jensen-Shannon divergence in bits of the samples' classes from the real ones; 3 of 10 classes score 0.49",
+            "Jensen-Shannon divergence of the samples' classes from the real ones; 3 of 10 classes score 0.49",
         ),
-        ("modes/classes", "classes", "Coverage", HIGHER, 0.0, "classes that make up more than 1 % of the samples"),
-        ("quality/fd", "fd", "Further distances", LOWER, None, "the Fréchet distance itself, in squared units of the features"),
-        ("quality/fid", "fid", "Further distances", LOWER, None, "the same on Inception features"),
+        ("modes/classes", "classes", "Coverage", "", HIGHER, 0.0, "classes that make up more than 1 % of the samples"),
+        ("quality/fd", "fd", "Further distances", "squared units of the features", LOWER, None, "the Fréchet distance itself"),
+        ("quality/fid", "fid", "Further distances", "squared units of the features", LOWER, None, "the same on Inception features"),
         (
             "quality/kid",
             "kid",
             "Further distances",
+            "",
             LOWER,
             None,
             "squared maximum mean discrepancy of the features that vary on real images, unbiased: below 0 is chance"
             " (Bińkowski et al. 2018)",
         ),
-        ("quality/swd", "swd", "Further distances", LOWER, None, "sliced Wasserstein distance of the features, 256 projections"),
-        ("quality/swd_pixel", "swd_pixel", "Further distances", LOWER, None, "the same of the pixels"),
+        (
+            "quality/swd",
+            "swd",
+            "Further distances",
+            "units of the features",
+            LOWER,
+            None,
+            "sliced Wasserstein distance of the features, 256 projections",
+        ),
+        ("quality/swd_pixel", "swd_pixel", "Further distances", "pixel values from 0 to 1", LOWER, None, "the same of the pixels"),
         (
             "two_sample/accuracy",
             "two-sample accuracy",
             "Two-sample test",
+            "",
             LOWER,
             1.0,
             "share that a classifier of real against generated gets right; 0.5 is chance",
         ),
-        ("two_sample/jsd", "two-sample JSD", "Two-sample test", LOWER, 1.0, "the divergence in bits that this classifier proves"),
+        ("two_sample/jsd", "two-sample JSD", "Two-sample test", "bits", LOWER, 1.0, "the divergence that this classifier proves"),
         (
             "memory/nn_ratio",
             "nearest-neighbour ratio",
             "Memory",
+            "",
             NEITHER,
             None,
             "distance of samples to the training set over that of held-out images: far below 1 is copying",
@@ -88,6 +132,7 @@ MEASURES = tuple(
             "memory/authenticity",
             "authenticity",
             "Memory",
+            "",
             NEITHER,
             None,
             "share of samples that are no copies (Alaa et al. 2022): copying where it is below that of held-out images;"
@@ -97,26 +142,45 @@ MEASURES = tuple(
             "memory/authenticity_held_out",
             "authenticity of held-out images",
             "Memory",
+            "",
             NEITHER,
             None,
             "what authenticity is held against",
         ),
-        ("likelihood/elbo", "evidence lower bound", "Likelihood", HIGHER, None, "nats per image, summed over pixels"),
-        ("likelihood/recon", "reconstruction", "Likelihood", LOWER, None, "nats per image"),
-        ("likelihood/kl", "KL divergence", "Likelihood", NEITHER, None, "nats per image that the latent carries"),
+        (
+            "likelihood/elbo",
+            "evidence lower bound",
+            "Likelihood",
+            "nats per image",
+            HIGHER,
+            None,
+            "lower bound of the log-likelihood, summed over pixels",
+        ),
+        (
+            "likelihood/recon",
+            "reconstruction",
+            "Likelihood",
+            "nats per image",
+            LOWER,
+            None,
+            "what of an image its latent does not tell, summed over pixels",
+        ),
+        ("likelihood/kl", "KL divergence", "Likelihood", "nats per image", NEITHER, None, "what the latent carries"),
         (
             "likelihood/iw_nll",
             "negative log-likelihood",
             "Likelihood",
+            "nats per image",
             LOWER,
             None,
-            "nats per image, importance-weighted, K = 500 (Burda et al. 2016); of binarised images under Bernoulli pixels",
+            "importance-weighted, K = 500 (Burda et al. 2016); of binarised images under Bernoulli pixels",
         ),
-        ("likelihood/bits_per_dim", "bits per dimension", "Likelihood", LOWER, None, "the same per pixel and channel"),
+        ("likelihood/bits_per_dim", "bits per dimension", "Likelihood", "bits", LOWER, None, "the same per pixel and channel"),
         (
             "likelihood/active_units",
             "active units",
             "Likelihood",
+            "",
             HIGHER,
             0.0,
             "latent dimensions that the data moves by more than 0.01",
@@ -125,6 +189,7 @@ MEASURES = tuple(
             "likelihood/beta_effective",
             "effective beta",
             "Likelihood",
+            "",
             NEITHER,
             None,
             "weight of the KL divergence under summed losses",
@@ -133,19 +198,36 @@ MEASURES = tuple(
             "diagnostics/jsd_discriminator",
             "JSD of the discriminator",
             "Diagnostics",
+            "bits",
             NEITHER,
             None,
-            "bits, on held-out images; depends on the discriminator, so it compares nothing",
+            "on held-out images; depends on the discriminator, so it compares nothing",
         ),
-        ("diagnostics/w1_critic", "earth mover of the critic", "Diagnostics", NEITHER, None, "raw; depends on the critic's scale"),
-        ("diagnostics/w1_critic_scaled", "earth mover, scaled", "Diagnostics", NEITHER, None, "over the critic's largest gradient"),
-        ("time/train_s", "training time", "Cost", LOWER, None, "seconds of all seeds of a trial, which train side by side"),
-        ("time/step_ms", "step", "Cost", LOWER, None, "milliseconds, all seeds of a trial"),
-        ("time/images_per_s", "images per second", "Cost", HIGHER, None, "all seeds together"),
-        ("time/measure_s", "measuring time", "Cost", LOWER, None, "seconds"),
-        ("cost/parameters", "parameters", "Cost", LOWER, None, "of one model"),
-        ("cost/flops_per_image", "FLOPs per image", "Cost", LOWER, None, "of one training step, every phase at its rate"),
-        ("cost/peak_memory_mb", "peak memory", "Cost", LOWER, None, "megabytes, of the whole process"),
+        (
+            "diagnostics/w1_critic",
+            "earth mover of the critic",
+            "Diagnostics",
+            "units of the critic's scores",
+            NEITHER,
+            None,
+            "raw; depends on the critic's scale",
+        ),
+        (
+            "diagnostics/w1_critic_scaled",
+            "earth mover, scaled",
+            "Diagnostics",
+            "Euclidean distance of pixels",
+            NEITHER,
+            None,
+            "over the critic's largest gradient",
+        ),
+        ("time/train_s", "training time", "Cost", "s", LOWER, None, "of all seeds of a trial, which train side by side"),
+        ("time/step_ms", "step", "Cost", "ms", LOWER, None, "of all seeds of a trial"),
+        ("time/images_per_s", "images per second", "Cost", "images/s", HIGHER, None, "all seeds together"),
+        ("time/measure_s", "measuring time", "Cost", "s", LOWER, None, "of measures and pictures of all seeds of a trial"),
+        ("cost/parameters", "parameters", "Cost", "", LOWER, None, "of one model"),
+        ("cost/flops_per_image", "FLOPs per image", "Cost", "FLOPs", LOWER, None, "of one training step, every phase at its rate"),
+        ("cost/peak_memory_mb", "peak memory", "Cost", "MB", LOWER, None, "of the whole process"),
     )
 )
 BY_KEY = {measure.key: measure for measure in MEASURES}
@@ -153,7 +235,7 @@ BY_KEY = {measure.key: measure for measure in MEASURES}
 
 def described(key: str) -> Measure:
     """The measure of that key; one that this table does not know is shown under its own name."""
-    return BY_KEY.get(key) or Measure(key, key.split("/")[-1], "Others", NEITHER, None, "")
+    return BY_KEY.get(key) or Measure(key, key.split("/")[-1], "Others", "", NEITHER, None, "")
 
 
 def ranked(key: str) -> bool:

@@ -74,7 +74,7 @@ def to_json(found: ReportData) -> dict:
     known = [measure for measure in MEASURES if measure.key in used]
     others = [described(name) for name in sorted(used - BY_KEY.keys())]
     return {
-        "measures": [measure._asdict() for measure in known + others],
+        "measures": [measure._asdict() | {"says": measure.says} for measure in known + others],
         "fidelity": described(FIDELITY)._asdict(),
         "coverage": described(COVERAGE)._asdict(),
         "space": found.space,

@@ -41,7 +41,7 @@ function fillMeasures() {
 function drawMaps() {
   const measure = measures.get(byId("measure").value) || data.measures[0];
   const list = byId("map-list");
-  byId("reads").textContent = measure ? `${measure.reads}${measure.better ? `; ${measure.better} is better` : ""}` : "";
+  byId("reads").textContent = measure ? `${measure.says}${measure.better ? `; ${measure.better} is better` : ""}` : "";
   list.replaceChildren(...data.datasets.map(dataset => datasetMaps(dataset, measure)));
   markCurrent();
 }

@@ -125,7 +125,7 @@ function valuesPart(cell) {
       const heading = element("th", {scope: "rowgroup", colspan: hasReal ? "4" : "3"}, group);
       rows.push(element("tr", {class: "group"}, heading));
     }
-    rows.push(element("tr", {}, element("th", {scope: "row", title: measure.reads}, measure.name),
+    rows.push(element("tr", {}, element("th", {scope: "row", title: measure.says}, measure.name),
       element("td", {}, number(found.value)),
       element("td", {class: "small"}, measure.group === "Cost" ? "" : rangeText(found)),
       hasReal ? element("td", {}, real[measure.key] === undefined ? "" : number(real[measure.key][0])) : null));
