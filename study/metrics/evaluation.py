@@ -6,12 +6,12 @@ absent from the dictionary, never NaN.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from study.errors import UserError
 from study.metrics import PAIRED, Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
@@ -31,9 +31,9 @@ CHUNK = 2**20  # pixel values decoded at a time
 class SampleFeatures(NamedTuple):
     """All that is kept of a set of images; the images themselves are not, so that any number of them fits."""
 
-    features: torch.Tensor  # (n, d)
-    labels: torch.Tensor | None  # (n,) classes as the classifier sees them; None without classes
-    pixels: torch.Tensor  # (n, at most memorisation.VALUES)
+    features: Tensor  # (n, d)
+    labels: Tensor | None  # (n,) classes as the classifier sees them; None without classes
+    pixels: Tensor  # (n, at most memorisation.VALUES), averaged over squares where the images are larger
 
 
 class Evaluation:
@@ -55,12 +55,12 @@ class Evaluation:
         if self.features.moments.spread <= 0:
             raise UserError(f"the images of the {split_name} split are all alike: nothing can be measured against them")
 
-    def noise(self, latent_dim):
+    def noise(self, latent_dim: int) -> Tensor:
         """The fixed latents (samples, latent_dim) that every model of that latent size is measured on."""
         generator = torch.Generator().manual_seed(latent_dim)
         return torch.randn(self.samples, latent_dim, generator=generator).to(self.device)
 
-    def objective(self, samples):
+    def objective(self, samples: Tensor) -> dict[str, float]:
         """quality/fd and quality/fd_rel of one replica's samples (n, C, H, W); empty when they are not finite."""
         try:
             check(samples)
@@ -73,7 +73,7 @@ class Evaluation:
         return [self.of_model(model) for model in models]
 
     @torch.no_grad()
-    def of_model(self, model):
+    def of_model(self, model: nn.Module) -> dict[str, float]:
         """All measures of one model in eval mode: those of its samples, and what else it allows (study/space/contracts.py)."""
         noise = self.noise(model.latent_dim).split(self._at_once)
         measures = self.of_samples(model.sample(z) for z in noise)
@@ -84,7 +84,7 @@ class Evaluation:
         return measures
 
     @torch.no_grad()
-    def of_samples(self, chunks):
+    def of_samples(self, chunks: Iterable[Tensor]) -> dict[str, float]:
         """The measures that need samples only, given as an iterable of images (n, C, H, W) in [0, 1]."""
         try:
             fake = self._summary(chunks)
@@ -97,28 +97,29 @@ class Evaluation:
         }
 
     @torch.no_grad()
-    def distance_and_modes(self, chunks):
+    def distance_and_modes(self, chunks: Iterable[Tensor]) -> dict[str, float]:
         """Of the measures of samples those in which every sample counts once, whatever the number of real images."""
         fake = self._summary(chunks)
         return {**self._frechet(distances.moments(fake.features)), **self._modes(fake)}
 
-    def nearest(self, samples):
+    def nearest(self, samples: Tensor) -> Tensor:
         """The training images (n, C, H, W) nearest to samples of the same shape, by pixels."""
         indices = memorisation.nearest(memorisation.pixels(samples), self._train)[1]
         return self.images.scaled(self.images.train.images[indices])
 
     @property
-    def _at_once(self):
+    def _at_once(self) -> int:
+        """Images that are decoded together: more would not fit into memory where they are large."""
         return max(1, CHUNK // math.prod(self.images.shape))
 
-    def scaled(self, images):
+    def scaled(self, images: Tensor) -> Iterator[Tensor]:
         """Images (n, C, H, W) of the dataset in [0, 1], in pieces that may be decoded at a time."""
         return (self.images.scaled(chunk) for chunk in images.split(self._at_once))
 
-    def _summary(self, chunks):
-        parts = []
+    def _summary(self, chunks: Iterable[Tensor]) -> SampleFeatures:
+        parts = []  # of every chunk: features (c, d), labels (c,) or None, pixels (c, p)
         for x in chunks:
-            check(x, at_least=1)
+            check(x, at_least=1)  # of the images, since features may hide that they are not finite
             parts.append((*self.extractor.both(x), memorisation.pixels(x)))
         if not parts:
             raise Unmeasurable("there are no samples")
@@ -138,10 +139,11 @@ class Evaluation:
             "quality/swd_pixel": distances.swd(self.pixels, fake.pixels),
         }
 
-    def _modes(self, fake):
+    def _modes(self, fake: SampleFeatures) -> dict[str, float]:
         if fake.labels is None:
             return {}
         count = len(self.images.classes)
+        # (classes,) each: the real images by their true classes, generated ones by those that the classifier sees
         real = coverage.shares(self.split.labels.to(self.device), count)
         generated = coverage.shares(fake.labels, count)
         return {"modes/label_jsd": coverage.label_jsd(real, generated), "modes/classes": coverage.classes(generated)}
@@ -160,14 +162,17 @@ class Evaluation:
         }
 
     @cached_property
-    def _held_out_memory(self):
+    def _held_out_memory(self) -> tuple[Tensor, float]:
+        """The closeness of real images that no model was trained on, which that of samples is held against."""
         return self._closeness(self.held_out)
 
     @cached_property
-    def _train(self):
+    def _train(self) -> Tensor:
+        """The pixels (N, p) of all training images, as float32 in [0, 1]."""
         return torch.cat([memorisation.pixels(x) for x in self.scaled(self.images.train.images)])
 
-    def _closeness(self, images):
+    def _closeness(self, images: SampleFeatures) -> tuple[Tensor, float]:
+        """Distance (at most HELD_OUT,) of images to the nearest training image, and their authenticity."""
         apart, indices = memorisation.nearest(images.pixels[:HELD_OUT], self._train)
         return apart, memorisation.authenticity(apart, memorisation.spacing(indices, self._train))
 
