@@ -39,13 +39,13 @@ class Replicas:
         self.fused = self.K > 1 and small if fused is None else fused
         self.join_memory()
         self.dtype = next(iter(self.parameters.values())).dtype
-        self.learned = [learned_by(phase, self.parameters) for phase in self.phases]
+        self.learned = [learned_by(phase, self.parameters) for phase in self.phases]  # of each phase: tensors (K, ...)
         self.losses = [self.loss_of(phase, learned) for phase, learned in zip(self.phases, self.learned)]
         self.optimisers = [phase.optimiser(learned) for phase, learned in zip(self.phases, self.learned)]
         self.orders, self.noises = ([self.generator(f"{purpose} {seed}") for seed in self.seeds] for purpose in ("order", "noise"))
         self.random = self.generator(f"dropout {self.seeds}").get_state()
         self.captured: dict | None = {} if graphs else None  # (phase, shape of a batch) -> its step as a graph
-        self.epoch = self.batches_done = 0
+        self.epoch = self.batches_done = 0  # trained so far; batches over all epochs, since phases take turns across them
 
     def join_memory(self):
         """Makes each model's parameters and buffers views of the stacks, which are what the optimisers step."""
@@ -137,11 +137,11 @@ class Replicas:
             results.append(getattr(model, method)(*(argument if shared else argument[k] for argument in arguments)))
         return tree_map(lambda *values: stack(values), *results)
 
-    def sample(self, z):
+    def sample(self, z: Tensor) -> Tensor:
         """(n, latent_dim) -> (K, n, C, H, W) in [0, 1]: every replica decodes the same latents."""
         return self.call("sample", z)
 
-    def weights(self, k) -> dict:
+    def weights(self, k: int) -> dict[str, Tensor]:
         """A copy of replica k's own state_dict, as `build()` loads it."""
         return {name: value.clone() for name, value in self.models[k].state_dict().items()}
 
@@ -213,17 +213,17 @@ def check_memory(phase, learned, memory, turns):
         raise ValueError(f"the memory of the optimiser of {phase.name} is not that of {turns} steps")
 
 
-def channels_last(kernels):
+def channels_last(kernels: Tensor) -> Tensor:
     """Stacked 2-D convolution kernels (K, out, in, height, width) in the order in which a CPU was measured to convolve
     faster by a tenth, "channels last"; anything else as it is. Always a copy: a view or `contiguous` would keep the stride
     of a single channel, by which torch lays out values in one order and gradients in another."""
     if kernels.dim() != 5:
         return kernels
-    ordered = kernels.permute(0, 1, 3, 4, 2)
+    ordered = kernels.permute(0, 1, 3, 4, 2)  # (K, out, height, width, in)
     return ordered.clone(memory_format=torch.contiguous_format).permute(0, 1, 4, 2, 3)
 
 
-def laid_out_as(parameter, value):
+def laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     """`value` in the memory order of `parameter`: the fused optimiser reads both without looking at strides."""
     return value if value.stride() == parameter.stride() else torch.empty_like(parameter).copy_(value)
 
@@ -234,7 +234,7 @@ def seeded(build, seed):
         return build()
 
 
-def fetch(losses) -> dict:
+def fetch(losses: dict[str, Tensor]) -> dict[str, Tensor]:
     """Brings tensors to the host in one transfer."""
     values = torch.cat([value.flatten() for value in losses.values()]).cpu().split([v.numel() for v in losses.values()])
     return {name: value.view(old.shape) for (name, old), value in zip(losses.items(), values)}
