@@ -4,7 +4,6 @@ python benchmarks/overhead.py [--trials 200]
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -25,8 +24,10 @@ def empty_trial(config: dict) -> None:
     """Reports what a trial reports, having done nothing."""
     from ray import tune
 
-    result = empty_outcome(read_spec(Path(config["root"]) / "trials" / config["key"]))
-    tune.report({"objective": result.objective, "outcome": json.dumps(result.to_json())})
+    from study.sweep.worker_messages import Final
+
+    result = empty_outcome(read_spec(Path(config["ledger"]) / "trials" / config["key"]))
+    tune.report(Final(result).to_tune())
 
 
 def empty_outcome(spec: Spec) -> Result:
@@ -67,6 +68,7 @@ def measure(trials: int = 220) -> dict:
     from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
     from study.sweep import ray_executor
+    from study.sweep.worker_messages import TrialConfig
 
     with tempfile.TemporaryDirectory() as folder:
         plan, moments = plan_of(trials, Path(folder)), []
@@ -81,14 +83,7 @@ def measure(trials: int = 220) -> dict:
         ray_executor.start(None)
         try:
             ray_executor.execute(
-                plan,
-                {"root": str(plan.ledger.root), "data_dir": ""},
-                {"CPU": 1, "GPU": 0},
-                1,
-                commit,
-                lambda key: None,
-                sink.notify,
-                train=empty_trial,
+                plan, TrialConfig(ledger=plan.ledger.address), 1, commit, lambda key: None, sink.notify, train=empty_trial
             )
         finally:
             ray.shutdown()

@@ -26,6 +26,7 @@ from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.sweep.plan import write_planned
 from study.sweep.ray_searcher import LedgerSearch
+from study.sweep.worker_messages import TrialConfig
 
 
 def main(arguments=None) -> int:
@@ -73,7 +74,7 @@ def measure(trials: int) -> list[dict]:
 def drive(plan) -> tuple[list[float], list[float]]:
     """Seconds of every suggestion and of every result, two trials at a time, until nothing is left."""
     suggestions, reports, live, count = [], [], [], 0
-    search = LedgerSearch(plan, {}, lambda trial, outcome: plan.ledger.put_result(trial.key, outcome))
+    search = LedgerSearch(plan, TrialConfig(), lambda trial, outcome: plan.ledger.put_result(trial.key, outcome))
     while True:
         start = time.monotonic()
         config = search.suggest(str(count))

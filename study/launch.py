@@ -133,13 +133,14 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
     from study.sweep.gpu_share import heaviest, measured
     from study.sweep.progress import Display
     from study.sweep.ray_executor import check_nodes
+    from study.sweep.worker_messages import TrialConfig
 
     token = write_token(plan.ledger)
     try:
         ray_executor.start(options.address)
         if options.address:
             check_nodes(plan.ledger.address, token)
-        resources, slots = ray_executor.shares(
+        gpus, slots = ray_executor.shares(
             options.cpus_per_trial,
             options.gpus_per_trial,
             options.max_concurrent,
@@ -154,17 +155,19 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
             display.finished(trial, outcome)
             tracker_thread.notify(trial.key)
 
-        settings = {
-            "ledger": plan.ledger.address,
-            "data_dir": str(data_dir.resolve()),
-            "cwd": os.getcwd(),
-            "token": token,
-            "checkpoint_s": options.checkpoint_seconds,
-            "graphs": options.fast_cuda,
-            "trust": trust(options),
-        }
+        config = TrialConfig(
+            ledger=plan.ledger.address,
+            token=token,
+            data_dir=str(data_dir.resolve()),
+            cwd=os.getcwd(),
+            cpus=options.cpus_per_trial,
+            gpus=gpus,
+            checkpoint_s=options.checkpoint_seconds,
+            graphs=options.fast_cuda,
+            trust=trust(options),
+        )
         with display:
-            ray_executor.execute(plan, settings, resources, slots, commit, display.began, tracker_thread.notify, display.log)
+            ray_executor.execute(plan, config, slots, commit, display.began, tracker_thread.notify, display.log)
     finally:
         ray.shutdown()
 

@@ -52,4 +52,4 @@ def killed_after(folder, data_dir, epochs, device="cpu"):
 
     started.checkpoint = checkpoint
     with pytest.raises(Killed):
-        started.run(lambda row: None)
+        started.run(lambda epoch, objective: None)

@@ -1,7 +1,6 @@
 """Ray Tune runs what is left of a plan: one actor per slot, used for trial after trial. Ray keeps nothing that matters."""
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -50,6 +49,7 @@ from study.ledger.storage_check import Stopped, ledger_here, storage_mismatch, u
 from study.space.importing import allow
 from study.sweep.ray_searcher import RAY_IS_GONE, LedgerSearch
 from study.sweep.scratch import check_scratch
+from study.sweep.worker_messages import Final, Progress, TrialConfig
 
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 10.0  # within which the port of a node that is alive takes a connection
@@ -97,8 +97,8 @@ def start(address: str | None) -> None:
     signal.signal(signal.SIGTERM, asked_to_end)  # Ray puts its own in place
 
 
-def shares(cpus_per_trial: float, gpus_per_trial: float | str | None, max_concurrent: int | None, measure) -> tuple[dict, int]:
-    """The resources of one trial, and how many trials the cluster holds at once. measure() gives the share "auto"."""
+def shares(cpus_per_trial: float, gpus_per_trial: float | str | None, max_concurrent: int | None, measure) -> tuple[float, int]:
+    """The share of an accelerator that a trial gets, and how many trials the cluster holds at once. measure() gives "auto"."""
     have = ray.cluster_resources()
     gpus = have.get("GPU", 0)
     if gpus_per_trial == "auto" and gpus:
@@ -108,7 +108,7 @@ def shares(cpus_per_trial: float, gpus_per_trial: float | str | None, max_concur
     slots = int(have.get("CPU", 1) // cpus_per_trial)
     if gpus_per_trial:
         slots = min(slots, int(gpus / gpus_per_trial + 1e-9))  # 1 // 0.2 is 4
-    return {"CPU": cpus_per_trial, "GPU": gpus_per_trial}, max(1, min(slots, max_concurrent or slots))
+    return float(gpus_per_trial), max(1, min(slots, max_concurrent or slots))
 
 
 def alive() -> bool:
@@ -135,42 +135,45 @@ def trusting(trust: tuple, function, *arguments):
     return function(*arguments)
 
 
-def train(config: dict) -> None:
+def train(given: dict) -> None:
     """One trial inside a Ray worker. An error of the model's code is the trial's own and is recorded; a dead worker is
     retried, as is a trial that lost its storage."""
-    if wrong := storage_mismatch(config["ledger"], config["token"]):
-        return tune.report({"objective": None, "stop": wrong})
+    config = TrialConfig(**given)
+    if wrong := storage_mismatch(config.ledger, config.token):
+        return tune.report(Final(stop=wrong).to_tune())
     import torch
 
     from study.training.run import run_trial
 
-    allow(*config["trust"])
-    if os.path.isdir(config["cwd"]):
-        os.chdir(config["cwd"])  # relative paths mean here what they mean to the driver
-    torch.set_num_threads(max(1, int(config["cpus"])))
-    device = "cuda" if torch.cuda.is_available() and config["gpus"] else "cpu"
-    if device == "cuda" and config["gpus"] < 1:
-        torch.cuda.set_per_process_memory_fraction(config["gpus"])
+    allow(*config.trust)
+    if os.path.isdir(config.cwd):
+        os.chdir(config.cwd)  # relative paths mean here what they mean to the driver
+    torch.set_num_threads(max(1, int(config.cpus)))
+    device = "cuda" if torch.cuda.is_available() and config.gpus else "cpu"
+    if device == "cuda" and config.gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(config.gpus)
     try:
-        with trial_folder(config["ledger"], config["key"]) as (folder, on_checkpoint):
+        with trial_folder(config.ledger, config.key) as (folder, on_checkpoint):
             try:
-                outcome = run_trial(
-                    folder, config["data_dir"], device, tune.report, config["checkpoint_s"], on_checkpoint, config["graphs"]
-                )
+                result = run_trial(folder, config.data_dir, device, progressed, config.checkpoint_s, on_checkpoint, config.graphs)
             except UnfitMachine as error:
-                return tune.report({"objective": None, "stop": str(error)})
+                return tune.report(Final(stop=str(error)).to_tune())
             except torch.OutOfMemoryError as error:
-                outcome = replace(failed(folder, error), out_of_memory=True, gpus=config["gpus"])  # see study/sweep/gpu_share.py
+                result = replace(failed(folder, error), out_of_memory=True, gpus=config.gpus)  # see study/sweep/gpu_share.py
                 torch.cuda.empty_cache()
             except (Exception, SystemExit) as error:
                 if isinstance(error, OSError | SystemExit) and not own_place(error):
                     raise  # the storage's, or Tune's way to end this thread
-                outcome = failed(folder, error)
+                result = failed(folder, error)
     except OSError as error:
-        if wrong := unwritable(config["ledger"], error):
-            return tune.report({"objective": None, "stop": wrong})
+        if wrong := unwritable(config.ledger, error):
+            return tune.report(Final(stop=wrong).to_tune())
         raise  # a lost mount or connection may pass: let Ray try again
-    tune.report({"objective": outcome.objective, "outcome": json.dumps(outcome.to_json())})  # as text: Tune flattens dicts
+    tune.report(Final(result).to_tune())
+
+
+def progressed(epoch: int, objective: float | None) -> None:
+    tune.report(Progress(epoch, objective).to_tune())
 
 
 @lru_cache(maxsize=1)
@@ -219,8 +222,8 @@ def printable(text: str) -> str:
 class News(tune.Callback):
     """Passes on what happens to trials: quick calls only, this is the Tune loop."""
 
-    def __init__(self, began, progressed, log):
-        self.began, self.progressed, self.log = began, progressed, log
+    def __init__(self, began, notify, log):
+        self.began, self.notify, self.log = began, notify, log
         self.looked = time.monotonic()
 
     def on_trial_start(self, iteration, trials, trial, **info):
@@ -228,7 +231,7 @@ class News(tune.Callback):
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
         if "outcome" not in result:  # that one's news is the committed result
-            self.progressed(trial.config["key"])
+            self.notify(trial.config["key"])
 
     def on_trial_recover(self, iteration, trials, trial, **info):
         self.log(f"the worker of {trial.config['key']} died; it goes on from its last checkpoint in another one")
@@ -244,9 +247,9 @@ class News(tune.Callback):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
 
 
-def execute(plan, settings: dict, resources: dict, slots: int, commit, began, progressed, log=print, train=train) -> None:
-    """Run every trial that is left, `slots` at a time; `train` is what a worker does with one."""
-    search = LedgerSearch(plan, {**settings, "cpus": resources["CPU"], "gpus": resources["GPU"]}, commit, alive)
+def execute(plan, config: TrialConfig, slots: int, commit, began, notify, log=print, train=train) -> None:
+    """Run every trial that is left with that `config`, `slots` at a time; `train` is what a worker does with one."""
+    search = LedgerSearch(plan, config, commit, alive)
     scratch = plan.ledger.root / "ray"
     going_on = True
     try:
@@ -257,7 +260,7 @@ def execute(plan, settings: dict, resources: dict, slots: int, commit, began, pr
                 run_config=tune.RunConfig(
                     storage_path=str(scratch),
                     verbose=0,
-                    callbacks=[News(began, progressed, log)],
+                    callbacks=[News(began, notify, log)],
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                 ),
             )

@@ -1,9 +1,9 @@
 """Serves the plan to Ray Tune."""
 
-import json
 import logging
 import traceback
 from collections import Counter, deque
+from dataclasses import replace
 
 from ray.tune.search import Searcher
 
@@ -12,6 +12,7 @@ from study.ledger.storage_check import unwritable
 from study.sweep.gpu_share import share_after_failures
 from study.sweep.optuna_sampler import GroupSampler
 from study.sweep.plan import Plan, Trial
+from study.sweep.worker_messages import Final, TrialConfig
 
 RAY_IS_GONE = "Ray has died on this machine; the same command goes on from here"
 log = logging.getLogger(__name__)
@@ -24,9 +25,9 @@ class LedgerSearch(Searcher):
     alive() tells, when a trial's workers have died too often, whether Ray can run anything at all.
     """
 
-    def __init__(self, plan: Plan, settings: dict, commit, alive=lambda: True):
+    def __init__(self, plan: Plan, config: TrialConfig, commit, alive=lambda: True):
         super().__init__(metric="objective", mode="min")
-        self.plan, self.settings, self.commit, self.alive = plan, settings, commit, alive
+        self.plan, self.config, self.commit, self.alive = plan, config, commit, alive
         self.samplers = {}
         self.live = {}  # Ray's trial id -> Trial
         self.losses = Counter()  # trial key -> how often it was lost together with Tune's loop
@@ -56,27 +57,23 @@ class LedgerSearch(Searcher):
                 self._finish(trial, failure(trial.key, None, f"no params could be proposed: {type(error).__name__}: {error}"))
                 continue
             self.live[trial_id] = trial
-            gpus = share_after_failures(self.plan.ledger, trial.key, self.settings.get("gpus", 0))
-            return {"key": trial.key, **self.settings, "gpus": gpus}
+            gpus = share_after_failures(self.plan.ledger, trial.key, self.config.gpus)
+            return replace(self.config, key=trial.key, gpus=gpus).to_tune()
         return None if self.live else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id, result=None, error=False):
         trial = self.live.pop(trial_id, None)
         if trial is None:
             return
-        if (result or {}).get("stop"):
-            self.stopped = result["stop"]
-            return
-        text = (result or {}).get("outcome")
-        if (error or not text) and not self.alive():
+        report = Final.from_tune(result)
+        if report.stop:
+            self.stopped = report.stop
+        elif report.result and not error:
+            self._finish(trial, report.result)
+        elif not self.alive():
             self.stopped = RAY_IS_GONE  # no fault of the trial's, which the next launch takes up
-            return
-        self._finish(
-            trial,
-            Result.from_json(json.loads(text))
-            if text and not error
-            else failure(trial.key, self.plan.ledger.spec(trial.key), "its worker died more often than it is retried"),
-        )
+        else:
+            self._fail(trial, "its worker died more often than it is retried")
 
     def workers_lost(self, retries: int, reason: str) -> None:
         """Tune's loop has ended with the trials that were live: queue them again, or fail those lost too often."""
@@ -86,7 +83,7 @@ class LedgerSearch(Searcher):
             if self.losses[trial.key] <= retries:
                 self.queue.append(trial)  # last, so that those that fit are done before
             else:
-                self._finish(trial, failure(trial.key, self.plan.ledger.spec(trial.key), reason))
+                self._fail(trial, reason)
 
     def save(self, checkpoint_path):
         """Tune's snapshot carries nothing: the ledger is the memory."""
@@ -115,6 +112,9 @@ class LedgerSearch(Searcher):
         else:
             params, suggested, who = sampler.ask(trial)
         return self.plan.spec(trial, params, who, suggested)
+
+    def _fail(self, trial: Trial, reason: str) -> None:
+        self._finish(trial, failure(trial.key, self.plan.ledger.spec(trial.key), reason))
 
     def _finish(self, trial: Trial, outcome: Result) -> None:
         self._learn(trial, outcome)

@@ -42,16 +42,16 @@ def run_trial(
     folder: Path,
     data_dir,
     device: str = "cpu",
-    report=lambda row: None,
+    report=lambda epoch, objective: None,
     checkpoint_s: float = CHECKPOINT_S,
     on_checkpoint=lambda: None,
     graphs: bool = False,
 ) -> Result:
     """Train and measure what folder/spec.json says, from its last checkpoint if there is one; the result.
 
-    report(row) is told now and then how far it is, keep() is called after each checkpoint; `graphs` captures steps on a
-    CUDA device as graphs. Only training obeys the spec's precision, measures are always in float32. The result is
-    returned, not written: its writer is the driver.
+    report(epoch, objective) is told now and then how far it is, on_checkpoint() is called after each checkpoint; `graphs`
+    captures steps on a CUDA device as graphs. Only training obeys the spec's precision, measures are always in float32.
+    The result is returned, not written: its writer is the driver.
     """
     spec = read_spec(folder)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
@@ -257,7 +257,7 @@ class Run:
     def report_progress(self, report, values: dict) -> None:
         if time.monotonic() - self.reported >= REPORT_S:
             self.reported = time.monotonic()
-            report({"epoch": self.state.epoch, "objective": aggregate(values).get(OBJECTIVE)})
+            report(self.state.epoch, aggregate(values).get(OBJECTIVE))
 
     def finish(self) -> Result:
         start = time.perf_counter()

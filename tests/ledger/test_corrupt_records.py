@@ -255,13 +255,14 @@ def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(
     from study.ledger import storage_check
     from study.sweep import ray_executor
     from study.sweep.ray_searcher import LedgerSearch
+    from study.sweep.worker_messages import TrialConfig
 
     told, word = [], storage_check.write_token(ledger)
     monkeypatch.setattr(ray_executor.tune, "report", told.append)
     ray_executor.train({"ledger": str(tmp_path / "elsewhere"), "token": word})
     ray_executor.train({"ledger": ledger.address, "token": "other"})
     assert all("does not see the storage folder" in row["stop"] for row in told) and len(told) == 2
-    search = LedgerSearch(plan, {}, commit=None)
+    search = LedgerSearch(plan, TrialConfig(), commit=None)
     assert search.suggest("1")
     search.on_trial_complete("1", told[0])
     assert search.suggest("2") == LedgerSearch.FINISHED and search.stopped == told[0]["stop"]
@@ -270,8 +271,9 @@ def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(
 
 def test_workers_that_die_since_ray_is_gone_fail_no_trial(plan):
     from study.sweep.ray_searcher import LedgerSearch
+    from study.sweep.worker_messages import TrialConfig
 
-    search = LedgerSearch(plan, {}, commit=None, alive=lambda: False)
+    search = LedgerSearch(plan, TrialConfig(), commit=None, alive=lambda: False)
     key = search.suggest("1")["key"]
     search.on_trial_complete("1", error=True)
     assert "Ray has died" in search.stopped and search.suggest("2") == LedgerSearch.FINISHED
@@ -282,11 +284,12 @@ def test_a_disk_that_is_full_as_a_result_is_written_ends_the_sweep_and_fails_no_
     import errno
 
     from study.sweep.ray_searcher import LedgerSearch
+    from study.sweep.worker_messages import TrialConfig
 
     def commit(trial, result):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    search = LedgerSearch(plan, {}, commit)
+    search = LedgerSearch(plan, TrialConfig(), commit)
     search.suggest("1")
     search.on_trial_complete("1", {"outcome": json.dumps(outcome(plan.left()[0]).to_json())})
     assert "No space left on device" in search.stopped and search.suggest("2") == LedgerSearch.FINISHED

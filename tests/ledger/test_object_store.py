@@ -107,7 +107,7 @@ def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine
             raise PulledOut
 
     with pytest.raises(PulledOut):
-        Run(worker.folder(whole.name), spec, data_dir, "cpu", 0.0, keep).run(lambda row: None)
+        Run(worker.folder(whole.name), spec, data_dir, "cpu", 0.0, keep).run(lambda epoch, objective: None)
 
     machine("other")
     worker = ledger_at(address, worker=True)

@@ -22,6 +22,7 @@ from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.sweep.plan import Plan
 from study.sweep.ray_searcher import LedgerSearch
+from study.sweep.worker_messages import TrialConfig
 from study.training.replicas import Replicas
 from study.training.run import append_line, run_trial
 
@@ -107,7 +108,7 @@ def test_a_suggestion_reads_no_more_of_a_study_that_is_nearly_done(ledger):
         )
         for trial in plan.left()[:done]:
             finish(plan, trial)
-        search = LedgerSearch(plan, {}, lambda trial, result: own.put_result(trial.key, result))
+        search = LedgerSearch(plan, TrialConfig(), lambda trial, result: own.put_result(trial.key, result))
         search.suggest("warm")
         with files_opened(own.root) as counted:
             search.suggest("counted")

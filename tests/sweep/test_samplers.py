@@ -13,6 +13,7 @@ from study.space import grid
 from study.sweep.optuna_sampler import MEMORY, RANDOM_FIRST
 from study.sweep.plan import Plan
 from study.sweep.ray_searcher import LedgerSearch
+from study.sweep.worker_messages import TrialConfig
 
 
 def searcher(plan, commits=None):
@@ -21,7 +22,7 @@ def searcher(plan, commits=None):
         if commits is not None:
             commits.append(trial.key)
 
-    return LedgerSearch(plan, {"root": str(plan.ledger.root)}, commit)
+    return LedgerSearch(plan, TrialConfig(ledger=plan.ledger.address), commit)
 
 
 def serve(search, objective=lambda trial, params: 1.0, at_once=2):

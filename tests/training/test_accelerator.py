@@ -114,10 +114,10 @@ def test_the_share_that_was_measured_decides_how_many_trials_a_card_holds():
     )
     try:
         for busy, trials in ((0.2, 5), (0.14, 7), (0.9, 1)):
-            resources, slots = ray_executor.shares(
+            gpus, slots = ray_executor.shares(
                 0.1, "auto", None, lambda busy=busy: ray_executor.on_a_card(("", False), share_of, 2**30, 2**36, busy)
             )
-            assert slots == trials and resources["GPU"] * trials <= 1
+            assert slots == trials and gpus * trials <= 1
     finally:
         ray.shutdown()
 
