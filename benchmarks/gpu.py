@@ -150,8 +150,8 @@ class Bench:
 
     def shift(self, name, model, images, judge) -> dict:
         scores = []
-        for tf32 in (False, True):
-            own = Replicas(lambda: model(images.shape, conv, 2, 8, width=32), range(SEEDS), self.device, tf32=tf32)
+        for precision in ("float32", "tf32"):
+            own = Replicas(lambda: model(images.shape, conv, 2, 8, width=32), range(SEEDS), self.device, precision=precision)
             for _ in range(PRECISION_EPOCHS):
                 own.train_epoch(images.train.images, images.levels, 64)
             noise = judge.noise(own.model.latent_dim)

@@ -9,12 +9,12 @@ from study.errors import UnfitMachine
 
 
 @contextmanager
-def precision(tf32):
-    """Float32 products on a CUDA device with 10 bits of mantissa instead of 23, or with all of them."""
+def products_in(precision: str):
+    """Products on a CUDA device in "float32", with all 23 bits of mantissa, or in "tf32", with 10 of them."""
     backends = torch.backends.cuda.matmul, torch.backends.cudnn
     before = [backend.allow_tf32 for backend in backends]
     for backend in backends:
-        backend.allow_tf32 = tf32
+        backend.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from models.phase import learned_by
 from study.training.batches import batches, check_images
 from study.training.cuda_graphs import Captured
 from study.training.lifted_loss import FusedLoss, LossOfEach, stack
-from study.training.numerics import precision
+from study.training.numerics import products_in
 
 FUSED_PIXELS = 256  # beyond it a CPU step is bound by arithmetic, and vmap was measured to slow it by a fifth
 
@@ -24,12 +24,12 @@ class Replicas:
 
     Only dropout draws on a generator that the pack shares. `fused` lifts the loss over all replicas; without it each
     is called in turn, to the same result but for rounding. By default it is chosen for speed. On a CUDA device a step
-    is captured once and replayed with `graphs`, and multiplies in TF32 with `tf32` (see docs/performance.md for why they
-    must be asked for).
+    is captured once and replayed with `graphs`, and multiplies in TF32 with the `precision` "tf32" (see docs/performance.md for
+    why they must be asked for).
     """
 
-    def __init__(self, build, seeds, device="cpu", fused: bool | None = None, graphs: bool = False, tf32: bool = False):
-        self.tf32 = tf32
+    def __init__(self, build, seeds, device="cpu", fused: bool | None = None, graphs: bool = False, precision: str = "float32"):
+        self.precision = precision
         self.seeds, self.device = tuple(seeds), torch.device(device)
         self.K = len(self.seeds)
         self.models = [seeded(build, seed).to(self.device) for seed in self.seeds]
@@ -76,7 +76,7 @@ class Replicas:
             model.train()
         logs: list[list] = [[] for _ in self.phases]
         epoch = torch.tensor(float(self.epoch), device=self.device)
-        with self.own_dropout(), precision(self.tf32):
+        with self.own_dropout(), products_in(self.precision):
             for x, due in self.batches(images, levels, batch_size, binarised):  # (K, n, C, H, W) in [0, 1]
                 for index, noise in due:
                     logs[index].append(self.step(index, x, noise, epoch))

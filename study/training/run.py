@@ -119,7 +119,7 @@ class Run:
             [replica_seed(spec, seed) for seed in spec.seeds],
             device,
             graphs=graphs and device != "cpu",
-            tf32=spec.precision == "tf32",
+            precision=spec.precision,
         )
         self.replicas = self.untrained()
         self.state = State([None] * len(spec.seeds))

@@ -12,7 +12,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.errors import UnfitMachine, UserError
 from study.sweep.gpu_share import MOST, heaviest, share_of
-from study.training.numerics import precision
+from study.training.numerics import products_in
 from study.training.replicas import Replicas
 
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: benchmarks/gpu.sh")
@@ -177,7 +177,7 @@ def test_a_worker_without_what_was_planned_ends_the_sweep_and_fails_no_trial(led
 
 def test_the_precision_is_what_it_was_afterwards():
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    for wanted in (True, False):
-        with precision(wanted):
-            assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is wanted
+    for wanted in ("tf32", "float32"):
+        with products_in(wanted):
+            assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is (wanted == "tf32")
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
