@@ -89,10 +89,12 @@ def shown(asked, plan, data_dir, screen, log) -> int:
 
 def repaired(plan, options: LaunchOptions, screen, log):
     """The plan with what is wrong in the ledger put right, shown and noted for whoever asks for the status."""
+    from study.sweep.launch_options import note_launch
     from study.sweep.plan import write_planned
     from study.sweep.progress import plan_table
     from study.sweep.repair import repair_specs, retry_failed
 
+    note_launch(plan.ledger, options)
     repair_specs(plan, log)
     plan = retry_failed(plan, options.retry_failed, log)
     screen.print(plan_table(plan))

@@ -1,11 +1,18 @@
 """What a launch can be told: every option once, with its type, default, unit and help."""
 
 import argparse
+import json
+import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from study.ledger.folder import Ledger
 from study.training.checkpoint import CHECKPOINT_S
+from study.training.git_commit import git_commit
+
+LAUNCHES = "launches.jsonl"  # beside trials/: a line per launch
 
 
 def positive(kind: type) -> Callable[[str], float]:
@@ -77,6 +84,24 @@ class LaunchOptions:
     def precision(self) -> str:
         """In which trials are trained (study/training/numerics.py)."""
         return "tf32" if self.fast_cuda else "float32"
+
+    def to_json(self) -> dict:
+        """The options as they are noted: passwords in addresses are left out."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "typed"}
+        return {
+            name: re.sub("://[^/@]*@", "://***@", str(value)) if isinstance(value, str | Path) else value
+            for name, value in values.items()
+        }
+
+
+def note_launch(ledger: Ledger, options: LaunchOptions) -> None:
+    """Add a line to launches.jsonl: when, from which commit of the project and with which options the study was launched."""
+    from study.training.run import append_line  # here: --help needs no torch
+
+    ledger.fetch(LAUNCHES)
+    line = {"time": time.time(), "commit": git_commit(), "options": options.to_json()}
+    append_line(ledger.root / LAUNCHES, json.dumps(line))
+    ledger.publish(LAUNCHES)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,19 @@
+"""What a launch was told is noted with the study, but for what only its user should know."""
+
+import json
+
+from study import launch
+from study.sweep.launch_options import LAUNCHES, note_launch
+from study.training.git_commit import git_commit
+
+
+def test_every_launch_leaves_a_line_with_its_options_and_without_passwords(ledger):
+    for seeds in ("8", "16"):
+        note_launch(
+            ledger, launch.parse(["--space", "smoke", "--seeds", seeds, "--tracking-uri", "https://me:secret@mlflow.org/x"])
+        )
+    text = (ledger.root / LAUNCHES).read_text()
+    first, second = map(json.loads, text.splitlines())
+    assert (first["options"]["seeds"], second["options"]["seeds"]) == (8, 16) and "secret" not in text
+    assert second["options"]["tracking_uri"] == "https://***@mlflow.org/x" and second["commit"] == git_commit()
+    assert second["options"]["storage"] == "mlruns/studies" and second["time"] >= first["time"]
