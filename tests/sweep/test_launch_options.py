@@ -9,9 +9,9 @@ from study.training.git_commit import git_commit
 
 def test_every_launch_leaves_a_line_with_its_options_and_without_passwords(ledger):
     for seeds in ("8", "16"):
-        note_launch(
-            ledger, launch.parse(["--space", "smoke", "--seeds", seeds, "--tracking-uri", "https://me:secret@mlflow.org/x"])
-        )
+        options = launch.parse(["--space", "smoke", "--seeds", seeds, "--tracking-uri", "https://me:secret@mlflow.org/x"])
+        with ledger.lock():
+            note_launch(ledger, options)
     text = (ledger.root / LAUNCHES).read_text()
     first, second = map(json.loads, text.splitlines())
     assert (first["options"]["seeds"], second["options"]["seeds"]) == (8, 16) and "secret" not in text
