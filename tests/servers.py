@@ -10,6 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 SERVER = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
@@ -47,6 +48,25 @@ def server(folder: Path, port: int, store: str):
     try:
         wait_for(lambda: answers(port), 90)
         yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def served(folder: Path, port: int):
+    """`study/ui.py` at work on the store in a folder; the file of what it says."""
+    said = folder / "said.txt"
+    with open(said, "w") as output:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "study/ui.py", "--store", folder / "mlflow.db", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_for(lambda: answers(port), 90)
+        yield said
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

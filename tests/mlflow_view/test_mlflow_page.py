@@ -1,15 +1,7 @@
 """MLflow's own page over a study, in a real browser: the runs, their charts, and the samples card with its slider."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-
 import pytest
+from servers import free_port, served
 from tiny import tiny_space
 
 from study.data import digits
@@ -52,37 +44,9 @@ def tracked(tmp_path_factory, data_dir):
 @pytest.fixture(scope="module")
 def address(tracked):
     """`make ui` over that store, on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        f"sqlite:///{tracked[0] / 'mlflow.db'}",
-    ]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    server = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5)
-            break
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    yield address
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait(60)
+    port = free_port()
+    with served(tracked[0], port):
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_the_experiment_says_its_question_and_lists_its_runs(browser, tracked, address):

@@ -1,6 +1,5 @@
 """MLflow's SQLite store: made whole or not at all, by one at a time, known when it is not whole, and at home wherever it lies."""
 
-import contextlib
 import os
 import random
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from mlflow_runs import everything, train
-from servers import answers, free_port, wait_for
+from servers import free_port, served
 
 from study.errors import UserError
 from study.ledger.folder import Ledger
@@ -211,25 +210,6 @@ def test_what_was_not_copied_stays_where_it_is_and_a_study_s_files_are_written_a
         assert (copy / "artifacts" / "tiny" / run.info.run_id / "artifacts" / "weights.safetensors").exists()
     (by_hand,) = tracker.client.search_runs([tracker.client.get_experiment_by_name("by hand").experiment_id])
     assert by_hand.info.artifact_uri.startswith((project / "by_hand").as_uri()) and contents(project) == before
-
-
-@contextlib.contextmanager
-def served(folder: Path, port: int):
-    """`study/ui.py` at work on the store in a folder; the file of what it says."""
-    said = folder / "said.txt"
-    with open(said, "w") as output:
-        process = subprocess.Popen(
-            [sys.executable, ROOT / "study/ui.py", "--store", folder / "mlflow.db", "--port", str(port)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_for(lambda: answers(port), 90)
-        yield said
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.mark.long
