@@ -24,10 +24,7 @@ class Raw(NamedTuple):
     levels: int = 256
 
 
-# A source has a name, a size (the side of its square images in pixels) and channels (a folder has neither before it is
-# read), validation (of so many training images one is set aside), roots(data_dir) (the files and folders it is read
-# from), read(data_dir, scratch, skip_corrupt, say) -> Raw with `scratch` a folder for files it wants to map, and
-# download(data_dir). `published`: training and test images.
+# What a source must offer: `Source` in study/space/contracts.py. `published`: training and test images as their authors count them.
 
 
 @dataclass(frozen=True)

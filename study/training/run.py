@@ -34,7 +34,7 @@ from study.training.replicas import Replicas
 from study.training.weights import fresh, plain
 
 EVALUATIONS = 6  # how often a trial is drawn, after the untrained start
-MEASURED = {"search": 3, "confirm": 6}  # how many of these looks measure the objective too: what tuning tries is only ranked
+MEASURED = {"search": 3, "confirm": 6}  # how many of these measure the objective too: what tuning tries is only ranked
 REPORT_S = 3.0  # seconds between reports to whoever runs the trial: each brings MLflow up to date
 
 
@@ -59,7 +59,7 @@ def run_trial(
 
 
 def evaluation_epochs(epochs: int, evaluations: int = EVALUATIONS) -> list[int]:
-    """The epochs after which a trial is looked at: 0 (untrained), then about `looks` times, the last included."""
+    """The epochs after which a trial is drawn and measured: 0 (untrained), then about `evaluations` times, the last included."""
     return sorted({round(epochs * part / evaluations) for part in range(evaluations + 1)})
 
 
