@@ -35,6 +35,8 @@ def rebuilt(ledger: Ledger, key: str) -> nn.Module:
         raise UserError(f"trial {key} is not finished; {of_ledger('status', ledger)} says how far it is")
     if result.status != "done":
         raise UserError(f"trial {key} {result.status}: there is no model to draw from")
+    if spec is None:
+        raise UserError(f"the spec of trial {key} is lost; the next launch writes it anew: {of_ledger('launch', ledger)}")
     check_code(spec)
     path = ledger.folder(key) / "weights.safetensors"
     try:

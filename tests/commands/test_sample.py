@@ -124,6 +124,13 @@ def test_a_trial_that_is_not_finished_or_diverged_has_no_images(plan, data_dir):
         chosen(plan.ledger, "best")
 
 
+def test_a_trial_whose_spec_was_lost_is_one_line_with_what_writes_it_anew(finished):
+    ledger, key, _ = finished
+    (ledger.folder(key) / "spec.json").unlink()
+    with pytest.raises(UserError, match="spec of trial .* is lost; .*study/launch.py"):
+        rebuilt(ledger, key)
+
+
 @pytest.mark.parametrize("broken", ["missing", "cut short", "empty", "another model's"])
 def test_broken_weights_are_named_with_what_makes_them_again(finished, data_dir, broken):
     ledger, key, model = finished
