@@ -39,7 +39,8 @@ def no_driver_left_behind(monkeypatch):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("kind", [pytest.param(crash.kill_worker, marks=pytest.mark.long), crash.kill_driver])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [crash.kill_worker, crash.kill_driver])
 def test_a_kill_costs_nothing(tmp_path, kind):
     study = small(tmp_path, epochs=60)
     process = study.start()
