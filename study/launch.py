@@ -146,7 +146,7 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
             options.cpus_per_trial,
             options.gpus_per_trial,
             options.max_concurrent,
-            lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.fast_cuda),
+            lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.graphs),
         )
         display = Display(plan, slots, watching(uri), expected)
         tracker_thread.log = display.log
@@ -165,7 +165,7 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
             cpus=options.cpus_per_trial,
             gpus=gpus,
             checkpoint_s=options.checkpoint_seconds,
-            graphs=options.fast_cuda,
+            graphs=options.graphs,
             trust=trust(options),
         )
         with display:

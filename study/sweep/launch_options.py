@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from study.ledger.folder import Ledger
+from study.ledger.records import PRECISIONS
 from study.training.checkpoint import CHECKPOINT_S
 from study.training.git_commit import git_commit
 
@@ -70,7 +71,13 @@ class LaunchOptions:
     gpus_per_trial: float | str | None = option(
         None, "of a card, or auto: measured first (default: a quarter, where there is a card)", type=share, metavar="SHARE"
     )
-    fast_cuda: bool = option(False, "steps as CUDA graphs, and products in TF32, which makes other trials of a study")
+    fast_cuda: str | None = option(
+        None,
+        "steps as CUDA graphs, and products in TF32 (or as said), which makes other trials of a study",
+        nargs="?",
+        const="tf32",
+        choices=PRECISIONS,
+    )
     max_concurrent: int | None = option(None, "trials at a time (default: what the machines hold)", type=whole, metavar="N")
     proposals: int | None = option(None, "search trials per cell (default: the space's)", type=whole, metavar="N")
     seeds: int | None = option(None, "confirm trainings per cell (default: the space's)", type=whole, metavar="N")
@@ -81,9 +88,14 @@ class LaunchOptions:
     retry_failed: bool = option(False, "run failed trials again")
 
     @property
+    def graphs(self) -> bool:
+        """Whether steps are captured as CUDA graphs."""
+        return self.fast_cuda is not None
+
+    @property
     def precision(self) -> str:
         """In which trials are trained (study/training/numerics.py)."""
-        return "tf32" if self.fast_cuda else "float32"
+        return self.fast_cuda or "float32"
 
     def to_json(self) -> dict:
         """The options as they are noted: passwords in addresses are left out."""

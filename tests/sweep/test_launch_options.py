@@ -17,3 +17,8 @@ def test_every_launch_leaves_a_line_with_its_options_and_without_passwords(ledge
     assert (first["options"]["seeds"], second["options"]["seeds"]) == (8, 16) and "secret" not in text
     assert second["options"]["tracking_uri"] == "https://***@mlflow.org/x" and second["commit"] == git_commit()
     assert second["options"]["storage"] == "mlruns/studies" and second["time"] >= first["time"]
+
+
+def test_a_precision_is_asked_for_by_its_name_and_is_the_full_one_unless_it_is():
+    asked = [launch.parse(["--space", "smoke", *words]) for words in ([], ["--fast-cuda"], ["--fast-cuda", "float32"])]
+    assert [(options.precision, options.graphs) for options in asked] == [("float32", False), ("tf32", True), ("float32", True)]
