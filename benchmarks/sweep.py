@@ -232,7 +232,7 @@ def own_time(turns: list[tuple[float, float]], first: float, last: float) -> flo
 def window(ledger: Ledger, turns: list[tuple[float, float]]) -> tuple[float, int]:
     """A side's own seconds from the first row to the last result, and the number of results."""
     keys = ledger.keys()
-    first = min(ledger.rows(key)[0]["time"] for key in keys)
+    first = min(ledger.rows(key)[0].time for key in keys)
     return own_time(turns, first, max(ledger.result(key).time for key in keys)), len(keys)
 
 

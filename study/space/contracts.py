@@ -69,9 +69,18 @@ class Discriminates(Protocol):
 class Net(Protocol):
     """The body of a model. Both sides raise ValueError for options that contradict each other, TypeError for unknown ones."""
 
-    name: str
-    encoder: Callable[..., nn.Module]  # (shape, outputs, depth, **options) -> module of (n, *shape) -> (n, outputs)
-    decoder: Callable[..., nn.Module]  # (inputs, shape, depth, **options) -> module of (n, inputs) -> (n, *shape), unbounded
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def encoder(self) -> Callable[..., nn.Module]:
+        """encoder(shape, outputs, depth, **options): a module of (n, *shape) -> (n, outputs)."""
+        ...
+
+    @property
+    def decoder(self) -> Callable[..., nn.Module]:
+        """decoder(inputs, shape, depth, **options): a module of (n, inputs) -> (n, *shape), unbounded."""
+        ...
 
 
 class Source(Protocol):
