@@ -5,9 +5,8 @@ import json
 import torch
 from tiny import outcome
 
-from study.ledger.files import write_atomic
+from study.ledger.files import append_line, write_atomic
 from study.training.image_grids import png, tile
-from study.training.run import append_line
 
 
 def train(ledger, plan, trial, epochs=2, finish=True):

@@ -26,7 +26,7 @@ from study.analysis.trainings import (
 )
 from study.analysis.verdicts import Claim, Verdict, judge
 from study.errors import UserError
-from study.ledger.counts import study_counts
+from study.ledger.counts import counted
 from study.ledger.folder import Ledger
 from study.ledger.next_steps import from_the_project
 from study.ledger.records import CellLine, RealBaseline
@@ -106,7 +106,8 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
     and the space's own unless others are given."""
     lines = planned_lines(ledger)
     planned = {key for line in lines for key in line.trials}
-    trials, notes = comparable(read(ledger), planned)
+    finished = read(ledger)
+    trials, notes = comparable(finished, planned)
     if not trials:
         raise UserError(
             f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
@@ -127,7 +128,7 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
         question=question(ledger.root.name),
         time=time.time(),
         notes=notes,
-        counts=study_counts(ledger.root.parent, ledger.root.name) if lines else None,
+        counts=counted(ledger, {trial.key: trial.result for trial in finished}) if lines else None,
         at_work=ledger.held(),
         lacking=lacking(lines, {trial.key for trial in trials}),
         commands={script: from_the_project(script, ledger, trials[0].spec.origin) for script in ("launch", "sample")},

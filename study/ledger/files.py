@@ -132,16 +132,26 @@ def as_written(record: Record) -> dict:
     return records.sealed(json.loads(json.dumps(record.to_json())))
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line; a piece of one that a crash left at the end is cut off first."""
+    path.touch()
+    with open(path, "rb+") as file:
+        content = file.read()
+        file.seek(content.rfind(b"\n") + 1)
+        file.truncate()
+        file.write(line.encode() + b"\n")
+
+
 def read_rows(path: Path) -> list[EpochRow]:
     """The rows of a metrics.jsonl; lines that are not whole rows are passed over."""
     try:
         lines = read_own(path).split(b"\n")
     except FileNotFoundError:
         return []
-    return _sound(lines[:-1], EpochRow.from_json)  # the last piece is empty, or was cut off by a crash
+    return valid_lines(lines[:-1], EpochRow.from_json)  # the last piece is empty, or was cut off by a crash
 
 
-def _sound(lines: list[bytes], check) -> list:
+def valid_lines(lines: list[bytes], check) -> list:
     """The lines that are whole records."""
     rows = []
     for line in lines:

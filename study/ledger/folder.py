@@ -18,7 +18,7 @@ from pathlib import Path
 
 from study.errors import UserError
 from study.ledger import records
-from study.ledger.files import _sound, as_written, put_once, read_json, read_own, read_rows
+from study.ledger.files import as_written, put_once, read_json, read_own, read_rows, valid_lines
 from study.ledger.names import is_key, is_own_file
 from study.ledger.records import CellLine, EpochRow, RealBaseline, Result, Spec, Tracked
 
@@ -87,9 +87,10 @@ class Ledger:
         """The files of a trial whose names below its folder match, in their order."""
         return sorted(path for path in self.folder(key).glob(pattern) if is_own_file(path) and not path.parent.is_symlink())
 
-    def spec(self, key: str) -> Spec | None:
-        """What a trial is to do. Where its result says that it did something else, the spec was changed since."""
-        result = self.result(key)
+    def spec(self, key: str, result: Result | None = None) -> Spec | None:
+        """What a trial is to do. Where its result says that it did something else, the spec was changed since. `result`: the
+        trial's, from who has read it already."""
+        result = result or self.result(key)
         made = result.spec if result else None
         return self._read(self.folder(key) / "spec.json", lambda value: records.trial_spec(value, key, made))
 
@@ -198,7 +199,7 @@ def read_planned(root: Path) -> list[CellLine]:
     """The lines of planned.jsonl."""
     path = root / PLANNED
     lines = read_own(path).split(b"\n") if is_own_file(path) else []
-    rows = _sound(lines[:-1], CellLine.from_json)
+    rows = valid_lines(lines[:-1], CellLine.from_json)
     if len(rows) < len(lines[:-1]):
         print(
             f"{path} is damaged: {len(lines[:-1]) - len(rows)} of its lines cannot be read; the next launch writes it anew",
@@ -211,6 +212,6 @@ def finished(ledger: Ledger) -> list[tuple[str, Spec, Result]]:
     """(key, spec, result) of every finished trial."""
     rows = []
     for key in ledger.keys():
-        if (result := ledger.result(key)) and (spec := ledger.spec(key)):
+        if (result := ledger.result(key)) and (spec := ledger.spec(key, result)):
             rows.append((key, spec, result))
     return rows

@@ -135,7 +135,7 @@ class Tracker:
             state = None
         if state and state.ended and result and state.ended == result.time:
             return
-        spec = self.ledger.spec(key)
+        spec = self.ledger.spec(key, result)
         if spec is None:
             return
         try:

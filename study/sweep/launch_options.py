@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from study.ledger.files import append_line
 from study.ledger.folder import Ledger
 from study.ledger.records import PRECISIONS
 from study.training.checkpoint import CHECKPOINT_S
@@ -108,8 +109,6 @@ class LaunchOptions:
 
 def note_launch(ledger: Ledger, options: LaunchOptions) -> None:
     """Add a line to launches.jsonl: when, from which commit of the project and with which options the study was launched."""
-    from study.training.run import append_line  # here: --help needs no torch
-
     ledger.fetch(LAUNCHES)
     line = {"time": time.time(), "commit": git_commit(), "options": options.to_json()}
     append_line(ledger.root / LAUNCHES, json.dumps(line))

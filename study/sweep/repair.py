@@ -25,9 +25,10 @@ def repair_specs(plan, log) -> None:
         if trial.key in begun and trial.key not in plan.results:
             for half in folder.glob(".*"):  # what a killed worker was writing
                 half.unlink()
-        if trial.key not in begun or plan.ledger.spec(trial.key) is not None:
+        result = plan.results.get(trial.key)
+        if trial.key not in begun or plan.ledger.spec(trial.key, result) is not None:
             continue
-        if result := plan.results.get(trial.key):
+        if result:
             made = plan.spec(trial, result.params, "not known", result.suggested)
             plan.ledger.put_spec(trial.key, result.spec or made)
         elif any((folder / name).exists() for name in ("metrics.jsonl", "last.pt")):

@@ -12,14 +12,16 @@ DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # wh
 def size(path: Path) -> tuple[int, int] | None:
     """Width and height; None for what is no PNG of a picture's size. No other format is tried: some are handed to programs."""
     with contextlib.suppress(*DAMAGED), Image.open(path, formats=("PNG",)) as picture:
-        return picture.size if picture.width * picture.height <= MOST_PIXELS else None
+        return picture.size if fits(picture) else None
     return None
+
+
+def fits(picture: Image.Image) -> bool:
+    return picture.width * picture.height <= MOST_PIXELS
 
 
 def opened(path: Path) -> Image.Image | None:
     """The picture in colour; None for what is none."""
-    if size(path) is None:
-        return None
     with contextlib.suppress(*DAMAGED), Image.open(path, formats=("PNG",)) as picture:
-        return picture.convert("RGB")
+        return picture.convert("RGB") if fits(picture) else None
     return None

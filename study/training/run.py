@@ -15,7 +15,16 @@ from safetensors.torch import save as save_tensors
 
 from study.data.datasets import Dataset, dataset_of
 from study.errors import UserError
-from study.ledger.files import finite_or_null, quarantine, read_rows, read_sealed, read_spec, write_atomic, write_sealed
+from study.ledger.files import (
+    append_line,
+    finite_or_null,
+    quarantine,
+    read_rows,
+    read_sealed,
+    read_spec,
+    write_atomic,
+    write_sealed,
+)
 from study.ledger.folder import DATA
 from study.ledger.records import EpochRow, Replica, Result, Spec
 from study.metrics import features
@@ -95,13 +104,8 @@ class Run:
     """One trial being run."""
 
     def __init__(self, folder: Path, spec: Spec, data_dir, device: str, checkpoint_s: float, on_checkpoint, graphs: bool = False):
-        self.folder, self.spec, self.device, self.checkpoint_s, self.on_checkpoint = (
-            folder,
-            spec,
-            device,
-            checkpoint_s,
-            on_checkpoint,
-        )
+        self.folder, self.spec, self.device = folder, spec, device
+        self.checkpoint_s, self.on_checkpoint = checkpoint_s, on_checkpoint
         check_precision(spec.precision, device)
         dataset = dataset_of(spec)
         study = folder.parent.parent
@@ -343,13 +347,3 @@ class Run:
             "fused": self.replicas.fused,
             "hardware": platform.machine() if self.device == "cpu" else torch.cuda.get_device_name(self.device),
         }
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add a line; a piece of one that a crash left at the end is cut off first."""
-    path.touch()
-    with open(path, "rb+") as file:
-        content = file.read()
-        file.seek(content.rfind(b"\n") + 1)
-        file.truncate()
-        file.write(line.encode() + b"\n")

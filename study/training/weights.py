@@ -30,11 +30,12 @@ def plain(build: Callable[[], nn.Module], weights: dict[str, Tensor], device="cp
 
 def rebuilt(ledger: Ledger, key: str) -> nn.Module:
     """The model of the trial's first training that did not diverge, in eval mode."""
-    spec, result = ledger.spec(key), ledger.result(key)
+    result = ledger.result(key)
     if result is None:
         raise UserError(f"trial {key} is not finished; {of_ledger('status', ledger)} says how far it is")
     if result.status != "done":
         raise UserError(f"trial {key} {result.status}: there is no model to draw from")
+    spec = ledger.spec(key, result)
     if spec is None:
         raise UserError(f"the spec of trial {key} is lost; the next launch writes it anew: {of_ledger('launch', ledger)}")
     check_code(spec)

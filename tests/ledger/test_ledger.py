@@ -16,12 +16,11 @@ from tiny import IDENTITY, finish, result_of, tiny_space
 
 from study.errors import UserError
 from study.ledger.counts import study_counts
-from study.ledger.files import finite_or_null, put_once, read_json, read_rows, read_sealed, write_atomic, write_sealed
+from study.ledger.files import append_line, finite_or_null, put_once, read_json, read_rows, read_sealed, write_atomic, write_sealed
 from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
 from study.ledger.records import Result
 from study.sweep.plan import Plan, write_planned
-from study.training.run import append_line
 
 
 def race(path, number, start, wins, before=lambda: None):

@@ -390,7 +390,7 @@ def test_five_hundred_trials_make_a_page_under_15_mb(tmp_path):
 
 
 @pytest.mark.long
-def test_ten_thousand_trials_are_reported_within_two_minutes(tmp_path):
+def test_ten_thousand_trials_are_reported_within_a_minute(tmp_path):
     ledger = sweep(
         tmp_path / "study",
         nets=("fc", "conv"),
@@ -406,7 +406,7 @@ def test_ten_thousand_trials_are_reported_within_two_minutes(tmp_path):
     path = write_report(ledger, NOWHERE)
     seconds = time.process_time() - start
     print(f"report of 10,080 trials: {seconds:.0f} s of one core, {path.stat().st_size / 1e6:.1f} MB")
-    assert seconds < 120 and path.stat().st_size < 15e6
+    assert seconds < 60 and path.stat().st_size < 15e6
 
 
 def test_a_name_with_dollar_signs_is_a_name_and_no_formula(tmp_path):
