@@ -136,8 +136,9 @@ def half_made(place: Path) -> bool:
 def revisions() -> tuple[set[str], str]:
     """The revisions of the database that the installed MLflow knows, and the newest: read from its migrations, since to
     import them all takes seconds."""
-    package = importlib.resources.files("mlflow").joinpath("store", "db_migrations", "versions")
-    texts = [path.read_text() for path in package.iterdir() if path.name.endswith(".py")]
+    package = importlib.util.find_spec("mlflow")
+    assert package and package.origin, "MLflow is installed: it is among the requirements"
+    texts = [path.read_text() for path in Path(package.origin).with_name("store").glob("db_migrations/versions/*.py")]
     known, older = (
         set(re.findall(rf'^{name} = "(\w+)"', "\n".join(texts), re.MULTILINE)) for name in ("revision", "down_revision")
     )

@@ -56,9 +56,10 @@ ANSWER_S = 10.0  # within which the port of a node that is alive takes a connect
 LOOK_S = 5.0  # between looks whether Ray is still there
 NOT_A_MODELS = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<")  # beginnings of the files of other code
 ROOT = Path(__file__).resolve().parents[2]
+CACHES = [".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache"]
 CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
     "working_dir": str(ROOT),
-    "excludes": ["/.git", "/.venv", "/data", "/mlruns", "/docs", "/tests", "/benchmarks", ".hypothesis", ".pytest_cache"],
+    "excludes": [f"/{name}" for name in (".git", ".venv", "data", "mlruns", "docs", "tests", "benchmarks")] + CACHES,
     "env_vars": {name: os.environ[name] for name in ("RAY_CHDIR_TO_TRIAL_DIR", "TUNE_FUNCTION_THREAD_TIMEOUT_S")},
 }
 
