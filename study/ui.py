@@ -33,26 +33,9 @@ def main(arguments=None) -> None:
     store = options.store.resolve()
     make_ready(uri_of(store), print)  # as a launch makes it, and not the server: two that make it at once would spoil it
     sys.stdout.flush()
-    os.execve(
-        sys.executable,
-        [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(options.port),
-            "--workers",
-            "1",
-            "--backend-store-uri",
-            uri_of(store),
-            "--artifacts-destination",
-            str(store.parent / "artifacts"),
-        ],
-        os.environ | SETTINGS,
-    )
+    where = ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
+    what = ["--backend-store-uri", uri_of(store), "--artifacts-destination", str(store.parent / "artifacts")]
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", *where, *what], os.environ | SETTINGS)
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ def as_row(cell: TableCell) -> dict:
     return {**row, "settings": json.dumps(cell.settings), "params": json.dumps(cell.params), "trials": " ".join(cell.trials)}
 
 
-def told(settings: Mapping) -> str:
+def settings_in_words(settings: Mapping) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items() if isinstance(value, str | int | float))
 
 

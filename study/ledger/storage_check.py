@@ -14,13 +14,8 @@ from study.ledger.folder import Ledger
 from study.ledger.opening import ledger_at
 
 TOKEN = ".marker"
-FULL = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.ESTALE,
-    errno.ENONET,
-)  # nothing that another try of the same trial could mend
+# Nothing that another try of the same trial could mend.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENONET)
 
 
 class Stopped(UserError):
@@ -50,24 +45,20 @@ def storage_mismatch(address: str, word: str) -> str:
         seen = ledger_here(address).read(TOKEN)
     except (OSError, UserError) as error:
         seen = error
+    if seen == word.encode():
+        return ""
     reason = f" ({seen})" if isinstance(seen, Exception) else ""
     return (
-        ""
-        if seen == word.encode()
-        else (
-            f"this worker on {socket.gethostname()} does not see the storage folder {address}"
-            f" that the driver wrote{reason}; it must be shared"
-        )
+        f"this worker on {socket.gethostname()} does not see the storage folder {address}"
+        f" that the driver wrote{reason}; it must be shared"
     )
 
 
 def unwritable(address: str, error: OSError) -> str:
     """The line about storage that takes nothing more; empty for an error that may pass."""
+    if error.errno not in FULL:
+        return ""
     return (
-        ""
-        if error.errno not in FULL
-        else (
-            f"the storage {address} cannot be written on {socket.gethostname()}"
-            f" ({error.strerror}); once that is mended, the same command goes on from here"
-        )
+        f"the storage {address} cannot be written on {socket.gethostname()}"
+        f" ({error.strerror}); once that is mended, the same command goes on from here"
     )

@@ -1,4 +1,4 @@
-"""What is measured when: the objective at every look, everything at the end; the real side is computed once.
+"""What is measured when: the objective while a model is trained, everything at the end; the real side is computed once.
 
 During the search models are held against the validation split, in the confirm stage against the test split.
 A measure that has no value (samples that are not finite, a dataset without classes, a loss that is no likelihood) is

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study.analysis.cell_table import as_csv, as_row, as_text, cells, told
+from study.analysis.cell_table import as_csv, as_row, as_text, cells, settings_in_words
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import literal
 from study.training.image_files import opened
@@ -19,7 +19,8 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
     table_of_cells = cells(ledger)
     files, groups = {"cells.csv": as_csv(list(map(as_row, table_of_cells)))}, defaultdict(dict)
     for cell in table_of_cells:
-        groups[cell.dataset, cell.model, cell.system or cell.net, told(cell.settings)][cell.depth, cell.latent_dim] = cell
+        sheet_of = cell.dataset, cell.model, cell.system or cell.net, settings_in_words(cell.settings)
+        groups[sheet_of][cell.depth, cell.latent_dim] = cell
     forms = Counter(key[:3] for key in groups)
     for (dataset, model, net, settings), group in groups.items():
         net += f" {settings}" if forms[dataset, model, net] > 1 else ""

@@ -96,7 +96,7 @@ def from_data(dataset: DatasetBasis, data_dir: Path) -> np.ndarray | None:
 
 
 def above(pairs: Image.Image, rows: int = 4) -> Image.Image:
-    """The upper row of each pair of rows of a grid (see figures.paired), put together."""
+    """The upper row of each pair of rows of a grid (see `paired` in study/training/image_grids.py), put together."""
     pixels = np.asarray(pairs)
     pitch = (len(pixels) + 1) // rows
     parts = [pixels[row * pitch : (row + 1) * pitch] for row in range(0, rows, 2)]

@@ -2,6 +2,7 @@
 maps and charts."""
 
 import base64
+import functools
 import hashlib
 import json
 import time
@@ -45,6 +46,7 @@ def page(found: ReportData, pictures: Mapping, real: Mapping, left_out: int) -> 
     )
 
 
+@functools.cache
 def environment() -> Environment:
     """The templates; every text that they are given is escaped, and a name that they are not given is an error."""
     made = Environment(

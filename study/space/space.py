@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from study.errors import UserError
 from study.space.cells import Budget, Cell
+from study.space.contracts import Dataset
 from study.space.hyperparameters import DefaultTrial, check_params, defaults_of
 from study.space.systems import moved_to
 
@@ -32,6 +33,11 @@ class Space:
     question: str = ""
     module: str = ""
     origin: str = ""
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """The datasets of its cells by their names."""
+        return {cell.dataset.name: cell.dataset for cell in self.cells}
 
     def only(self, datasets=None, models=None, systems=None) -> "Space":
         """The same question about the datasets, models (lower case) and systems named, all of them where None."""

@@ -16,21 +16,17 @@ from study.ledger.records import RealBaseline, real_baselines
 from study.metrics import features
 from study.metrics.catalogue import spread
 from study.metrics.real_baseline import real_baseline
-from study.space.contracts import Dataset, lacking_in_use
+from study.space.contracts import lacking_in_use
 from study.space.space import Space
 from study.sweep.estimate import built
 from study.sweep.launch_options import LaunchOptions
 from study.sweep.plan import PROTOCOL
 
 
-def datasets(space: Space) -> list[Dataset]:
-    return list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
-
-
 def identities(space: Space, data_dir: Path, options: LaunchOptions) -> dict[str, dict]:
     """Dataset name -> what else defines a result there; unknown ('') while the data has not been decoded yet."""
     kind, table = options.features, {}
-    for dataset in datasets(space):
+    for dataset in space.datasets.values():
         known = dataset.fingerprint(data_dir) or ""
         table[dataset.name] = {
             "fingerprint": known,
@@ -45,7 +41,7 @@ def identities(space: Space, data_dir: Path, options: LaunchOptions) -> dict[str
 def prepare(space: Space, options: LaunchOptions, data_dir: Path, ledger: Ledger, log: Callable[[str], None]) -> None:
     """Decode every dataset and make its features, in the ledger's folder where all workers find them."""
     root = ledger.root
-    for dataset in datasets(space):
+    for dataset in space.datasets.values():
         start = time.monotonic()
         images = dataset.prepare(data_dir, skip_corrupt=options.skip_corrupt, log=log)
         for cell in space.cells:

@@ -38,11 +38,8 @@ def chosen(names: Iterable[str] | None, known: Iterable[str], kind: str, space: 
 
 def with_datasets(space: Space, options: LaunchOptions, data_dir: Path, log: Callable[[str], None]) -> Space:
     """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
-    if options.datasets:
-        own = {cell.dataset.name: cell.dataset for cell in space.cells}
-        wanted = list({name: own.get(name) or named(name) for name in options.datasets}.values())
-    else:
-        wanted = list({cell.dataset.name: cell.dataset for cell in space.cells}.values())
+    own = space.datasets
+    wanted = [own.get(name) or named(name) for name in dict.fromkeys(options.datasets or own)]
     missing = [dataset for dataset in wanted if not dataset.is_available(data_dir)]
     if options.download and not options.dry_run:
         for dataset in missing:

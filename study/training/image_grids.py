@@ -18,6 +18,7 @@ TILE = 32  # pixels at least on a tile's side; smaller images are enlarged by wh
 MANY = 64  # images of the sheet at the end
 PLANE = 12  # points on a side of the plane of two latents: the centres of as many equal shares of the prior
 REACH = 2.5  # standard deviations of the prior to either side in a traversal
+STEP = 1.0  # along a dimension, for how much the image depends on it
 POINTS = 1000  # of a curve: more are averaged, which is what a page of this width can show
 
 
@@ -141,9 +142,6 @@ def thinned(values: torch.Tensor) -> torch.Tensor:
     return values[:, : values.shape[1] // run * run].unflatten(1, (-1, run)).mean(2)
 
 
-STEP = 1.0  # along a dimension, for how much the image depends on it
-
-
 @torch.no_grad()
 def decode(model, z: torch.Tensor) -> torch.Tensor:
     """Latents (n, latent_dim) -> images (n, C, H, W) in [0, 1] in eval mode, so few at a time that photographs fit into memory."""
@@ -190,7 +188,7 @@ def differentiable(model, z) -> bool:
 def invert(model, x, steps=200, starts=256, rate=0.1):
     """How close a generator comes to images x (n, C, H, W): the images found by Adam on the latents, squared error.
 
-    Each search starts from the nearest of `starts` samples. The same images for every look, so drawings compare.
+    Each search starts from the nearest of `starts` samples. The same images each time, so drawings compare.
     """
     generator = torch.Generator().manual_seed(0)
     starting = torch.randn(starts, model.latent_dim, generator=generator).to(x.device)
