@@ -21,30 +21,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(folder: Path, port: int, store: str):
-    """A real `mlflow server`, answering."""
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-            "--backend-store-uri",
-            store,
-            "--artifacts-destination",
-            str(folder / "artifacts"),
-        ],
-        env=SERVER,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def answering(command: list, port: int, **options):
+    """The process of a server, which answers at that port; killed at the end."""
+    process = subprocess.Popen(command, start_new_session=True, **options)
     try:
         wait_for(lambda: answers(port), 90)
         yield process
@@ -53,23 +32,21 @@ def server(folder: Path, port: int, store: str):
         process.wait()
 
 
+def server(folder: Path, port: int, store: str):
+    """A real `mlflow server`, answering."""
+    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", *where, "--backend-store-uri", store]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    return answering(command, port, env=SERVER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 @contextlib.contextmanager
 def served(folder: Path, port: int):
     """`study/ui.py` at work on the store in a folder; the file of what it says."""
     said = folder / "said.txt"
-    with open(said, "w") as output:
-        process = subprocess.Popen(
-            [sys.executable, ROOT / "study/ui.py", "--store", folder / "mlflow.db", "--port", str(port)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_for(lambda: answers(port), 90)
+    command = [sys.executable, ROOT / "study/ui.py", "--store", folder / "mlflow.db", "--port", str(port)]
+    with open(said, "w") as output, answering(command, port, stdout=output, stderr=subprocess.STDOUT):
         yield said
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def answers(port: int) -> bool:

@@ -13,18 +13,22 @@ from study.sweep.plan import Plan
 from study.training import run
 
 
-def planned(ledger, data_dir, model=VAE, epochs=6, more=None, **changes):
-    """The first search trial of a small model, its spec in the ledger."""
-    images = digits.load(data_dir)
-    identity = {
+def identity_of(images) -> dict[str, dict]:
+    """What else defines a result on these images of digits, as a launch finds it."""
+    return {
         "digits": {
             "fingerprint": images.fingerprint,
             "features": features.recipe_hash(digits, images.fingerprint),
             "features_kind": "classifier",
             "shape": list(images.shape),
-            **(more or {}),
         }
     }
+
+
+def planned(ledger, data_dir, model=VAE, epochs=6, more=None, **changes):
+    """The first search trial of a small model, its spec in the ledger."""
+    images = digits.load(data_dir)
+    identity = {"digits": identity_of(images)["digits"] | (more or {})}
     space = tiny_space(
         cells=grid([model], [fc], [1], [2], [digits], width=[16], **{k: [v] for k, v in changes.items()}),
         budget=lambda cell: Budget(epochs, 64),

@@ -24,13 +24,6 @@ SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture
-def data_dir(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def real(data_dir):
     """Links a part of the real data into data_dir, so that prepared images never land beside it."""
     if not os.environ.get("STUDY_DATA"):

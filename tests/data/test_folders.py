@@ -22,13 +22,6 @@ SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture
-def data_dir(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def mine(tmp_path):
     return tmp_path / "mine"
 

@@ -32,13 +32,6 @@ for data_dir in rounds:
 
 
 @pytest.fixture
-def data_dir(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def prepared_digits(data_dir):
     digits.prepare(data_dir)
     return data_dir / ".prepared" / "digits"

@@ -3,9 +3,9 @@
 import pytest
 from servers import free_port, served
 from tiny import tiny_space
+from trials import identity_of
 
 from study.data import digits
-from study.metrics import features
 from study.mlflow_view import saved_view
 from study.mlflow_view.pages import mlflow_page
 from study.mlflow_view.store import default_uri
@@ -23,14 +23,7 @@ def tracked(tmp_path_factory, data_dir):
 
     folder = tmp_path_factory.mktemp("mlruns")
     images = digits.load(data_dir)
-    identity = {
-        "digits": {
-            "fingerprint": images.fingerprint,
-            "features": features.recipe_hash(digits, images.fingerprint),
-            "features_kind": "classifier",
-            "shape": list(images.shape),
-        }
-    }
+    identity = identity_of(images)
     plan = Plan(tiny_space(), Ledger(folder / "studies" / "tiny"), identity)
     tracker = Tracker(default_uri(folder / "studies"), plan.ledger, "tiny", "Does it work?")
     for first in plan.left()[:2]:

@@ -7,10 +7,10 @@ import uuid
 from pathlib import Path
 
 import pytest
+from trials import identity_of
 
 from study.data import digits
 from study.errors import UnfitMachine, UserError
-from study.metrics import features
 from study.space.foreign_code import check_code, digest
 from study.space.loading import load_space
 from study.sweep import repair
@@ -144,18 +144,7 @@ def test_what_has_no_source_is_refused_in_one_line():
 
 def planned(module, ledger, data_dir) -> Plan:
     images = digits.load(data_dir)
-    return Plan(
-        load_space(module.__file__),
-        ledger,
-        {
-            "digits": {
-                "fingerprint": images.fingerprint,
-                "features": features.recipe_hash(digits, images.fingerprint),
-                "features_kind": "classifier",
-                "shape": list(images.shape),
-            }
-        },
-    )
+    return Plan(load_space(module.__file__), ledger, identity_of(images))
 
 
 def begun(plan) -> Path:

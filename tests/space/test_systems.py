@@ -8,6 +8,7 @@ import pytest
 import torch
 from synthetic import MEANS, measures
 from torch import nn
+from trials import identity_of
 
 from models.gan import GAN
 from models.nets import conv, fc
@@ -472,14 +473,7 @@ def test_every_system_takes_its_quick_look_on_digits(name, tmp_path, data_dir):
     images = digits.load(data_dir)
     ledger = Ledger(tmp_path / name)
     features.prepare(digits, images, ledger.root / "features")
-    identity = {
-        "digits": {
-            "fingerprint": images.fingerprint,
-            "features": features.recipe_hash(digits, images.fingerprint),
-            "features_kind": "classifier",
-            "shape": list(images.shape),
-        }
-    }
+    identity = identity_of(images)
     space = SPACES[name].with_dataset(digits)
     plan = Plan(replace(space, budget=lambda cell: replace(space.budget(cell), epochs=2)), ledger, identity)
     for trial in plan.left():

@@ -11,20 +11,21 @@ import sqlalchemy
 import torch
 from tiny import finish, outcome, tiny_space
 from torch.utils._python_dispatch import TorchDispatchMode
+from trials import identity_of
 
 from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.data import digits
+from study.ledger.files import append_line
 from study.ledger.folder import Ledger
-from study.metrics import features
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.sweep.plan import Plan
 from study.sweep.ray_searcher import LedgerSearch
 from study.sweep.worker_messages import TrialConfig
 from study.training.replicas import Replicas
-from study.training.run import append_line, run_trial
+from study.training.run import run_trial
 
 WAITS = ("aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero")
 
@@ -76,14 +77,7 @@ def files_opened(below):
 @pytest.mark.long
 def test_a_trial_opens_no_more_files_for_more_epochs_but_its_rows(tmp_path, data_dir):
     images = digits.load(data_dir)
-    identity = {
-        "digits": {
-            "fingerprint": images.fingerprint,
-            "features": features.recipe_hash(digits, images.fingerprint),
-            "features_kind": "classifier",
-            "shape": list(images.shape),
-        }
-    }
+    identity = identity_of(images)
 
     def count(epochs):
         plan = Plan(tiny_space(), Ledger(tmp_path / f"{epochs}"), identity)

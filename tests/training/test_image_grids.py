@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tiny import rewrite, tiny_space
+from trials import identity_of
 
 from models.gan import GAN
 from models.nets import fc
@@ -35,14 +36,7 @@ def run(tmp_path_factory, data_dir):
     """run(model, latent_dim) -> the folder of a finished digits trial; options go to run_trial."""
     ledger, images = Ledger(tmp_path_factory.mktemp("studies") / "drawn"), digits.load(data_dir)
     features.prepare(digits, images, ledger.root / "features")
-    identity = {
-        "digits": {
-            "fingerprint": images.fingerprint,
-            "features": features.recipe_hash(digits, images.fingerprint),
-            "features_kind": "classifier",
-            "shape": list(images.shape),
-        }
-    }
+    identity = identity_of(images)
 
     def run(model, latent_dim, stage="search", name="drawn", **options):
         plan = Plan(
