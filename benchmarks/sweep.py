@@ -50,7 +50,7 @@ import sys
 from pathlib import Path
 import torch
 from study.ledger.folder import Ledger
-from study.trial import run_trial
+from study.training.run import run_trial
 torch.set_num_threads(1)
 ledger, share, of = Ledger(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 for key in ledger.keys()[share::of]:

@@ -166,7 +166,7 @@ def test_curves_are_drawn_where_a_cell_is_confirmed_and_cost_the_search_nothing(
     (again / "spec.json").write_bytes(spec.read_bytes())
     rewrite(again / "spec.json", key=again.name)
     code = (
-        f"import sys; from pathlib import Path; from study.trial import run_trial; run_trial(Path({str(again)!r}),"
+        f"import sys; from pathlib import Path; from study.training.run import run_trial; run_trial(Path({str(again)!r}),"
         f" {str(data_dir)!r}); assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
