@@ -4,6 +4,11 @@ Each was made from one training per setting. Fidelity is quality/fd_rel, which c
 beside it as a part of its own. "On MNIST" is answered on digits where no MNIST cell was trained; the verdict is then one
 "on digits in place of mnist".
 Levels are those a space has, of which the least and the largest are compared; claims that name levels need those.
+
+Eight of them are laws about a family: what more latent units, more layers, convolutions, harder images or other
+hyperparameters do to VAEs or GANs in general (C1, C2, C3, C6, C8, C10, C11, C13). Their cells are a sample, and a few
+of them cannot decide, whatever the number of seeds. The others speak of systems that the reports had in hand (sizes,
+latents or nets that they name, the best cell, or one model of each kind), and are about these cells.
 """
 
 import math
@@ -32,7 +37,7 @@ from study.analysis.rules import (
     rises,
     stays_below,
 )
-from study.analysis.verdicts import Claim, Part
+from study.analysis.verdicts import THE_FAMILY, Claim, Part
 from study.metrics.catalogue import COVERAGE, FIDELITY
 
 REPORTS = {  # the student reports that made the claims: tag -> (space with their systems, what they compared)
@@ -103,6 +108,7 @@ CLAIMS = (
         "B",
         ("latent_sweep", "three_sizes"),
         (Part("reconstruction", "likelihood/recon", rises, Levels("latent_dim"), VAE, ONE_NAT, unit="nats"),),
+        THE_FAMILY,
     ),
     Claim(
         "C2",
@@ -115,6 +121,7 @@ CLAIMS = (
                 "no gain past 20", "likelihood/elbo", stays_below, Levels("latent_dim", (20, math.inf)), VAE, ONE_NAT, unit="nats"
             ),
         ),
+        THE_FAMILY,
     ),
     Claim(
         "C3",
@@ -122,6 +129,7 @@ CLAIMS = (
         "E",
         ("latent_sweep", "depth_and_latent"),
         (Part("bound", "likelihood/elbo", falls, Levels("depth"), VAE, ONE_NAT, unit="nats"),),
+        THE_FAMILY,
     ),
     Claim(
         "C4",
@@ -154,6 +162,7 @@ CLAIMS = (
         "B",
         ("latent_sweep", "three_sizes"),
         worse(Levels("depth"), where=GANS),
+        THE_FAMILY,
     ),
     Claim(
         "C7",
@@ -202,6 +211,7 @@ CLAIMS = (
                 unit="tau",
             ),
         ),
+        THE_FAMILY,
     ),
     Claim(
         "C9",
@@ -228,10 +238,10 @@ CLAIMS = (
                 EITHER,
                 outcome=cost_in_doublings,
                 within=(),
-                pairs="cells",
                 unit="doublings",
             ),
         ),
+        THE_FAMILY,
     ),
     Claim(
         "C11",
@@ -243,6 +253,7 @@ CLAIMS = (
             *far_worse_than_mnist("imagenette"),
             *worse(Pair({"net": "conv"}, {"net": "fc"}), where={**ALL, "dataset": HARDER}),
         ),
+        THE_FAMILY,
     ),
     Claim(
         "C12",
@@ -287,12 +298,12 @@ CLAIMS = (
                 VAE_TO_GAN,
                 EITHER,
                 outcome=spread_over_proposals,
-                within=(),
+                within=("unit",),
                 stage="search",
-                pairs="cells",
                 unit="doublings",
             ),
         ),
+        THE_FAMILY,
     ),
     # Points between two draws of the prior, on a path that keeps their norm, are themselves draws of the prior
     Claim(

@@ -5,7 +5,7 @@ An arm is a dict of settings; a tuple among its values means any of them. A bloc
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -112,6 +112,10 @@ class Table:
     seeds: tuple
     left_out: tuple[str, ...]  # blocks with too few seeds, named
 
+    @property
+    def pairs(self) -> str:
+        return kind_of(self.seeds)
+
 
 def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[str]) -> Table | None:
     """The outcomes of the arms over blocks equal in the factors `within`, or None without a block of two seeds per arm.
@@ -130,6 +134,11 @@ def tabulate(rows: Sequence[Mapping], arms: Sequence[Mapping], within: Sequence[
     )
     cut = [block for block, found in shared.items() if found and block not in kept]
     return Table(values, finished, tuple(map(name_of, kept)), tuple(seeds), tuple(map(name_of, cut)))
+
+
+def kind_of(seeds: Iterable) -> str:
+    """What is paired: "seeds", whose index is a number, or "cells", which have a name, where seeds are no replicates."""
+    return "cells" if any(isinstance(seed, str) for seed in seeds) else "seeds"
 
 
 def value_of(rows: Sequence[Mapping]) -> float:

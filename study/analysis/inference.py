@@ -6,7 +6,7 @@ differences of one comparison along the last axis; axes before it (blocks, simul
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -66,20 +66,35 @@ def blocked_sign_flip(differences, alternative: str = "two-sided"):
     Each block is divided by its root mean square, which no sign changes: datasets of any scale then weigh the same, and
     the test stays exact. All pairs flip, so eight seeds in three blocks have the resolution of 24 pairs.
     """
-    differences = np.asarray(differences, float)
-    size = np.sqrt((differences**2).mean(-1, keepdims=True))
-    scaled = np.divide(differences, size, out=np.zeros_like(differences), where=size > 0)
+    scaled = over_root_mean_square(differences)
     return sign_flip(scaled.reshape(*scaled.shape[:-2], -1), alternative)
 
 
-def equivalence(differences, margin):
+def over_root_mean_square(differences) -> np.ndarray:
+    """Differences (..., blocks, n), those of each block over their root mean square."""
+    differences = np.asarray(differences, float)
+    size = np.sqrt((differences**2).mean(-1, keepdims=True))
+    return np.divide(differences, size, out=np.zeros_like(differences), where=size > 0)
+
+
+def family_sign_flip(differences, alternative: str = "two-sided"):
+    """The same where the blocks (cells) are a sample of a family that something is said about.
+
+    An effect may differ between cells, and then pairs of one cell are no independent witnesses of the family: whole
+    cells flip as well, and the larger p counts. Its floor is 2 / 2^blocks, whatever the number of pairs in a cell.
+    """
+    of_cells = sign_flip(over_root_mean_square(differences).mean(-1), alternative)
+    return np.maximum(blocked_sign_flip(differences, alternative), of_cells)
+
+
+def equivalence(differences, margin, test: Callable = blocked_sign_flip):
     """p that the difference lies within +-margin: two one-sided sign-flip tests (TOST; Schuirmann 1987).
 
     differences (..., blocks, n), margin in their unit and broadcast against them -> (...). The only ground for saying
     "no effect".
     """
     differences = np.asarray(differences, float)
-    return np.maximum(blocked_sign_flip(differences - margin, "less"), blocked_sign_flip(differences + margin, "greater"))
+    return np.maximum(test(differences - margin, "less"), test(differences + margin, "greater"))
 
 
 def median_interval(differences, level: float = 0.95):

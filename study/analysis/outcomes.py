@@ -113,14 +113,24 @@ def instability(rows: Sequence[Mapping], measure: str) -> list[dict]:
 
 
 def spread_over_proposals(rows: Sequence[Mapping], measure: str) -> list[dict]:
-    """Spread of a cell over its hyperparameter proposals, one row per cell: log2 of the standard deviation of log2.
+    """Spread of a cell over its hyperparameter proposals: log2 of the standard deviation of log2, one row per replicate.
 
-    Every proposal counts, the sampler's too: all families are tuned in the same way.
+    Of quasi-random proposals and the default before them, which come from equal ranges; what a sampler suggests after
+    having seen results is not spread evenly. `unit`, the block, is the cell but for model and net. Where no cell was
+    tuned twice, the cells are the pairs, all of one block; every proposal counts in studies that had no quasi-random ones.
     """
-    groups = grouped_by(in_doublings(rows, measure), FACTORS)
+    even = [row for row in rows if row.get("proposed_by") in ("default", "quasi-random")]
+    evenly_spread = any(row.get("proposed_by") == "quasi-random" for row in rows)
+    found = in_doublings(even if evenly_spread else rows, measure)
+    cells = grouped_by(found, FACTORS)
+    replicated = any(len({row["seed"] for row in cell}) > 1 for cell in cells.values())
     return [
-        {**group[0], "seed": unit_of(group[0]), "value": math.log2(max(float(np.std(spread, ddof=1)), TINY))}
-        for group in groups.values()
+        {
+            **group[0],
+            **({"unit": unit_of(group[0])} if replicated else {"unit": None, "seed": unit_of(group[0])}),
+            "value": math.log2(max(float(np.std(spread, ddof=1)), TINY)),
+        }
+        for group in grouped_by(found, (*FACTORS, "seed")).values()
         if len(spread := [row["value"] for row in group]) > 1
     ]
 

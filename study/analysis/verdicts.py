@@ -6,10 +6,13 @@ coverage are parts of their own, so that no single number names a winner.
 
 One level for both words: every p is two-sided (study/analysis/rules.py), so each word takes at most half of the level.
 
-The replicate is the seed, so a verdict is about the cells as they were tuned: the luck of the tuning is the same for
-all seeds of a cell, and more proposals shrink it, not more seeds. If it spreads cells by half a training-seed
-deviation, a nominal 5 % becomes about 16 % (three blocks of eight seeds, tests/analysis/test_inference.py). A finding lists
-the effect of every block, where that shows.
+A claim says what it is about. "these cells": what holds on average in the cells compared; its pairs are seeds.
+"the family": what holds for such models in general, of which the cells are a sample. Then whole cells are flipped too,
+the larger p decides, and effect and interval are over cells; a few cells cannot decide it, whatever the number of seeds
+(three have a least p of 2 / 2^3), and what holds in them alone is said beside.
+
+A seed stands for whatever differs from one seed to the next, and for nothing else: of luck that all seeds of a cell
+share, as that of one tuning for all of them, no test over seeds can know (docs/statistics.md).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,13 +20,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from study.analysis.comparisons import Arms, Table, base, described, matches, tabulate
-from study.analysis.inference import holm, median_interval, seeds_needed
+from study.analysis.comparisons import Arms, Table, base, described, kind_of, matches, tabulate
+from study.analysis.inference import blocked_sign_flip, family_sign_flip, holm, median_interval, seeds_needed
 from study.analysis.outcomes import FACTORS, Rate, as_measured, rate
-from study.analysis.rules import Evidence, centre
+from study.analysis.rules import Evidence
 
 ALPHA = 0.05
 Adjusted = tuple[float, float]  # p, and p by Holm
+THESE_CELLS, THE_FAMILY = "these cells", "the family"  # what a claim is about
 SEED_DEVIATION = None  # as a margin: one standard deviation over the seeds of the cells compared
 
 
@@ -41,7 +45,6 @@ class Part:
     outcome: Callable = as_measured  # what a training counts as
     within: tuple[str, ...] = FACTORS  # what is equal inside a block
     stage: str = "confirm"
-    pairs: str = "seeds"  # or "cells", where seeds are no replicates
     unit: str = ""
 
 
@@ -52,17 +55,20 @@ class Claim:
     source: str  # the reports that made it, by their tags in study/analysis/claims.py
     spaces: tuple[str, ...]  # the search spaces that answer it
     parts: tuple[Part, ...]
+    about: str = THESE_CELLS  # or THE_FAMILY, of which the cells are a sample
 
 
 @dataclass(frozen=True)
 class Finding:
     """The answer to one part; unanswered where `missing` says what is not there.
 
-    effect: median of `points`, which are the averages over blocks of every pair (in the part's unit; a rate is the
-    share of all). interval: 95 %, None below 5 pairs. boundary: what it is held against, averaged over blocks too.
-    needed: paired seeds that would decide it, None when none would. apart: the blocks in which the part holds and those
-    in which it does not, each by its own test; both only where the effect differs between cells. diverged: (count,
-    trainings, low, high). stands_in_for: the dataset that the part is about, where another one answers for it.
+    effect: median of `points`, which are the averages over blocks of every pair, or over seeds of every cell where the
+    part is about a family (in the part's unit; a rate is the share of all). pairs: what the points are of, "seeds" or
+    "cells". interval: 95 %, None below 5 points. boundary: what it is held against, averaged over blocks.
+    needed: points that would decide it, None when no number would. alone: "holds" or "fails" where these cells by
+    themselves show it, though not the family. apart: the blocks in which the part holds and those in which it does not,
+    each by its own test; both only where the effect differs between cells. diverged: (count, trainings, low, high).
+    stands_in_for: the dataset that the part is about, where another one answers for it.
     """
 
     part: Part
@@ -71,12 +77,14 @@ class Finding:
     effect: float | None = None
     interval: tuple[float, float] | None = None
     points: tuple[float, ...] = ()
+    pairs: str = "seeds"
     by_block: Mapping[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     p_for: float | None = None
     p_against: float | None = None
     boundary: float | None = None
     needed: int | None = None
+    alone: str = ""
     apart: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     diverged: Rate | None = None
     stands_in_for: str = ""
@@ -117,13 +125,13 @@ def judge(claims: Sequence[Claim], rows: Sequence[Mapping], alpha: float = ALPHA
 
     The chance that any word among them is false is at most alpha: half of it for "supported", half for "refuted".
     """
-    findings = [tuple(weigh(part, rows, alpha / len(claims)) for part in claim.parts) for claim in claims]
+    findings = [tuple(weigh(part, rows, alpha / len(claims), claim.about) for part in claim.parts) for claim in claims]
     support, refutation = adjusted(map(p_support, findings)), adjusted(map(p_refute, findings))
     return [decide(*each, alpha) for each in zip(claims, findings, support, refutation)]
 
 
-def weigh(part: Part, rows: Sequence[Mapping], alpha: float) -> Finding:
-    """What the rows say about one part."""
+def weigh(part: Part, rows: Sequence[Mapping], alpha: float, about_what: str = THESE_CELLS) -> Finding:
+    """What the rows say about one part. alpha: the level at which more points, or these cells alone, would decide it."""
     about = chosen(part, rows)
     outcomes = part.outcome(about, part.measure)
     arms = part.of.arms(outcomes)
@@ -131,20 +139,26 @@ def weigh(part: Part, rows: Sequence[Mapping], alpha: float) -> Finding:
     if table is None:
         return Finding(part, missing=absent(part, outcomes, arms))
     margins = margins_of(part, table)
-    evidence = part.rule(table.values, margins)
-    interval = median_interval(evidence.effects.mean(0))
+    of_these = part.rule(table.values, margins, blocked_sign_flip)
+    sampled = about_what == THE_FAMILY and table.pairs == "seeds"  # else cells are the pairs, and flip one by one anyway
+    evidence = part.rule(table.values, margins, family_sign_flip) if sampled else of_these
+    points = evidence.effects.mean(1 if sampled else 0)
+    interval = median_interval(points)
+    counted = None if sampled else evidence.rate
     return Finding(
         part,
         datasets=tuple(sorted({row["dataset"] for row in outcomes})),
-        effect=evidence.rate[0] / evidence.rate[1] if evidence.rate else centre(evidence.effects),
-        interval=evidence.rate[2:] if evidence.rate else interval and tuple(map(float, interval)),
-        points=tuple(evidence.effects.mean(0).tolist()),
+        effect=counted[0] / counted[1] if counted else float(np.median(points)),
+        interval=counted[2:] if counted else interval and tuple(map(float, interval)),
+        points=tuple(points.tolist()),
+        pairs="cells" if sampled else table.pairs,
         left_out=table.left_out,
         by_block=dict(zip(table.blocks, np.median(evidence.effects, 1).tolist())),
-        p_for=evidence.p_for,
-        p_against=evidence.p_against,
-        boundary=evidence.boundary,
-        needed=needed(part, evidence, alpha),
+        p_for=float(evidence.p_for),
+        p_against=float(evidence.p_against),
+        boundary=float(evidence.boundary),
+        needed=needed(evidence.distance, points, alpha, 1 if sampled else len(table.blocks)),
+        alone=alone(of_these, alpha) if sampled else "",
         apart=apart(part, table, margins),
         diverged=rate([row["status"] == "diverged" for row in about if row["status"] != "failed"]),
         stands_in_for=stood_in_for(part, outcomes),
@@ -177,7 +191,8 @@ def absent(part: Part, outcomes: Sequence[Mapping], arms: Sequence[Mapping]) -> 
     lacking = [arm for arm in arms if not any(matches(row, arm) for row in outcomes)]
     wanted = " and ".join(described(arm) for arm in lacking) or str(part.of)
     where = described({**({"dataset": part.on} if part.on else {}), **part.where})
-    together = "" if lacking or not arms else f", two {part.pairs} of each in one block"
+    pairs = kind_of(row["seed"] for row in outcomes)
+    together = "" if lacking or not arms else f", two {pairs} of each in one block"
     return f"{where}: ".lstrip(": ") + f"{wanted}{together}, with {part.measure} ({part.stage})"
 
 
@@ -196,13 +211,17 @@ def seed_deviations(table: Table) -> np.ndarray:
     return np.sqrt(squares / degrees.sum(1, keepdims=True).clip(1))
 
 
-def needed(part: Part, evidence: Evidence, alpha: float) -> int | None:
-    """Paired seeds, more than there are, that would decide a part with power 80 % if its effect is as estimated."""
-    blocks, seeds = evidence.effects.shape
-    if part.pairs != "seeds":
-        return None
-    enough = seeds_needed(evidence.distance, evidence.effects.mean(0).std(ddof=1), alpha, blocks)
-    return enough and max(enough, seeds + 1)
+def needed(distance: float, points: np.ndarray, alpha: float, flips: int) -> int | None:
+    """Points, more than there are, that would decide a part with power 80 % if its effect is as estimated.
+    flips: pairs of one point that change their signs apart from one another."""
+    deviation = points.std(ddof=1) if len(points) > 1 else 0.0
+    enough = seeds_needed(distance, deviation, alpha, flips)
+    return enough and max(enough, len(points) + 1)
+
+
+def alone(evidence: Evidence, alpha: float) -> str:
+    """What the pairs of these cells by themselves show."""
+    return "holds" if evidence.p_for <= alpha else "fails" if evidence.p_against <= alpha else ""
 
 
 def p_support(findings: Sequence[Finding]) -> float | None:
@@ -243,14 +262,25 @@ def decide(
 def advice(findings: Sequence[Finding], alpha: float) -> str:
     """What would decide the parts that are still open."""
     unsettled = [found for found in findings if min(found.p_for, found.p_against) > alpha] or findings
-    if any(found.part.pairs != "seeds" for found in unsettled):
-        return "more cells: its pairs are cells, not seeds"
-    if divided := [found for found in unsettled if all(found.apart)]:
-        return "no number of seeds: the effect differs between cells; " + "; ".join(map(division, divided))
-    if any(found.needed is None for found in unsettled):
-        return "no practical number of seeds: the effect sits at what would decide it"
-    seeds = max(found.needed for found in unsettled)
-    return f"{seeds - min(len(found.points) for found in unsettled)} more paired seeds: --seeds {seeds}"
+    divided = [division(found) for found in unsettled if all(found.apart)]
+    if over_cells := [found for found in unsettled if found.pairs == "cells"]:
+        return "; ".join([more("cells", over_cells), *filter(None, map(of_these_alone, over_cells)), *divided])
+    if divided:
+        return "; ".join(["no number of seeds: the effect differs between cells", *divided])
+    return more("paired seeds", unsettled)
+
+
+def more(what: str, findings: Sequence[Finding]) -> str:
+    """`3 more paired seeds: --seeds 9`: as many as the part needs that needs most."""
+    numbers = [found.needed for found in findings if found.needed is not None]
+    if len(numbers) < len(findings):
+        return f"no practical number of {what}: the effect sits at what would decide it"
+    lacking = max(numbers) - min(len(found.points) for found in findings)
+    return f"{lacking} more {what}: " + (f"{max(numbers)} would do" if what == "cells" else f"--seeds {max(numbers)}")
+
+
+def of_these_alone(found: Finding) -> str:
+    return found.alone and f"in these cells alone {found.part.label} {found.alone}"
 
 
 def division(found: Finding) -> str:

@@ -47,6 +47,7 @@ def verdict_row(verdict: Verdict) -> dict:
         "claim": claim.id,
         "sentence": claim.sentence,
         "source": claim.source,
+        "about": claim.about,
         "verdict": verdict.word,
         "on": data_of(verdict),
         "part": found.part.label if found else "",

@@ -10,7 +10,7 @@ from study.analysis.outcomes import Rate
 from study.analysis.report_data import ReportCell
 from study.analysis.sentences import data_of
 from study.analysis.trainings import grouped
-from study.analysis.verdicts import Finding, Verdict
+from study.analysis.verdicts import THE_FAMILY, Finding, Verdict
 from study.ledger.records import RealBaseline
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number, spread
 
@@ -35,6 +35,13 @@ def of_verdict(verdict: Verdict) -> str:
     return verdict.word + (on and f" on {on}")
 
 
+def scope_of(verdict: Verdict) -> str:
+    """What the word is about: these cells, or a family that they are a sample of."""
+    found = verdict.deciding
+    cells = f", by {len(found.by_block)} cells" if found and verdict.claim.about == THE_FAMILY else ""
+    return f"about {verdict.claim.about}{cells}"
+
+
 def of_effect(found: Finding) -> str:
     """An effect with its unit and its interval, or points; differences carry their sign, shares and rates do not."""
     plain = "share" in found.part.unit or found.part.rule.__name__ == "exceeds_half"
@@ -56,7 +63,7 @@ def about(found: Finding) -> str:
 
 
 def pairs_of(found: Finding | None) -> str:
-    return "–" if found is None else f"{len(found.points)}" + " cells" * (found.part.pairs != "seeds")
+    return "–" if found is None else f"{len(found.points)}" + " cells" * (found.pairs == "cells")
 
 
 def p_of(value: float | None) -> str:

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from study.analysis.outcomes import (
 )
 from study.analysis.rules import doubles, equivalent, exceeds_half, falls, is_below, is_flat, rises, stays_below
 from study.analysis.sentences import data_of
-from study.analysis.verdicts import Claim, Part, judge, p_refute, seed_deviations
+from study.analysis.verdicts import THE_FAMILY, THESE_CELLS, Claim, Part, judge, p_refute, seed_deviations
 
 
 def trainings(world=lambda row: {}, seeds=8, proposals=4, rng=0, **factors):
@@ -60,8 +62,10 @@ def diverge(row):
     return {**kept, "status": "diverged"}
 
 
-def verdict(claim, rows):
-    return next(found for found in judge(CLAIMS, rows) if found.claim.id == claim)
+def verdict(claim, rows, about=None):
+    """The verdict on one claim among all; about: what it is taken to be about, other than it says."""
+    claims = [replace(each, about=about) if about and each.id == claim else each for each in CLAIMS]
+    return next(found for found in judge(claims, rows) if found.claim.id == claim)
 
 
 def log2(row):
@@ -78,15 +82,20 @@ def champion(row):
 
 # Claim -> (factors of its table, a world in which it is true, one in which it is not)
 VAES, GANS = {"model": ["vae"]}, {"model": ["gan", "wgan"]}
+THREE_SETS = {"dataset": ["mnist", "digits", "cifar10"]}
 TWO_SETS = {"dataset": ["mnist", "digits"], "net": ["fc", "conv"], "model": ["vae", "gan"]}
 WORLDS = {
-    "C1": (VAES, lambda row: {"likelihood/recon": 80 + log2(row)}, lambda row: {"likelihood/recon": 80 - log2(row)}),
+    "C1": (
+        {**VAES, **THREE_SETS},
+        lambda row: {"likelihood/recon": 80 + log2(row)},
+        lambda row: {"likelihood/recon": 80 - log2(row)},
+    ),
     "C2": (
-        {**VAES, "depth": [4], "latent_dim": [2, 10, 20, 50], "dataset": ["mnist", "cifar10"]},
+        {**VAES, "depth": [1, 2, 3, 4, 8], "latent_dim": [2, 10, 20, 50], "dataset": ["mnist", "cifar10"]},
         lambda row: {"likelihood/elbo": -130 + 5 * min(log2(row), math.log2(20))},
         lambda row: {"likelihood/elbo": -130 + 5 * log2(row)},
     ),
-    "C3": (VAES, lambda row: {"likelihood/elbo": -100 - row["depth"]}, lambda row: {}),
+    "C3": ({**VAES, **THREE_SETS}, lambda row: {"likelihood/elbo": -100 - row["depth"]}, lambda row: {}),
     "C4": (
         {**VAES, "dataset": ["mnist", "cifar10"]},
         lambda row: {"likelihood/recon": 80 + log2(row) - 4 * row["depth"]},
@@ -102,12 +111,16 @@ WORLDS = {
         lambda row: {},
     ),
     "C6": (
-        GANS,
+        {**GANS, **THREE_SETS},
         lambda row: {"quality/fd_rel": 0.2 + 0.05 * row["depth"], "quality/coverage": 0.8 - 0.05 * row["depth"]},
         lambda row: {"quality/fd_rel": 0.4 - 0.05 * row["depth"]},
     ),
     "C7": (GANS, lambda row: {"collapse": 0.9}, lambda row: {"collapse": 0.1}),
-    "C8": (GANS, lambda row: {"distance_slope": -0.5}, lambda row: {"distance_slope": -0.5, "loss_slope": -0.3}),
+    "C8": (
+        {**GANS, "dataset": ["mnist", "digits"]},
+        lambda row: {"distance_slope": -0.5},
+        lambda row: {"distance_slope": -0.5, "loss_slope": -0.3},
+    ),
     "C9": (
         {"model": ["gan"], "latent_dim": [350, 500, 750, 1000]},
         lambda row: {
@@ -211,7 +224,7 @@ def test_what_is_missing_is_named():
 
 
 def test_a_claim_fails_with_one_of_its_parts_even_while_another_has_no_cells():
-    found = verdict("C2", trainings(model=["vae"], latent_dim=[2, 8]))
+    found = verdict("C2", trainings(latent_dim=[2, 8], **VAES, **THREE_SETS))
     assert found.word == "refuted" and found.deciding.part.label == "gain up to 20" and found.missing
 
 
@@ -220,22 +233,45 @@ def test_an_undecided_claim_says_how_many_seeds_would_decide_it_and_they_do():
         return {"likelihood/recon": 80 + 0.8 * log2(row)}
 
     factors = {"model": ["vae"], "latent_dim": [2, 8], "depth": [2]}
-    few = verdict("C1", trainings(slight, seeds=6, **factors))
+    few = verdict("C1", trainings(slight, seeds=6, **factors), THESE_CELLS)
     assert few.word == "undecided"
     advised = int(few.more.split("--seeds ")[1])
     assert few.more == f"{advised - 6} more paired seeds: --seeds {advised}" and advised >= 10
-    assert verdict("C1", trainings(slight, seeds=advised, **factors)).word == "supported"
+    assert verdict("C1", trainings(slight, seeds=advised, **factors), THESE_CELLS).word == "supported"
 
 
 def test_where_cells_disagree_no_seeds_are_advised_but_the_cells_are_named():
     def opposed(row):
         return {"likelihood/recon": 80 + log2(row) * (2 - row["depth"])}
 
-    found = verdict("C1", trainings(opposed, model=["vae"], seeds=6))
+    found = verdict("C1", trainings(opposed, model=["vae"], seeds=6), THESE_CELLS)
     assert found.word == "undecided" and "--seeds" not in found.more
     assert found.more.startswith("no number of seeds: the effect differs between cells; reconstruction holds in")
     holds, fails = found.more.split(" and not in ")
     assert "mnist vae fc depth 1 (+" in holds and "depth 3 (-" in fails and "depth 3" not in holds
+
+
+def test_a_law_about_a_family_is_not_decided_by_a_few_cells_and_says_how_many_would_do():
+    """Three cells have a least p of 2 / 2^3, whatever the seeds; what holds in them alone is said, and by nine it is a law."""
+    few = verdict("C1", trainings(WORLDS["C1"][1], seeds=10, **VAES))
+    assert few.word == "undecided" and few.findings[0].p_for == 2 / 2**3
+    assert few.findings[0].pairs == "cells" and len(few.findings[0].points) == 3 and few.findings[0].interval is None
+    advised = int(re.fullmatch(r"\d more cells: (\d+) would do; in these cells alone reconstruction holds", few.more)[1])
+    enough = verdict("C1", trainings(WORLDS["C1"][1], depth=range(advised), seeds=4, **VAES))
+    assert enough.word == "supported" and len(enough.deciding.points) == advised
+
+
+def test_a_law_about_a_family_is_held_to_its_cells_where_seeds_would_decide_on_their_own():
+    """Cells that rise and fall by chance, seeds that agree: their average is not 0, but it is no law."""
+
+    def by_chance(row):
+        return {"likelihood/recon": 80 + log2(row) * (1 if row["depth"] < 7 else -1)}
+
+    rows = trainings(by_chance, depth=range(10), seeds=6, latent_dim=[2, 8], **VAES)
+    any_rise = replace(CLAIMS[0], parts=(replace(CLAIMS[0].parts[0], margin=0.0),))
+    these, family = (judge([replace(any_rise, about=about)], rows)[0] for about in (THESE_CELLS, THE_FAMILY))
+    assert (these.word, family.word) == ("supported", "undecided")
+    assert "more cells: " in family.more and "holds in mnist vae fc depth 0 (+2)" in re.sub(r"\+\d\.\d+", "+2", family.more)
 
 
 def test_cells_that_differ_by_chance_alone_are_hardly_ever_said_to():
@@ -244,7 +280,7 @@ def test_cells_that_differ_by_chance_alone_are_hardly_ever_said_to():
         trainings(lambda row: {"likelihood/recon": 80 + log2(row)}, rng=seed, proposals=1, model=["vae"], latent_dim=[2, 4])
         for seed in range(25)
     ]
-    advice = [judge(CLAIMS[:1], rows)[0].more for rows in studies]
+    advice = [judge([replace(CLAIMS[0], about=THESE_CELLS)], rows)[0].more for rows in studies]
     said = sum("differs between cells" in more for more in advice)
     print(f"three cells at the boundary said to differ: {said} of {len(advice)}")
     assert said <= 1 and any("--seeds" in more or "no practical number" in more for more in advice)
@@ -252,7 +288,28 @@ def test_cells_that_differ_by_chance_alone_are_hardly_ever_said_to():
 
 def test_a_comparison_of_cells_is_not_told_to_add_seeds():
     found = verdict("C13", trainings(model=["vae", "gan"], depth=[1], proposals=3))
-    assert found.word == "undecided" and found.more.startswith("more cells")
+    assert found.word == "undecided" and re.fullmatch(r"\d+ more cells: \d+ would do", found.more)
+
+
+def tuned(spreads, cells=1, replicates=8, rng=0):
+    """Search rows of replicates: the default, seven quasi-random proposals of a spread in doublings, and some of a sampler."""
+    rng, about = np.random.default_rng(rng), {"net": "fc", "depth": 1, "dataset": "digits", "stage": "search", "status": "done"}
+    return [
+        {**about, "model": model, "latent_dim": 2**cell, "seed": seed, "proposed_by": by, "quality/fd_rel": 0.3 * 2**value}
+        for model, spread in spreads.items()
+        for cell in range(cells)
+        for seed in range(replicates)
+        for by, count, scale in (("default", 1, 0), ("quasi-random", 7, spread), ("gp", 8, 5 if model == "vae" else 0))
+        for value in rng.normal(0, scale, count)
+    ]
+
+
+def test_stability_across_hyperparameters_is_compared_over_tunings_by_their_quasi_random_proposals():
+    found = verdict("C13", tuned({"vae": 0.1, "gan": 1.0}), THESE_CELLS)
+    assert found.word == "supported" and len(found.deciding.points) == 8 and found.deciding.pairs == "seeds"
+    assert found.deciding.effect == pytest.approx(math.log2(1.0 / 0.1), abs=0.5)
+    assert verdict("C13", tuned({"vae": 0.1, "gan": 1.0})).word == "undecided"  # of one cell
+    assert verdict("C13", tuned({"vae": 0.6, "gan": 0.3}, cells=8)).word == "refuted"
 
 
 def test_cost_is_compared_over_cells_because_their_seeds_share_a_clock():
@@ -261,7 +318,7 @@ def test_cost_is_compared_over_cells_because_their_seeds_share_a_clock():
 
 
 def test_below_five_seeds_there_are_points_and_no_interval():
-    finding = verdict("C1", trainings(model=["vae"], seeds=4)).findings[0]
+    finding = verdict("C1", trainings(model=["vae"], seeds=4), THESE_CELLS).findings[0]
     assert finding.interval is None and len(finding.points) == 4
 
 
@@ -277,7 +334,7 @@ def test_mnist_answers_for_mnist_and_digits_only_where_it_is_missing():
 
 
 def test_a_claim_about_any_data_names_those_it_was_tested_on_and_one_without_a_verdict_none():
-    false = trainings(WORLDS["C1"][2], model=["vae"], dataset=["digits", "mnist"])
+    false = trainings(WORLDS["C1"][2], model=["vae"], dataset=["digits", "mnist"], depth=[1, 2, 3, 4])
     assert data_of(verdict("C1", false)) == "digits and mnist"
     assert data_of(verdict("C9", false)) == ""
 
@@ -300,7 +357,8 @@ def test_averaged_losses_do_not_answer_for_summed_ones():
     def averaged_falls(row):
         return {"likelihood/recon": 80 + log2(row) * (1 if row["reduction"] == "sum" else -3)}
 
-    assert verdict("C1", trainings(averaged_falls, model=["vae"], reduction=["sum", "mean"])).word == "supported"
+    rows = trainings(averaged_falls, model=["vae"], reduction=["sum", "mean"])
+    assert verdict("C1", rows, THESE_CELLS).word == "supported"
 
 
 def test_a_diverged_training_counts_as_the_worst_and_is_never_dropped():
@@ -320,18 +378,18 @@ def test_where_all_trainings_of_an_unbounded_measure_diverged_nothing_can_be_sai
 
 def test_a_failed_training_has_no_outcome():
     rows = [{**row, "status": "failed"} if row["seed"] == 7 else row for row in trainings(WORLDS["C1"][1], **VAES)]
-    found = verdict("C1", rows)
+    found = verdict("C1", rows, THESE_CELLS)
     assert found.word == "supported" and len(found.deciding.points) == 7 and found.deciding.diverged[1] == 63
 
 
 def test_a_block_that_is_hardly_begun_costs_the_others_no_seeds():
     rows = [row for row in trainings(WORLDS["C1"][1], model=["vae"]) if row["depth"] != 3 or row["seed"] < 2]
-    finding = verdict("C1", rows).deciding
+    finding = verdict("C1", rows, THESE_CELLS).deciding
     assert len(finding.points) == 8 and finding.left_out == ("mnist vae fc depth 3",)
 
 
 def test_fidelity_and_coverage_are_answered_apart():
-    parts = {finding.part.label: finding for finding in verdict("C6", trainings(WORLDS["C6"][2])).findings}
+    parts = {finding.part.label: finding for finding in verdict("C6", trainings(WORLDS["C6"][2]), THESE_CELLS).findings}
     assert parts["fidelity"].p_against < 0.001 and parts["fidelity"].part.measure != parts["coverage"].part.measure
 
 
@@ -485,9 +543,9 @@ def test_divergences_do_not_widen_the_margin_of_one_seed_deviation(rule, truth):
 
 def test_a_diverged_training_is_no_part_of_the_margin_but_of_the_effect():
     rows = trainings(WORLDS["C6"][2], **GANS)
-    before = verdict("C6", rows).findings[0]
+    before = verdict("C6", rows, THESE_CELLS).findings[0]
     gone = [diverge(row) if row["stage"] == "confirm" and row["seed"] == 3 else row for row in rows]
-    after = verdict("C6", gone).findings[0]
+    after = verdict("C6", gone, THESE_CELLS).findings[0]
     assert after.boundary == pytest.approx(before.boundary, rel=0.2) and after.points[3] == 0
 
 
