@@ -46,7 +46,7 @@ def packs(name, definition, device, clock) -> list[dict]:
     images = torch.randint(0, levels, (STEPS * BATCH, *shape), dtype=torch.uint8, device=device)
 
     def epoch(seeds):
-        replicas = Replicas(lambda: model(shape, net, depth, latent_dim, **settings), range(seeds), device)
+        replicas = Replicas([lambda: model(shape, net, depth, latent_dim, **settings)] * seeds, range(seeds), device)
         return lambda: replicas.train_epoch(images, levels, BATCH)  # its losses are fetched: it waits for the device
 
     seconds = in_turn([epoch(seeds) for seeds in SEEDS], ROUNDS, clock)

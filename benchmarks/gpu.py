@@ -65,7 +65,10 @@ class Bench:
 
     def replicas(self, model, net, depth, latent_dim, seeds, graphs, shape=(1, 28, 28), **settings):
         return Replicas(
-            lambda: model(shape, net, depth, latent_dim, **settings), range(seeds), self.device, graphs=graphs and self.cuda
+            [lambda: model(shape, net, depth, latent_dim, **settings)] * seeds,
+            range(seeds),
+            self.device,
+            graphs=graphs and self.cuda,
         )
 
     def epoch_s(self, *replicas, images=None) -> list[float]:
@@ -151,7 +154,8 @@ class Bench:
     def shift(self, name, model, images, judge) -> dict:
         scores = []
         for precision in ("float32", "tf32"):
-            own = Replicas(lambda: model(images.shape, conv, 2, 8, width=32), range(SEEDS), self.device, precision=precision)
+            builds = [lambda: model(images.shape, conv, 2, 8, width=32)] * SEEDS
+            own = Replicas(builds, range(SEEDS), self.device, precision=precision)
             for _ in range(PRECISION_EPOCHS):
                 own.train_epoch(images.train.images, images.levels, 64)
             noise = judge.noise(own.model.latent_dim)

@@ -73,7 +73,7 @@ class Ours:
 
     def __init__(self, model, net, depth, latent_dim, images, seeds=1, levels=256, **options):
         self.images, self.levels = images, levels
-        self.replicas = Replicas(lambda: model(images.shape[1:], net, depth, latent_dim, **options), range(seeds))
+        self.replicas = Replicas([lambda: model(images.shape[1:], net, depth, latent_dim, **options)] * seeds, range(seeds))
         self.steps = len(images) // BATCH * seeds
         with Flops() as counted:
             self()

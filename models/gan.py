@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from models.phase import Phase, adam
+from models.phase import Adam, Phase
 
 LOSSES = ("non_saturating", "minimax")
 
@@ -18,6 +18,7 @@ class GAN(nn.Module):
     `encoder` (critic) and `decoder` (generator): options of one side; `body`: options of both. See models/nets.py.
     """
 
+    stackable: tuple[str, ...] = ("lr", "betas", "lr_generator", "lr_discriminator", "smoothing", "dropout")
     critic_estimates = "jensen_shannon"  # its scores are logits (Goodfellow et al. 2014, theorem 1)
     loss_scales = {
         "critic/loss": "nats per image: cross-entropy of real plus of generated",
@@ -48,7 +49,8 @@ class GAN(nn.Module):
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r} must be among {LOSSES}")
         self.shape, self.latent_dim = tuple(shape), latent_dim
-        self.minimax, self.smoothing, self.feature_matching = loss == "minimax", smoothing, feature_matching
+        self.minimax, self.feature_matching = loss == "minimax", feature_matching
+        self.register_buffer("smoothing", torch.tensor(float(smoothing)), persistent=False)
         convolutional = net.name == "conv"
         self.critic = net.encoder(
             shape, 1, **{"depth": depth, "activation": "LeakyReLU", "norm": convolutional, **body, **(encoder or {})}
@@ -58,8 +60,8 @@ class GAN(nn.Module):
             self.apply(initialise_as_dcgan)
         noise = {"z": (latent_dim,)}
         self.phases = [
-            Phase("critic", "critic_loss", ("critic",), adam(lr_discriminator or lr, betas), noise=noise),
-            Phase("generator", "generator_loss", ("generator",), adam(lr_generator or lr, betas), noise=noise),
+            Phase("critic", "critic_loss", ("critic",), Adam(lr_discriminator or lr, tuple(betas)), noise=noise),
+            Phase("generator", "generator_loss", ("generator",), Adam(lr_generator or lr, tuple(betas)), noise=noise),
         ]
 
     def critic_loss(self, x, noise, epoch) -> dict:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.phase import Phase, adam
+from models.phase import Adam, Phase
 
 REDUCTIONS = ("sum", "mean", "mean_both")
 
@@ -22,6 +22,7 @@ class VAE(nn.Module):
     `encoder` and `decoder`: options of one side; `body`: options of both. See models/nets.py.
     """
 
+    stackable = ("lr", "betas", "beta", "variance", "dropout")
     loss_scales = {
         "vae/loss": "minimised: recon + beta kl, over the pixel values under a mean reduction",
         "vae/recon": "nats per image, summed over pixels",
@@ -53,7 +54,11 @@ class VAE(nn.Module):
             )
         self.shape, self.latent_dim = tuple(shape), latent_dim
         self.log_density, self.mean = LIKELIHOODS[likelihood]
-        self.beta, self.warmup, self.reduction = beta, warmup, reduction
+        self.warmup, self.reduction = warmup, reduction
+        pixels = 1 if reduction == "sum" else prod(shape)
+        # the KL weight of the same optimum under summed losses: averaging over D pixels multiplies it by D
+        self.beta_effective = float(beta * pixels / (latent_dim if reduction == "mean_both" else 1))
+        self.register_buffer("kl_weight", torch.tensor(self.beta_effective), persistent=False)
         self.encoder = net.encoder(shape, 2 * latent_dim, **{"depth": depth, **body, **(encoder or {})})
         self.decoder = net.decoder(latent_dim, shape, **{"depth": depth, **body, **(decoder or {})})
         learns = ("encoder", "decoder")
@@ -61,24 +66,18 @@ class VAE(nn.Module):
             self.log_variance, learns = nn.Parameter(torch.zeros(())), (*learns, "log_variance")
         else:
             self.register_buffer("log_variance", torch.tensor(log(variance)) if likelihood == "gaussian" else None)
-        self.phases = [Phase("vae", "loss", learns, adam(lr, betas), noise={"z": (latent_dim,)})]
+        self.phases = [Phase("vae", "loss", learns, Adam(lr, tuple(betas)), noise={"z": (latent_dim,)})]
 
     @property
     def binary_pixels(self) -> bool:
         """Whether the likelihood is a probability of pixels 0 and 1 rather than a density of grey levels."""
         return self.log_density is bernoulli
 
-    @property
-    def beta_effective(self) -> float:
-        """The KL weight of the same optimum under summed losses: averaging over D pixels multiplies it by D."""
-        pixels = 1 if self.reduction == "sum" else prod(self.shape)
-        return self.beta * pixels / (self.latent_dim if self.reduction == "mean_both" else 1)
-
     def loss(self, x, noise, epoch) -> dict:
         """ "loss" under the chosen weights and reduction; "recon" and "kl" always in nats per image."""
         recon, kl = self.terms(x, noise["z"])
         recon, kl = recon.mean(), kl.sum(1).mean()
-        weight = self.beta_effective * (((epoch + 1) / self.warmup).clamp(max=1) if self.warmup else 1)
+        weight = self.kl_weight * (((epoch + 1) / self.warmup).clamp(max=1) if self.warmup else 1)
         scale = 1 if self.reduction == "sum" else 1 / prod(self.shape)
         return {"loss": scale * (recon + weight * kl), "recon": recon, "kl": kl}
 

@@ -3,7 +3,7 @@
 import torch
 
 from models.gan import GAN
-from models.phase import Phase, adam, rmsprop
+from models.phase import Adam, Phase, RMSprop
 
 OPTIMISERS = ("adam", "rmsprop")
 
@@ -17,6 +17,7 @@ class WGAN(GAN):
     `optimiser`: "adam" or "rmsprop"; Arjovsky et al. clip at 0.01 under RMSprop with lr 5e-5.
     """
 
+    stackable = ("lr", "betas", "lr_generator", "lr_discriminator", "clip", "penalty", "dropout")
     critic_estimates = "wasserstein"
     loss_scales = {
         "critic/loss": "minimised: penalty - distance",
@@ -63,14 +64,15 @@ class WGAN(GAN):
             decoder=decoder,
             **body,
         )
-        self.penalty = 0.0 if clip else penalty
+        self.penalised = bool(penalty) and not clip
+        self.register_buffer("penalty", torch.tensor(float(penalty)), persistent=False)
         if optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser={optimiser!r} must be among {OPTIMISERS}")
 
         def stepper(rate):
-            return adam(rate, betas) if optimiser == "adam" else rmsprop(rate)
+            return Adam(rate, tuple(betas)) if optimiser == "adam" else RMSprop(rate)
 
-        z, mix = {"z": (latent_dim,)}, {"uniform_mix": (1, 1, 1)} if self.penalty else {}
+        z, mix = {"z": (latent_dim,)}, {"uniform_mix": (1, 1, 1)} if self.penalised else {}
         self.phases = [
             Phase("critic", "critic_loss", ("critic",), stepper(lr_discriminator or lr), noise=z | mix, clip=clip),
             Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), critic_steps, z),
@@ -82,7 +84,7 @@ class WGAN(GAN):
             fake = self.generate(noise["z"])
         real = 2 * x - 1
         distance = self.score(real).mean() - self.score(fake).mean()
-        if not self.penalty:
+        if not self.penalised:
             return {"loss": -distance, "distance": distance}
         penalty = self.penalty * self.gradient_penalty(torch.lerp(real, fake, noise["uniform_mix"]))
         return {"loss": penalty - distance, "distance": distance, "penalty": penalty}

@@ -48,7 +48,8 @@ def measured(spec: Spec, fast: bool) -> float:
 
     from study.training.replicas import Replicas
 
-    replicas = Replicas(lambda: model_of(spec), spec.seeds, "cuda", graphs=fast, precision=spec.precision)
+    builds = [lambda: model_of(spec)] * len(spec.seeds)
+    replicas = Replicas(builds, spec.seeds, "cuda", graphs=fast, precision=spec.precision)
     images = torch.zeros((STEPS * spec.batch_size, *spec.shape), dtype=torch.uint8, device="cuda")
     replicas.train_epoch(images, 256, spec.batch_size)  # libraries choose their kernels, graphs are captured
     start = time.perf_counter()

@@ -1,6 +1,7 @@
 """A phase's loss and its gradients for K replicas at once, in either of two ways that differ by no more than rounding."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,10 @@ class FusedLoss:
 
 
 class LossOfEach:
-    """The loss of one replica after another: pays where a step is bound by arithmetic."""
+    """The loss of one replica after another, each within a context of its own: pays where a step is bound by arithmetic."""
 
-    def __init__(self, phase: Phase, models: Sequence[nn.Module]):
-        self.phase, self.models = phase, models
+    def __init__(self, phase: Phase, models: Sequence[nn.Module], contexts: Sequence[AbstractContextManager]):
+        self.phase, self.models, self.contexts = phase, models, contexts
         self.divided = [divided(phase, model) for model in models]
 
     def __call__(self, x: Tensor, noise: Mapping[str, Tensor], epoch: Tensor) -> tuple[Losses, Sequence[Tensor]]:
@@ -37,7 +38,8 @@ class LossOfEach:
             for parameter in learned:
                 parameter.requires_grad_(True)
             own_noise = {name: value[k] for name, value in noise.items()}
-            losses.append(getattr(model, self.phase.loss)(x[k], own_noise, epoch))
+            with self.contexts[k]:
+                losses.append(getattr(model, self.phase.loss)(x[k], own_noise, epoch))
             gradients.append(torch.autograd.grad(losses[k]["loss"], learned))
         return (
             {name: stack([values[name] for values in losses]) for name in losses[0]},
@@ -69,7 +71,7 @@ def lift(model: nn.Module, method: str):
     def one(state, *arguments):
         return functional_call(caller, {f"model.{name}": value for name, value in state.items()}, arguments)
 
-    return torch.vmap(one, in_dims=(0, 0, 0, None), randomness="different")
+    return torch.vmap(one, in_dims=(0, 0, 0, None))
 
 
 def stack(values: Sequence[Tensor]) -> Tensor:

@@ -1,50 +1,73 @@
-"""Trains K replicas of one model side by side: stacked parameters, lifted losses, one optimiser step for all."""
+"""Trains K replicas of one model side by side: stacked parameters, lifted losses, one optimiser for all."""
 
 import zlib
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from math import prod
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import stack_module_state
 from torch.utils._pytree import tree_map
 
-from models.phase import learned_by
+from models.phase import Phase, learned_by
 from study.training.batches import batches, check_images
 from study.training.cuda_graphs import Captured
 from study.training.lifted_loss import FusedLoss, LossOfEach, stack
 from study.training.numerics import products_in
+from study.training.optimisers import laid_out_as, of_each, outline, stacked
+from study.training.randomness import Lent, draws
 
 FUSED_PIXELS = 256  # beyond it a CPU step is bound by arithmetic, and vmap was measured to slow it by a fifth
 
 
 class Replicas:
-    """K trainings of the model that `build` makes, one per seed. No replica's result depends on the others of its pack.
+    """K trainings side by side: of the models that `builds` make, one for each seed. No replica's result depends on the others.
 
-    Only dropout draws on a generator that the pack shares. `fused` lifts the loss over all replicas; without it each
-    is called in turn, to the same result but for rounding. By default it is chosen for speed. On a CUDA device a step
-    is captured once and replayed with `graphs`, and multiplies in TF32 with the `precision` "tf32" (see docs/performance.md for
-    why they must be asked for).
+    The models are of one structure and one program; what they may differ in is what their class names `stackable`
+    (study/space/contracts.py). `fused` lifts the loss over all replicas; without it each is called in turn, to the same result but
+    for rounding. By default it is chosen for speed; where a loss draws random numbers by itself, as dropout does, each is always
+    called in turn. On a CUDA device a step is captured once and replayed with `graphs`, and multiplies in TF32 with the `precision`
+    "tf32" (see docs/performance.md for why they must be asked for). ValueError for models whose phases are not the same.
     """
 
-    def __init__(self, build, seeds, device="cpu", fused: bool | None = None, graphs: bool = False, precision: str = "float32"):
+    def __init__(
+        self,
+        builds: Sequence[Callable[[], nn.Module]],
+        seeds: Sequence[int],
+        device="cpu",
+        fused: bool | None = None,
+        graphs: bool = False,
+        precision: str = "float32",
+    ):
         self.precision = precision
         self.seeds, self.device = tuple(seeds), torch.device(device)
         self.K = len(self.seeds)
-        self.models = [seeded(build, seed).to(self.device) for seed in self.seeds]
+        self.models = [seeded(build, seed).to(self.device) for build, seed in zip(builds, self.seeds, strict=True)]
+        check_alike(self.models)
         self.model, self.phases = self.models[0], self.models[0].phases
         self.parameters, self.buffers = stack_module_state(self.models)  # name -> (K, ...)
         small = self.device.type != "cpu" or prod(self.model.shape) <= FUSED_PIXELS
-        self.fused = self.K > 1 and small if fused is None else fused
+        drawing = draws(self.model)
+        self.fused = not drawing and (self.K > 1 and small if fused is None else fused)
         self.join_memory()
         self.dtype = next(iter(self.parameters.values())).dtype
+        self.orders, self.noises, self.randoms = (
+            [self.generator(f"{purpose} {seed}") for seed in self.seeds] for purpose in ("order", "noise", "dropout")
+        )
+        contexts = [Lent(random) if drawing else nullcontext() for random in self.randoms]
         self.learned = [learned_by(phase, self.parameters) for phase in self.phases]  # of each phase: tensors (K, ...)
-        self.losses = [self.loss_of(phase, learned) for phase, learned in zip(self.phases, self.learned)]
-        self.optimisers = [phase.optimiser(learned) for phase, learned in zip(self.phases, self.learned)]
-        self.orders, self.noises = ([self.generator(f"{purpose} {seed}") for seed in self.seeds] for purpose in ("order", "noise"))
-        self.random = self.generator(f"dropout {self.seeds}").get_state()
-        self.captured: dict | None = {} if graphs else None  # (phase, shape of a batch) -> its step as a graph
+        self.losses = [
+            FusedLoss(phase, self.models, self.parameters | self.buffers, learned)
+            if self.fused
+            else LossOfEach(phase, self.models, contexts)
+            for phase, learned in zip(self.phases, self.learned)
+        ]
+        of_all = list(zip(*(model.phases for model in self.models)))  # of each phase: that of every model
+        self.optimisers = [stacked(own, learned) for own, learned in zip(of_all, self.learned)]
+        self.clips = [clips(own, learned) for own, learned in zip(of_all, self.learned)]
+        self.captured: dict | None = {} if graphs and not drawing else None  # (phase, shape of a batch) -> its step as a graph
         self.epoch = self.batches_done = 0  # trained so far; batches over all epochs, since phases take turns across them
 
     def join_memory(self):
@@ -55,11 +78,6 @@ class Replicas:
         for k, model in enumerate(self.models):
             for name, own in [*model.named_parameters(), *model.named_buffers()]:
                 own.data = (self.parameters | self.buffers)[name].data[k]
-
-    def loss_of(self, phase, learned):
-        if self.fused:
-            return FusedLoss(phase, self.models, self.parameters | self.buffers, learned)
-        return LossOfEach(phase, self.models)
 
     def generator(self, purpose: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(zlib.crc32(purpose.encode()))
@@ -76,7 +94,7 @@ class Replicas:
             model.train()
         logs: list[list] = [[] for _ in self.phases]
         epoch = torch.tensor(float(self.epoch), device=self.device)
-        with self.own_dropout(), products_in(self.precision):
+        with products_in(self.precision):
             for x, due in self.batches(images, levels, batch_size, binarised):  # (K, n, C, H, W) in [0, 1]
                 for index, noise in due:
                     logs[index].append(self.step(index, x, noise, epoch))
@@ -100,33 +118,16 @@ class Replicas:
     def update(self, index: int, x: Tensor, noise: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
         """Tensors in, tensors out: nothing waits for the device, and all that changes is changed in place."""
         losses, gradients = self.losses[index](x, noise, epoch)  # {name: (K,)}, and (K, ...) for each parameter learned
-        learned, clip = self.learned[index], self.phases[index].clip
-        for parameter, gradient in zip(learned, gradients):
-            parameter.grad = laid_out_as(parameter, gradient)
-        self.optimisers[index].step()
-        if clip:
-            with torch.no_grad():
-                torch._foreach_clamp_min_(learned, -clip)
-                torch._foreach_clamp_max_(learned, clip)
+        learned = self.learned[index]
+        with torch.no_grad():
+            self.optimisers[index].step([laid_out_as(*pair) for pair in zip(learned, gradients)])
+            for parameter, bound in zip(learned, self.clips[index]):
+                parameter.clamp_(-bound, bound)
         return {name: value.detach() for name, value in losses.items()}
 
     def batches(self, images: Tensor, levels: int, batch_size: int, binarised: bool):
         """Those of an epoch (study/training/batches.py), with this pack's orders, noise and turns."""
         return batches(images, levels, batch_size, binarised, self.phases, self.orders, self.noises, self.batches_done, self.dtype)
-
-    @contextmanager
-    def own_dropout(self):
-        """The device's global generator as this pack left it; others find theirs unchanged afterwards."""
-        generator = (
-            torch.cuda.default_generators[self.device.index or 0] if self.device.type == "cuda" else (torch.default_generator)
-        )
-        outside = generator.get_state()
-        generator.set_state(self.random)
-        try:
-            yield
-        finally:
-            self.random = generator.get_state()
-            generator.set_state(outside)
 
     @torch.no_grad()
     def call(self, method, *arguments, shared=True):
@@ -146,71 +147,72 @@ class Replicas:
         return {name: value.clone() for name, value in self.models[k].state_dict().items()}
 
     def state_dict(self) -> dict:
-        """All that training goes on from, bit for bit on a CPU; as with torch's own, its tensors are not copies."""
-        return {
-            "seeds": list(self.seeds),
-            "epoch": self.epoch,
-            "batches": self.batches_done,
-            "buffers": self.buffers,
-            "parameters": {name: value.detach() for name, value in self.parameters.items()},
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "random": [self.random, *(generator.get_state() for generator in self.orders + self.noises)],
+        """All that training goes on from, bit for bit on a CPU: copies, and each replica's by itself under "replicas", to go on in
+        this pack or in any other of the same models, after as many epochs."""
+        return {"epoch": self.epoch, "batches": self.batches_done, "replicas": [self.state_of(k) for k in range(self.K)]}
+
+    def state_of(self, k: int) -> dict:
+        generators = self.orders[k], self.noises[k], self.randoms[k]
+        state = {
+            "seed": self.seeds[k],
+            "parameters": {name: value.detach()[k] for name, value in self.parameters.items()},
+            "buffers": {name: value[k] for name, value in self.buffers.items()},
+            "optimisers": [optimiser.memory_of(k) for optimiser in self.optimisers],
+            "random": [generator.get_state() for generator in generators],
         }
+        return tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, state)
 
     def check_state(self, state):
         """ValueError for other seeds, and where a part is missing, of another shape, or not after so many batches."""
-        if list(state["seeds"]) != list(self.seeds):
-            raise ValueError(f"this state belongs to the seeds {state['seeds']}, not {list(self.seeds)}")
-        own = self.state_dict()
-        for part in ("parameters", "buffers", "random", "epoch", "batches"):
-            if outline(state[part]) != outline(own[part]):
-                raise ValueError(f"its {part} are not those of this model")
-        if len(state["optimisers"]) != len(self.phases):
-            raise ValueError("its optimisers are not those of this model")
-        for phase, learned, saved in zip(self.phases, self.learned, state["optimisers"]):
-            check_memory(phase, learned, saved["state"], turns=state["batches"] // phase.every)
+        seeds = [replica["seed"] for replica in state["replicas"]]
+        if seeds != list(self.seeds):
+            raise ValueError(f"this state belongs to the seeds {seeds}, not {list(self.seeds)}")
+        own = self.state_of(0)
+        if outline([state["epoch"], state["batches"]]) != outline([self.epoch, self.batches_done]):
+            raise ValueError("its epoch or its batches are not numbers")
+        for replica in state["replicas"]:
+            for part in ("parameters", "buffers", "random"):
+                if outline(replica[part]) != outline(own[part]):
+                    raise ValueError(f"its {part} are not those of this model")
+            if len(replica["optimisers"]) != len(self.phases):
+                raise ValueError("its optimisers are not those of this model")
+            for phase, optimiser, memory in zip(self.phases, self.optimisers, replica["optimisers"]):
+                optimiser.check(memory, turns=state["batches"] // phase.every)
 
     @torch.no_grad()
     def load_state_dict(self, state):
-        """Goes on from a `state_dict` of the same model and seeds; for any other ValueError, and nothing is loaded."""
+        """Goes on from the states of K replicas of the same models and seeds, whichever packs they were in; for any other
+        ValueError, and nothing is loaded."""
         self.check_state(state)
-        for name, value in (self.parameters | self.buffers).items():
-            value.copy_((state["parameters"] | state["buffers"])[name])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"]):
-            # the saved settings may be another device's
-            optimiser.load_state_dict(optimiser.state_dict() | {"state": saved["state"]})
-            for parameter, moments in optimiser.state.items():
-                for name, value in moments.items():
-                    if value.shape == parameter.shape:
-                        moments[name] = laid_out_as(parameter, value)
-        self.captured = None if self.captured is None else {}  # a graph holds on to the optimiser's old memory
+        for k, replica in enumerate(state["replicas"]):
+            for name, value in (self.parameters | self.buffers).items():
+                value[k].copy_((replica["parameters"] | replica["buffers"])[name])
+            for generator, saved in zip((self.orders[k], self.noises[k], self.randoms[k]), replica["random"]):
+                generator.set_state(saved.cpu())
+        for index, (phase, optimiser) in enumerate(zip(self.phases, self.optimisers)):
+            memories = [replica["optimisers"][index] for replica in state["replicas"]]
+            optimiser.load(memories, state["batches"] // phase.every)
+        self.captured = None if self.captured is None else {}  # a graph holds on to the memory of an optimiser that makes it anew
         self.epoch, self.batches_done = state["epoch"], state["batches"]
-        self.random, *states = [saved.cpu() for saved in state["random"]]
-        for generator, saved in zip(self.orders + self.noises, states):
-            generator.set_state(saved)
 
 
-def outline(value):
-    """The form of a state without its numbers: names, shapes and types."""
-    if isinstance(value, dict):
-        return {name: outline(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [outline(item) for item in value]
-    return (tuple(value.shape), value.dtype) if isinstance(value, torch.Tensor) else type(value)
+def check_alike(models: Sequence[nn.Module]) -> None:
+    """ValueError for models that do not learn the same parameters in the same turns by the same kind of optimiser."""
+    forms = [
+        [
+            (phase.name, phase.loss, phase.learns, phase.every, phase.noise, type(phase.optimiser), bool(phase.clip))
+            for phase in model.phases
+        ]
+        for model in models
+    ]
+    if any(form != forms[0] for form in forms):
+        raise ValueError("the models of a pack must have the same phases, of which only rates and clips may differ")
 
 
-def check_memory(phase, learned, memory, turns):
-    """ValueError unless an optimiser's memory has the form that a new one's has after a step, and has made `turns` steps."""
-    twins = [torch.zeros_like(parameter) for parameter in learned] if turns else []
-    for twin in twins:
-        twin.grad = torch.zeros_like(twin)
-    expected = {}
-    if twins:
-        optimiser = phase.optimiser(twins)
-        optimiser.step()
-        expected = optimiser.state_dict()["state"]
-    if outline(memory) != outline(expected) or any(own["step"] != turns for own in memory.values() if "step" in own):
-        raise ValueError(f"the memory of the optimiser of {phase.name} is not that of {turns} steps")
+def clips(phases: Sequence[Phase], learned: Sequence[Tensor]) -> list[Tensor]:
+    """How far from 0 each learned tensor (K, ...) may be, to be broadcast over it; nothing where a phase does not clip."""
+    bounds = [phase.clip for phase in phases if phase.clip]
+    return [of_each(bounds, parameter) for parameter in learned] if bounds else []
 
 
 def channels_last(kernels: Tensor) -> Tensor:
@@ -221,11 +223,6 @@ def channels_last(kernels: Tensor) -> Tensor:
         return kernels
     ordered = kernels.permute(0, 1, 3, 4, 2)  # (K, out, height, width, in)
     return ordered.clone(memory_format=torch.contiguous_format).permute(0, 1, 4, 2, 3)
-
-
-def laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """`value` in the memory order of `parameter`: the fused optimiser reads both without looking at strides."""
-    return value if value.stride() == parameter.stride() else torch.empty_like(parameter).copy_(value)
 
 
 def seeded(build, seed):

@@ -119,7 +119,7 @@ class Run:
         )  # held-out data is opened once, at the end
         self.build = lambda: model_of(spec, self.images.shape)
         self.untrained = lambda: Replicas(
-            self.build,
+            [self.build] * len(spec.seeds),
             [replica_seed(spec, seed) for seed in spec.seeds],
             device,
             graphs=graphs and device != "cpu",

@@ -58,7 +58,7 @@ def builder(model, latent_dim=3, net=fc, **options):
 
 
 def trained(build, images, seeds=(1, 2), epochs=3):
-    replicas = Replicas(build, seeds)
+    replicas = Replicas([build] * len(seeds), seeds)
     for _ in range(epochs):
         replicas.train_epoch(images.train.images, images.levels, 64, images.binarised)
     return replicas
@@ -111,7 +111,7 @@ def test_the_objective_of_a_replica_is_the_same_when_measured_with_everything(im
 
 
 def test_training_improves_the_objective(images, search):
-    replicas = Replicas(builder(VAE, latent_dim=8, lr=1e-2), [1])
+    replicas = Replicas([builder(VAE, latent_dim=8, lr=1e-2)], [1])
     before = search.objective(replicas.sample(search.noise(8))[0])["quality/fd_rel"]
     for _ in range(20):
         replicas.train_epoch(images.train.images, images.levels, 64)
@@ -160,7 +160,7 @@ def test_samples_that_are_not_finite_are_seen_even_where_the_features_would_hide
 
 def test_a_model_with_weights_that_are_not_finite_has_no_measures_but_raises_nothing(images, search):
     for build in (builder(VAE), builder(GAN), builder(WGAN)):
-        replicas = Replicas(build, [1, 2])
+        replicas = Replicas([build] * 2, [1, 2])
         for parameter in replicas.parameters.values():
             parameter.data[0].fill_(math.nan)
         broken, sound = search.everything(models_of(build, replicas))

@@ -5,12 +5,14 @@ from math import log, pi, prod
 
 import pytest
 import torch
+from by_hand import optimiser_of
 from torch import nn
 from torch.distributions import Bernoulli, ContinuousBernoulli, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from models.gan import GAN
 from models.nets import conv, fc
+from models.phase import Adam, RMSprop
 from models.vae import VAE
 from models.wgan import WGAN
 
@@ -42,7 +44,7 @@ def take_step(model, x):
         learned = parameters_of(model, phase)
         for parameter, gradient in zip(learned, torch.autograd.grad(losses[-1]["loss"], learned)):
             parameter.grad = gradient
-        phase.optimiser(learned).step()
+        optimiser_of(phase, learned).step()
     return losses
 
 
@@ -74,7 +76,7 @@ def test_photographs_of_any_size_are_sampled_exactly(model, shape):
 def test_training_moves_the_loss(model, net, small):
     model, x = model((1, 8, 8), net, 1, 2, **small), torch.rand(16, 1, 8, 8)
     phase = model.phases[0]
-    optimiser, noise = phase.optimiser(parameters_of(model, phase)), noise_for(phase, 16)
+    optimiser, noise = optimiser_of(phase, parameters_of(model, phase)), noise_for(phase, 16)
     first, *_, last = [fit_once(model, phase, optimiser, x, noise) for _ in range(30)]
     assert last < first
 
@@ -181,6 +183,13 @@ def test_batchnorm_spares_the_layer_that_reads_the_image(net, small):
     assert normed == [2, 3]
 
 
+@every_model
+def test_hyperparameters_are_no_part_of_the_weights(model):
+    """Those of an earlier version load, and those of another proposal do not bring theirs along."""
+    build = partial(model, (1, 8, 8), fc, 1, 2)
+    assert {name.split(".")[0] for name in build().state_dict()} <= {"encoder", "decoder", "critic", "generator"}
+
+
 def test_convolutions_start_as_in_dcgan_and_linear_layers_as_in_torch():
     assert GAN((1, 28, 28), conv, 3, 50).generator[-1].weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert GAN((1, 28, 28), fc, 1, 50).critic[1].weight.abs().max().item() == pytest.approx(1 / 28, rel=0.1)
@@ -188,15 +197,13 @@ def test_convolutions_start_as_in_dcgan_and_linear_layers_as_in_torch():
 
 def test_defaults_are_the_published_ones():
     def settings(model):
-        optimiser = model.phases[0].optimiser(list(model.parameters()))
-        defaults = optimiser.defaults
-        return type(optimiser).__name__, defaults["lr"], defaults.get("betas"), model.phases[-1].every
+        return model.phases[0].optimiser, model.phases[-1].every
 
     build = [(1, 8, 8), fc, 1, 2]
-    assert settings(VAE(*build)) == ("Adam", 1e-3, (0.9, 0.999), 1)
-    assert settings(GAN(*build)) == ("Adam", 2e-4, (0.5, 0.999), 1)
-    assert settings(WGAN(*build)) == ("Adam", 1e-4, (0.0, 0.9), 5) and WGAN(*build).penalty == 10
-    assert settings(WGAN(*build, clip=0.01, optimiser="rmsprop", lr=5e-5)) == ("RMSprop", 5e-5, None, 5)
+    assert settings(VAE(*build)) == (Adam(1e-3, (0.9, 0.999)), 1)
+    assert settings(GAN(*build)) == (Adam(2e-4, (0.5, 0.999)), 1)
+    assert settings(WGAN(*build)) == (Adam(1e-4, (0.0, 0.9)), 5) and WGAN(*build).penalty == 10
+    assert settings(WGAN(*build, clip=0.01, optimiser="rmsprop", lr=5e-5)) == (RMSprop(5e-5), 5)
 
 
 # VAE
@@ -311,7 +318,7 @@ def test_feature_matching_vanishes_only_when_the_mean_features_agree():
 
 def test_two_learning_rates_reach_their_own_optimisers():
     model = GAN((1, 8, 8), fc, 1, 3, lr_generator=1e-4, lr_discriminator=4e-4)
-    assert [phase.optimiser(list(model.parameters())).defaults["lr"] for phase in model.phases] == [4e-4, 1e-4]
+    assert [phase.optimiser.lr for phase in model.phases] == [4e-4, 1e-4]
 
 
 @every_net

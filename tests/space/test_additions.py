@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 from models.nets import Net, fc, fc_decoder, fc_encoder
-from models.phase import Phase, adam
+from models.phase import Adam, Phase
 from models.vae import VAE
 from study.analysis.claims import Claim, Part
 from study.analysis.comparisons import Levels
@@ -49,7 +49,7 @@ ADDITIONS = {
         "        super().__init__()\n"
         "        self.shape, self.latent_dim = shape, latent_dim\n"
         "        self.generator = net.decoder(latent_dim, shape, depth, width=width)\n"
-        "        self.phases = [Phase('moments', 'gap', ('generator',), adam(lr, (0.9, 0.999)), noise={'z': (latent_dim,)})]\n"
+        "        self.phases = [Phase('moments', 'gap', ('generator',), Adam(lr, (0.9, 0.999)), noise={'z': (latent_dim,)})]\n"
         "    def gap(self, x, noise, epoch):\n"
         "        drawn = torch.sigmoid(self.generator(noise['z']))\n"
         "        return {'loss': sum((drawn ** k - x ** k).mean(0).square().sum() for k in (1, 2))}\n"

@@ -8,7 +8,7 @@ from tiny import tiny_space
 from torch import nn
 
 from models.nets import fc
-from models.phase import Phase, adam
+from models.phase import Adam, Phase
 from models.vae import VAE
 from study.errors import UserError
 from study.space.contracts import lacking_in_use
@@ -38,7 +38,7 @@ class Untrained(Drawing):
 class Trained(Drawing):
     def __init__(self, *arguments, loss="distance", learns=("pixel",)):
         super().__init__(*arguments)
-        self.phases = [Phase("only", loss, learns, adam(1e-3, (0.9, 0.999)))]
+        self.phases = [Phase("only", loss, learns, Adam(1e-3, (0.9, 0.999)))]
 
     def distance(self, x, noise, epoch):
         return {"loss": (self.pixel.sigmoid() - x).square().mean()}

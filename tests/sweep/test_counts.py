@@ -46,7 +46,7 @@ class Waits(TorchDispatchMode):
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_no_step_waits_for_the_device(model, seeds):
     def waits(batches):
-        replicas = Replicas(lambda: model((1, 8, 8), fc, 1, 4, width=16), range(seeds))
+        replicas = Replicas([lambda: model((1, 8, 8), fc, 1, 4, width=16)] * seeds, range(seeds))
         images = torch.randint(0, 17, (16 * batches, 1, 8, 8), dtype=torch.uint8)
         replicas.train_epoch(images, 17, 16)  # the optimisers' first steps make their state
         with Waits() as counted:

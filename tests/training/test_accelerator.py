@@ -20,7 +20,7 @@ MODELS = [(VAE, fc), (VAE, conv), (GAN, fc), (GAN, conv), (WGAN, fc), (WGAN, con
 
 
 def pack(model, net, device, seeds=2, **options) -> Replicas:
-    return Replicas(lambda: model((1, 16, 16), net, 2, 4, width=16), range(seeds), device, **options)
+    return Replicas([lambda: model((1, 16, 16), net, 2, 4, width=16)] * seeds, range(seeds), device, **options)
 
 
 def pixels(device) -> torch.Tensor:

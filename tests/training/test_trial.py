@@ -63,28 +63,38 @@ def rewritten(folder, change) -> None:
     write_sealed(folder / "last.pt", buffer.getvalue())
 
 
+def last(saved) -> dict:
+    """The state of the last replica."""
+    return saved["replicas"]["replicas"][-1]
+
+
 def first_of(table) -> str:
     return next(iter(table))
 
 
 DAMAGES = {
-    "no weight": lambda saved: saved["replicas"]["parameters"].popitem(),
-    "a weight of another shape": lambda saved: saved["replicas"]["parameters"].update(
-        {first_of(saved["replicas"]["parameters"]): torch.zeros(1)}
+    "no weight": lambda saved: last(saved)["parameters"].popitem(),
+    "a weight of another shape": lambda saved: last(saved)["parameters"].update(
+        {first_of(last(saved)["parameters"]): torch.zeros(1)}
     ),
-    "a weight of another type": lambda saved: saved["replicas"]["parameters"].update(
-        {name: value.half() for name, value in saved["replicas"]["parameters"].items()}
+    "a weight of another type": lambda saved: last(saved)["parameters"].update(
+        {name: value.half() for name, value in last(saved)["parameters"].items()}
     ),
-    "no optimisers": lambda saved: saved["replicas"]["optimisers"].clear(),
-    "no optimiser's state": lambda saved: saved["replicas"]["optimisers"][-1]["state"].clear(),
-    "a parameter without moments": lambda saved: saved["replicas"]["optimisers"][-1]["state"].popitem(),
-    "one moment missing": lambda saved: saved["replicas"]["optimisers"][-1]["state"][0].popitem(),
-    "moments of another step": lambda saved: saved["replicas"]["optimisers"][0]["state"][0]["step"].add_(1),
-    "no random state": lambda saved: saved["replicas"].pop("random"),
-    "one generator missing": lambda saved: saved["replicas"]["random"].pop(),
-    "a generator's state that is none": lambda saved: saved["replicas"]["random"].append(saved["replicas"]["random"].pop().zero_()),
+    "no optimisers": lambda saved: last(saved)["optimisers"].clear(),
+    "no optimiser's state": lambda saved: last(saved)["optimisers"][-1].clear(),
+    "a parameter without moments": lambda saved: last(saved)["optimisers"][-1]["exp_avg"].pop(),
+    "one moment missing": lambda saved: last(saved)["optimisers"][-1].popitem(),
+    "moments of another shape": lambda saved: last(saved)["optimisers"][0]["exp_avg_sq"].reverse(),
+    "moments that are none": lambda saved: last(saved)["optimisers"][0].update(exp_avg=None),
+    "no random state": lambda saved: last(saved).pop("random"),
+    "one generator missing": lambda saved: last(saved)["random"].pop(),
+    "a generator's state that is none": lambda saved: last(saved)["random"].append(last(saved)["random"].pop().zero_()),
     "another epoch's weights": lambda saved: saved["replicas"].update(epoch=1),
-    "other seeds": lambda saved: saved["replicas"].update(seeds=[7]),
+    "no replicas": lambda saved: saved["replicas"]["replicas"].clear(),
+    "one replica missing": lambda saved: saved["replicas"]["replicas"].pop(),
+    "a replica that is none": lambda saved: saved["replicas"]["replicas"].append([saved["replicas"]["replicas"].pop()]),
+    "other seeds": lambda saved: last(saved).update(seed=7),
+    "an earlier form": lambda saved: saved["replicas"].update(saved["replicas"].pop("replicas")[0]),
     "another trial": lambda saved: saved.update(key="other"),
     "no state": lambda saved: saved.pop("state"),
     "a field of the state missing": lambda saved: saved["state"].pop("attempts"),
