@@ -45,6 +45,24 @@ def check_names(settings: Mapping, cell: Cell, where: str) -> None:
             raise UserError(f"{where}: {cell.model.__name__} has no hyperparameter '{name}'{nearest(str(name), known)}")
 
 
+def program(cell: Cell, params: Mapping) -> dict:
+    """What of the params decides which operations a training consists of, as a JSON value: equal for two params of one cell if and
+    only if their trainings may share a pack. Of what the model's class calls `stackable` (study/space/contracts.py) only the kind
+    of value counts, and a default where the params say nothing."""
+    stackable = getattr(cell.model, "stackable", ())
+    values = {**{name: value for name, value in defaults_of(cell).items() if name in stackable}, **params}
+    return {name: kind_of(value) if name in stackable else value for name, value in sorted(values.items())}
+
+
+def kind_of(value):
+    """Of a number only whether it is 0, which may switch something off; of a list the kinds of its items; all else as it is."""
+    if isinstance(value, list | tuple):
+        return [kind_of(item) for item in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return "number" if value else 0
+
+
 def storable(value) -> bool:
     """Whether JSON gives the value back: numbers that are finite, texts, lists, dicts."""
     try:
