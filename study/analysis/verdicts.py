@@ -125,23 +125,19 @@ def judge(claims: Sequence[Claim], rows: Sequence[Mapping], alpha: float = ALPHA
 
     The chance that any word among them is false is at most alpha: half of it for "supported", half for "refuted".
     """
-    findings = [tuple(weigh(part, rows, alpha / len(claims), claim.about) for part in claim.parts) for claim in claims]
+    findings = [tuple(weigh(claim, part, rows, alpha / len(claims)) for part in claim.parts) for claim in claims]
     support, refutation = adjusted(map(p_support, findings)), adjusted(map(p_refute, findings))
     return [decide(*each, alpha) for each in zip(claims, findings, support, refutation)]
 
 
-def weigh(part: Part, rows: Sequence[Mapping], alpha: float, about_what: str = THESE_CELLS) -> Finding:
+def weigh(claim: Claim, part: Part, rows: Sequence[Mapping], alpha: float) -> Finding:
     """What the rows say about one part. alpha: the level at which more points, or these cells alone, would decide it."""
     about = chosen(part, rows)
-    outcomes = part.outcome(about, part.measure)
-    arms = part.of.arms(outcomes)
-    table = tabulate(outcomes, arms, part.within) if arms else None
+    outcomes, arms, table = compared(part, about)
     if table is None:
         return Finding(part, missing=absent(part, outcomes, arms))
-    margins = margins_of(part, table)
-    of_these = part.rule(table.values, margins, blocked_sign_flip)
-    sampled = about_what == THE_FAMILY and table.pairs == "seeds"  # else cells are the pairs, and flip one by one anyway
-    evidence = part.rule(table.values, margins, family_sign_flip) if sampled else of_these
+    margins, test = margins_of(part, table), test_of(claim, table)
+    evidence, sampled = part.rule(table.values, margins, test), test is family_sign_flip
     points = evidence.effects.mean(1 if sampled else 0)
     interval = median_interval(points)
     counted = None if sampled else evidence.rate
@@ -158,7 +154,7 @@ def weigh(part: Part, rows: Sequence[Mapping], alpha: float, about_what: str = T
         p_against=float(evidence.p_against),
         boundary=float(evidence.boundary),
         needed=needed(evidence.distance, points, alpha, 1 if sampled else len(table.blocks)),
-        alone=alone(of_these, alpha) if sampled else "",
+        alone=alone(part.rule(table.values, margins, blocked_sign_flip), alpha) if sampled else "",
         apart=apart(part, table, margins),
         diverged=rate([row["status"] == "diverged" for row in about if row["status"] != "failed"]),
         stands_in_for=stood_in_for(part, outcomes),
@@ -170,6 +166,18 @@ def chosen(part: Part, rows: Sequence[Mapping]) -> list[Mapping]:
     rows = [row for row in rows if row["stage"] == part.stage and matches(row, part.where)]
     dataset = next((name for name in part.on if any(base(row, "dataset") == name for row in rows)), None)
     return [row for row in rows if not part.on or base(row, "dataset") == dataset]
+
+
+def compared(part: Part, rows: Sequence[Mapping]) -> tuple[list[dict], tuple[Mapping, ...], Table | None]:
+    """The outcomes of a part's rows, the arms among them, and the table of both; None where a side is missing."""
+    outcomes = part.outcome(rows, part.measure)
+    arms = part.of.arms(outcomes)
+    return outcomes, arms, tabulate(outcomes, arms, part.within) if arms else None
+
+
+def test_of(claim: Claim, table: Table) -> Callable:
+    """Whole cells flip too where they are a sample of what a claim is about; where they are the pairs, they do anyway."""
+    return family_sign_flip if claim.about == THE_FAMILY and table.pairs == "seeds" else blocked_sign_flip
 
 
 def stood_in_for(part: Part, rows: Sequence[Mapping]) -> str:
