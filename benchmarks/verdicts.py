@@ -53,7 +53,7 @@ def at_once(count: int, blocks: int, rise: float):
     said = {"usual": [], "ours": []}
     for table in studies(count, blocks, 0, rise * MARGIN):
         found = rises(table.values, np.full((blocks, 1), MARGIN))
-        said["usual"].append((upwards(change(table.values)) <= ALPHA, found.p_against / 2 <= ALPHA))
+        said["usual"].append((upwards(change(table.values), blocked_sign_flip) <= ALPHA, found.p_against / 2 <= ALPHA))
         said["ours"].append((found.p_for <= ALPHA, found.p_against <= ALPHA))
     for name, word in (("supported", lambda pair: pair[0]), ("refuted", lambda pair: pair[1]), ("both at once", all)):
         yield (
@@ -105,12 +105,7 @@ def advised(count: int, *means: float):
             told.append(
                 "differs"
                 not in advice(
-                    [
-                        Finding(
-                            part, by_block=blocks, p_for=1, p_against=1, needed=9, points=(0,), apart=apart(part, table, margins)
-                        )
-                    ],
-                    ALPHA,
+                    [Finding(part, by_block=blocks, p_for=1, p_against=1, needed=9, points=(0,), apart=apart(part, table, margins))]
                 )
             )
     yield (

@@ -104,6 +104,7 @@ class Verdict:
     p: float | None = None
     p_holm: float | None = None
     more: str = ""  # what would decide an undecided claim
+    enough: int | None = None  # paired seeds that would decide it; None where seeds would not
     missing: tuple[str, ...] = ()
 
     @property
@@ -264,12 +265,19 @@ def decide(
     if missing:
         return Verdict(claim, "unanswerable", findings, missing=missing)
     weakest = max(answered, key=lambda found: found.p_for)
-    return Verdict(claim, "undecided", findings, weakest, p=support[0], p_holm=support[1], more=advice(answered, alpha))
+    unsettled = [found for found in answered if min(found.p_for, found.p_against) > alpha] or answered
+    more, enough = advice(unsettled), seeds_enough(unsettled)
+    return Verdict(claim, "undecided", findings, weakest, p=support[0], p_holm=support[1], more=more, enough=enough)
 
 
-def advice(findings: Sequence[Finding], alpha: float) -> str:
+def seeds_enough(unsettled: Sequence[Finding]) -> int | None:
+    """The paired seeds that would decide all these parts, None where no number of them would."""
+    beyond = any(found.pairs == "cells" or all(found.apart) or found.needed is None for found in unsettled)
+    return None if beyond else max(found.needed for found in unsettled if found.needed)
+
+
+def advice(unsettled: Sequence[Finding]) -> str:
     """What would decide the parts that are still open."""
-    unsettled = [found for found in findings if min(found.p_for, found.p_against) > alpha] or findings
     divided = [division(found) for found in unsettled if all(found.apart)]
     if over_cells := [found for found in unsettled if found.pairs == "cells"]:
         return "; ".join([more("cells", over_cells), *filter(None, map(of_these_alone, over_cells)), *divided])
