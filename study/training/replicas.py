@@ -147,8 +147,8 @@ class Replicas:
         return {name: value.clone() for name, value in self.models[k].state_dict().items()}
 
     def state_dict(self) -> dict:
-        """All that training goes on from, bit for bit on a CPU: copies, and each replica's by itself under "replicas", to go on in
-        this pack or in any other of the same models, after as many epochs."""
+        """All that training goes on from, bit for bit on a CPU: copies in the host's memory, and each replica's by itself under
+        "replicas", to go on in this pack or, beside others after as many epochs, in another."""
         return {"epoch": self.epoch, "batches": self.batches_done, "replicas": [self.state_of(k) for k in range(self.K)]}
 
     def state_of(self, k: int) -> dict:
@@ -160,7 +160,7 @@ class Replicas:
             "optimisers": [optimiser.memory_of(k) for optimiser in self.optimisers],
             "random": [generator.get_state() for generator in generators],
         }
-        return tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, state)
+        return tree_map(lambda value: value.to("cpu", copy=True) if isinstance(value, Tensor) else value, state)
 
     def check_state(self, state):
         """ValueError for other seeds, and where a part is missing, of another shape, or not after so many batches."""

@@ -161,7 +161,7 @@ def test_a_fully_connected_training_has_the_same_bits_in_packs_of_any_size(name,
             assert distance(row(own_losses, place), row(losses, k)) == 0
 
 
-@pytest.mark.parametrize("name", DIFFERENT)
+@pytest.mark.parametrize("name", ["vae beta", "gan two rates", "wgan betas", "rmsprop clip"])
 def test_states_taken_out_of_two_packs_go_on_in_a_third_as_if_they_had_always_been_together(name, images):
     net, batch = ALIGNED
     builds, seeds = [*of_different(name, net), of_different(name, net)[1]], [3, 4, 5, 6]
@@ -297,16 +297,16 @@ class Drawing(VAE):
 
 
 @every_net
-@pytest.mark.parametrize("model, rate", [(VAE, 0.3), (GAN, 0.3), (WGAN, 0.3), (Drawing, 0.0)])
+@pytest.mark.parametrize("model, rate", [(VAE, 0.3), (GAN, 0.3), (MODELS["wgan"], 0.3), (Drawing, 0.0)])
 def test_what_a_loss_draws_by_itself_does_not_depend_on_the_pack(model, rate, net, images):
     seeds, rates = [5, 6, 7], [rate, rate / 2, 2 * rate]
     builds = [builder(model, net, dropout=rate) for rate in rates]
     together = Replicas(builds, seeds, fused=True)
-    losses = train(together, images)
+    losses = train(together, few(images))
     for k, (build, seed) in enumerate(zip(builds, seeds)):
         torch.manual_seed(k)
         alone = pack(build, [seed])
-        assert all(torch.equal(own[0], losses[name][k]) for name, own in train(alone, images).items())
+        assert all(torch.equal(own[0], losses[name][k]) for name, own in train(alone, few(images)).items())
         assert distance(alone.weights(0), together.weights(k)) == 0
     assert not torch.equal(losses[next(iter(losses))][0], losses[next(iter(losses))][1])
 
@@ -335,8 +335,10 @@ def test_the_pack_changes_neither_order_nor_noise_however_often_noise_is_drawn(i
 @every_net
 @pytest.mark.parametrize("seeds", [[5], [5, 6]], ids=str)
 def test_training_resumed_from_a_file_equals_training_undisturbed(model, net, seeds, images):
+    """The convolutions with dropout, so that they are trained in turn, the others lifted where there are two."""
+
     def make():
-        return pack(lambda: builder(model, net, encoder={"dropout": 0.3})().float(), seeds)
+        return pack(lambda: builder(model, net, encoder={"dropout": 0.3 if net is NETS["conv"] else 0.0})().float(), seeds)
 
     undisturbed, stopped, file = make(), make(), io.BytesIO()
     expected = train(undisturbed, images, epochs=3, binarised=True)
