@@ -238,7 +238,9 @@ def without_a_part(place, content):
     if hashlib.sha256(content[32:]).digest() != content[:32]:
         return
     saved = torch.load(io.BytesIO(content[32:]), weights_only=True)
-    table, name = random.choice([(table, name) for table in (saved, saved["replicas"], saved["state"]) for name in table])
+    table, name = random.choice(
+        [(table, name) for table in (saved, saved["replicas"], saved["replicas"]["replicas"][0], saved["state"]) for name in table]
+    )
     del table[name]
     torch.save(saved, buffer := io.BytesIO())
     write_sealed(place, buffer.getvalue())

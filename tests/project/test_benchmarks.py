@@ -12,11 +12,14 @@ ROW = {"name", "ours", "peer", "ratio"}
 def test_packs_are_compared_with_one_at_a_time(monkeypatch, tmp_path):
     monkeypatch.setattr(fused, "SEEDS", (1, 2))
     monkeypatch.setattr(fused, "ROUNDS", 1)
+    monkeypatch.setattr(fused, "TOGETHER", 2)
+    monkeypatch.setattr(fused, "CELLS", [(fused.WGAN, 1)])
     monkeypatch.setattr(fused, "MODELS", {name: fused.MODELS[name] for name in ("VAE 64-128-20", "GAN 64, two layers of 128")})
     assert fused.main(["--json", str(tmp_path / "rows.json")]) == 0
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
-    assert len(rows) == 4 and all(ROW <= row.keys() and row["ratio"] > 0 for row in rows)
+    assert len(rows) == 8 and all(ROW <= row.keys() and row["ratio"] > 0 for row in rows)
     assert rows[0]["ratio"] == 1  # one at a time against itself
+    assert [line["name"] for line in rows[-2:]] == ["geometric mean, 2 equal", "geometric mean, 2 different"]
 
 
 def test_what_verdicts_say_is_simulated_beside_the_customary_rules():
