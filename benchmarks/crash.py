@@ -40,11 +40,12 @@ from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 SPACE = Space(cells=grid([{models}], [fc], [1], [2], [digits], width=[32]),
               propose=lambda trial, cell: {{"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}},
-              budget=lambda cell: Budget(epochs={epochs}, batch_size=64), proposals=2, seeds=4, pack=2)
+              budget=lambda cell: Budget(epochs={epochs}, batch_size=64),
+              search=Search(rounds=(2,), rungs=(0.5,)), replicates=4, pack=2)
 '''
 
 
@@ -60,7 +61,7 @@ class Study:
 
     @property
     def planned(self) -> int:
-        return len(self.models) * (2 + 2)
+        return len(self.models) * 4 * (2 + 1)
 
     @property
     def storage(self) -> Path:
@@ -139,32 +140,32 @@ class Count:
 def checkpoints(study: Study) -> list[tuple]:
     """For every trial going on: its key, how often it has been begun, and the epoch of its last checkpoint."""
     saved = []
-    for place in study.ledger.root.glob("trials/*/last.pt"):
-        with contextlib.suppress(FileNotFoundError):  # the trial has just ended
-            state = torch.load(io.BytesIO(read_sealed(place)), weights_only=True)["state"]
-            saved.append((place.parent.name, len(state["attempts"]), state["epoch"]))
+    for place in study.ledger.root.glob("packs/*.pt"):
+        with contextlib.suppress(FileNotFoundError):  # the cell has just ended
+            members = torch.load(io.BytesIO(read_sealed(place)), weights_only=True)
+            saved += [(key, len(member["state"]["attempts"]), member["state"]["epoch"]) for key, member in members.items()]
     return saved
 
 
 def count(study: Study, saved: list[tuple]) -> Count:
     """Hold ledger and MLflow against the plan, and every trial that a crash interrupted against its checkpoint then."""
     ledger = study.ledger
-    done = [key for key in ledger.keys() if (result := ledger.result(key)) and result.status == "done"]
+    ended = {key: result for key in ledger.keys() if (result := ledger.result(key)) and result.status in ("done", "stopped")}
     tracker = Tracker(default_uri(study.storage), ledger, study.name)
     runs = tracker.client.search_runs([tracker.experiment], "tags.stage != 'summary'", max_results=1000)
     tracked = [run.data.tags["trial_key"] for run in runs]
-    rows = [[row.epoch for row in ledger.rows(key)] for key in done]
-    attempts = {key: ledger.result(key).attempts for key in done}
+    rows = {key: [row.epoch for row in ledger.rows(key)] for key in ended}
+    attempts = {key: result.attempts for key, result in ended.items()}
     retrained = sum(max(0, epoch - attempts[key][begun]) for key, begun, epoch in saved if len(attempts.get(key, ())) > begun)
     return Count(
         lost=study.planned
-        - len(done)
-        + len(set(done) - set(tracked))
-        + sum(len(set(r)) != study.epochs + 1 for r in rows)
+        - len(ended)
+        + len(set(ended) - set(tracked))
+        + sum(len(set(rows[key])) != result.epochs + 1 for key, result in ended.items())
         + (not whole_report(study)),
         doubled=len(tracked)
         - len(set(tracked))
-        + sum(len(row) - len(set(row)) for row in rows)
+        + sum(len(row) - len(set(row)) for row in rows.values())
         + len(ledger.keys())
         - study.planned,
         stuck=sum(run.info.status == "RUNNING" for run in runs),
@@ -217,11 +218,7 @@ def damage_checkpoints(study, process):
     """Kill everything, then leave no checkpoint as it was: cut short, without one of its parts, or another trial's."""
     kill_everything(study, process)
     process.wait(1200)
-    whole = {
-        place: place.read_bytes()
-        for place in study.ledger.root.glob("trials/*/last.pt")
-        if not place.with_name("result.json").exists()
-    }
+    whole = {place: place.read_bytes() for place in study.ledger.root.glob("packs/*.pt")}
     for place, content in whole.items():
         others = [other for name, other in whole.items() if name != place]
         random.choice(
@@ -238,9 +235,8 @@ def without_a_part(place, content):
     if hashlib.sha256(content[32:]).digest() != content[:32]:
         return
     saved = torch.load(io.BytesIO(content[32:]), weights_only=True)
-    table, name = random.choice(
-        [(table, name) for table in (saved, saved["replicas"], saved["replicas"]["replicas"][0], saved["state"]) for name in table]
-    )
+    member = random.choice(list(saved.values()))
+    table, name = random.choice([(table, name) for table in (saved, member, member["replica"], member["state"]) for name in table])
     del table[name]
     torch.save(saved, buffer := io.BytesIO())
     write_sealed(place, buffer.getvalue())
@@ -339,11 +335,13 @@ def wait_until(condition, process, timeout_s: float = 600) -> None:
         time.sleep(0.01)
 
 
-def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, moment=at_work, exact=False, **options) -> tuple[int, Count]:
+def crash_again_and_again(
+    kind, crashes: int, folder: Path, seed: int, moment=at_work, damaged=False, **options
+) -> tuple[int, Count]:
     """Launch and crash at the moment, so many times or until the study is done or it comes no more; launch once more; count.
 
-    The crashes that hit a study still at work, and what they cost together. `exact`: a trial whose numbers are not those of an
-    undisturbed study is lost, and going back behind the last checkpoint costs nothing."""
+    The crashes that hit a study still at work, and what they cost together: a trial whose numbers are not those of an
+    undisturbed study is lost. `damaged`: going back behind the last checkpoint costs nothing."""
     random.seed(seed)
     hits, saved, process = 0, [], None
     with nodes(3) if kind is kill_node else contextlib.nullcontext() as cluster:
@@ -356,13 +354,13 @@ def crash_again_and_again(kind, crashes: int, folder: Path, seed: int, moment=at
                 kind(study, process)
             except IndexError:
                 break  # its trials are done, so there is neither worker nor raylet left to kill
-            saved += [] if exact else checkpoints(study)
+            saved += [] if damaged else checkpoints(study)
             hits += 1
             if kind not in SURVIVED:
                 process.wait(1200)
         process.wait(1200)
         study.finish()
-        expected, found = (undisturbed(**options), numbers(study)) if exact else ({}, {})
+        expected, found = undisturbed(**options), numbers(study)
         return hits, count(study, saved) + Count(sum(found.get(key) != expected[key] for key in expected), 0, 0, 0)
 
 
@@ -388,8 +386,8 @@ ROWS = {
     "kill -9 of Ray's raylet": row(kill_ray),
     "kill -9 of one node of three": row(kill_node),
     "kill -9, MLflow being made": row(kill_driver, moment=mlflow_being_made, models=("VAE",), epochs=12),
-    "kill -9, its checkpoints damaged": row(damage_checkpoints, exact=True, models=("VAE", "GAN"), epochs=200),
-    "kill -9, features being made": row(kill_driver, moment=features_being_made, exact=True, models=("VAE",), epochs=12),
+    "kill -9, its checkpoints damaged": row(damage_checkpoints, damaged=True, models=("VAE", "GAN"), epochs=200),
+    "kill -9, features being made": row(kill_driver, moment=features_being_made, models=("VAE",), epochs=12),
     "two first launches at once": two_first_launches,
     "kill -9, report being written": row(kill_driver, moment=report_being_written, models=("VAE",), epochs=12),
 }

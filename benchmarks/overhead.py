@@ -16,18 +16,18 @@ from study.data import digits
 from study.ledger.files import read_spec
 from study.ledger.folder import Ledger
 from study.ledger.records import Replica, Result, Spec
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 from study.sweep.plan import Plan
 
 
-def empty_trial(config: dict) -> None:
-    """Reports what a trial reports, having done nothing."""
+def empty_pack(config: dict) -> None:
+    """Reports what a pack reports, having done nothing."""
     from ray import tune
 
     from study.sweep.worker_messages import Final
 
-    result = empty_outcome(read_spec(Path(config["ledger"]) / "trials" / config["key"]))
-    tune.report(Final(result).to_tune())
+    folders = [Path(config["ledger"]) / "trials" / key for key in config["keys"]]
+    tune.report(Final(tuple(empty_outcome(read_spec(folder)) for folder in folders)).to_tune())
 
 
 def empty_outcome(spec: Spec) -> Result:
@@ -54,8 +54,9 @@ def plan_of(trials: int, root: Path) -> Plan:
         cells=cells,
         propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True)},
         budget=lambda cell: Budget(1),
-        proposals=10,
-        seeds=1,
+        search=Search(rounds=(10,), rungs=()),
+        replicates=1,
+        pack=1,
         name="overhead",
     )
     return Plan(space, Ledger(root / "overhead"), {"digits": {"fingerprint": "", "features": ""}})
@@ -68,7 +69,7 @@ def measure(trials: int = 220) -> dict:
     from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
     from study.sweep import ray_executor
-    from study.sweep.worker_messages import TrialConfig
+    from study.sweep.worker_messages import PackConfig
 
     with tempfile.TemporaryDirectory() as folder:
         plan, moments = plan_of(trials, Path(folder)), []
@@ -83,7 +84,7 @@ def measure(trials: int = 220) -> dict:
         ray_executor.start(None)
         try:
             ray_executor.execute(
-                plan, TrialConfig(ledger=plan.ledger.address), 1, commit, lambda key: None, sink.notify, train=empty_trial
+                plan, PackConfig(ledger=plan.ledger.address), 1, commit, lambda key: None, sink.notify, train=empty_pack
             )
         finally:
             ray.shutdown()

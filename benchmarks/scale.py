@@ -7,7 +7,6 @@ are called as a sweep calls them. `suggestion` is the mean of the last fifth, wh
 the peer of every row is the limit that the project set itself.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.sweep.plan import write_planned
 from study.sweep.ray_searcher import LedgerSearch
-from study.sweep.worker_messages import TrialConfig
+from study.sweep.worker_messages import Final, PackConfig
 
 
 def main(arguments=None) -> int:
@@ -74,7 +73,7 @@ def measure(trials: int) -> list[dict]:
 def drive(plan) -> tuple[list[float], list[float]]:
     """Seconds of every suggestion and of every result, two trials at a time, until nothing is left."""
     suggestions, reports, live, count = [], [], [], 0
-    search = LedgerSearch(plan, TrialConfig(), lambda trial, outcome: plan.ledger.put_result(trial.key, outcome))
+    search = LedgerSearch(plan, PackConfig(), lambda trial, outcome: plan.ledger.put_result(trial.key, outcome))
     while True:
         start = time.monotonic()
         config = search.suggest(str(count))
@@ -82,11 +81,11 @@ def drive(plan) -> tuple[list[float], list[float]]:
             return suggestions, reports
         if config is not None:
             suggestions.append(time.monotonic() - start)
-            live.append((str(count), plan.ledger.spec(config["key"])))
+            live.append((str(count), [plan.ledger.spec(key) for key in config["keys"]]))
             count += 1
         if len(live) == 2 or config is None:
-            trial_id, spec = live.pop(0)
-            outcome = {"outcome": json.dumps(empty_outcome(spec).to_json())}
+            trial_id, specs = live.pop(0)
+            outcome = Final(tuple(map(empty_outcome, specs))).to_tune()
             start = time.monotonic()
             search.on_trial_complete(trial_id, outcome)
             reports.append(time.monotonic() - start)

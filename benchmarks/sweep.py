@@ -39,22 +39,29 @@ from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 SPACE = Space(cells=grid([VAE, GAN], [fc], [1, 2], [2, 8], [digits], width=[128]),
               propose=lambda trial, cell: {{"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}},
-              budget=lambda cell: Budget(epochs={EPOCHS}, batch_size=64), proposals=23, seeds=4, pack=2)
+              budget=lambda cell: Budget(epochs={EPOCHS}, batch_size=64),
+              search=Search(rounds=(8,), rungs=()), replicates=4, pack=8)
 '''
 FLOOR = """
 import sys
-from pathlib import Path
+from itertools import groupby
 import torch
 from study.ledger.folder import Ledger
-from study.training.run import run_trial
+from study.ledger.names import cell_of
+from study.training.run import run_pack
 torch.set_num_threads(1)
-ledger, share, of = Ledger(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-for key in ledger.keys()[share::of]:
-    ledger.put_result(key, run_trial(ledger.folder(key), "data"))
+ledger, share, of, epochs = Ledger(sys.argv[1]), *map(int, sys.argv[2:])
+def pack(key):
+    return cell_of(key) if "-confirm-" in key else key.split("-search-")[0]
+
+packs = [list(keys) for _, keys in groupby(sorted(ledger.keys(), key=pack), pack)]
+for keys in packs[share::of]:
+    for result in run_pack([ledger.folder(key) for key in keys], epochs, "data")[0]:
+        ledger.put_result(result.key, result)
 """
 CUSTOMARY = """
 import json, sys, time
@@ -132,13 +139,13 @@ def our_study(folder: Path, name: str) -> list[subprocess.Popen]:
 
 
 def plain_processes(folder: Path, name: str) -> list[subprocess.Popen]:
-    """The specs of the study in "specs", in a ledger of their own, shared out over one process per core."""
+    """The specs of the study in "specs" in the same packs, in a ledger of their own, shared out over one process per core."""
     source, target = (Ledger(folder / part / "floor_study") for part in ("specs", name))
     for key in source.keys():
         target.put_spec(key, source.spec(key))
     shutil.copytree(source.root / "features", target.root / "features")
     cores = os.cpu_count() or 1
-    return [started("-c", FLOOR, target.root, share, cores) for share in range(cores)]
+    return [started("-c", FLOOR, target.root, share, cores, EPOCHS) for share in range(cores)]
 
 
 def customary_script(folder: Path) -> list[subprocess.Popen]:

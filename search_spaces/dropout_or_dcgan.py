@@ -43,4 +43,4 @@ PUBLISHED = [
     Cell(VAE, fc, 2, LATENT["C-vae"], mnist, DEEP_VAE, "C-vae"),
     Cell(GAN, conv, 4, LATENT["C-dcgan"], mnist, DCGAN_5, "C-dcgan"),
 ]
-SPACE = Space(cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, seeds=6)
+SPACE = Space(cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, replicates=8)

@@ -94,5 +94,5 @@ SPACE = Space(
     + moved_to(TRIED, digits),
     propose=lambda trial, cell: {},
     budget=budget,
-    seeds=6,
+    replicates=8,
 )

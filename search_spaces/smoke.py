@@ -5,7 +5,7 @@ from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.data import digits
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 
 def budget(cell):
@@ -21,6 +21,6 @@ SPACE = Space(
     + grid([VAE, GAN, WGAN], [conv], [1], [8], [digits], width=[8]),
     propose=propose,
     budget=budget,
-    proposals=2,
-    seeds=2,
+    search=Search(rounds=(2,), rungs=()),
+    replicates=2,
 )

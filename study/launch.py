@@ -1,7 +1,7 @@
 """Run what is left of a study: the first launch, going on after a crash, extending and retrying are one command.
 
 python study/launch.py --space latent_sweep
-python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --seeds 16
+python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --replicates 16
 python study/launch.py --space latent_sweep --datasets folder:my_images --dry-run
 """
 
@@ -46,6 +46,8 @@ def main(arguments=None) -> int:
     def log(text):
         screen.print(text, markup=False, soft_wrap=True)
 
+    if any(word.startswith("--seeds") for word in options.typed):
+        log("--seeds is called --replicates now: each is a tuning of its own, and a training of its own on held-out data")
     data_dir = data_folder(options.data_dir)
     asked = chosen_space(options)
     space = with_datasets(asked, options, data_dir, log)
@@ -135,7 +137,7 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
     from study.sweep.gpu_share import heaviest, measured
     from study.sweep.progress import Display
     from study.sweep.ray_executor import check_nodes
-    from study.sweep.worker_messages import TrialConfig
+    from study.sweep.worker_messages import PackConfig
 
     token = write_token(plan.ledger)
     try:
@@ -153,11 +155,10 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
 
         def commit(trial, outcome):
             plan.ledger.put_result(trial.key, outcome)
-            plan.ledger.drop_checkpoint(trial.key)
             display.finished(trial, outcome)
             tracker_thread.notify(trial.key)
 
-        config = TrialConfig(
+        config = PackConfig(
             ledger=plan.ledger.address,
             token=token,
             data_dir=str(data_dir.resolve()),

@@ -33,7 +33,10 @@ def main(arguments=None) -> int:
     allow(options.space, options.trust_study)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     result = run_trial(
-        options.spec.parent, data_folder(options.data_dir), device, lambda epoch, objective: print(f"epoch {epoch}", flush=True)
+        options.spec.parent,
+        data_folder(options.data_dir),
+        device,
+        report=lambda epoch, objective: print(f"epoch {epoch}", flush=True),
     )
     put_once(options.spec.parent / "result.json", as_written(result))
     print(json.dumps(result.measures, indent=1))

@@ -6,7 +6,7 @@ from models.nets import fc
 from models.vae import VAE
 from study.data import digits
 from study.ledger.records import Replica, Result, sealed
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 
 def propose(trial, cell):
@@ -19,8 +19,8 @@ def tiny_space(**changes) -> Space:
         "cells": grid([VAE], [fc], [1], [2, 4], [digits], width=[16]),
         "propose": propose,
         "budget": lambda cell: Budget(epochs=2, batch_size=64),
-        "proposals": 3,
-        "seeds": 4,
+        "search": Search(rounds=(3,), rungs=()),
+        "replicates": 4,
         "pack": 2,
         "name": "tiny",
         "question": "Does it work?",
@@ -97,3 +97,4 @@ def finish(plan, trial, **what) -> None:
     result = outcome(trial, **{**what, "params": params})
     plan.ledger.put_result(trial.key, result)
     plan.record(trial, result)
+    plan._plan_confirm(trial.cell)

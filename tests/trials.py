@@ -11,6 +11,8 @@ from study.metrics import features
 from study.space import Budget, grid
 from study.sweep.plan import Plan
 from study.training import run
+from study.training.checkpoint import Checkpoints
+from study.training.training import Training
 
 
 def identity_of(images) -> dict[str, dict]:
@@ -46,12 +48,14 @@ class Killed(Exception):
 
 def killed_after(folder, data_dir, epochs, device="cpu"):
     """Run until so many epochs are trained, with a checkpoint after each, then stop dead."""
-    started = run.Run(folder, read_spec(folder), data_dir, device, 0.0, lambda: None)
+    checkpoints = Checkpoints(folder.parent.parent)
+    training = Training(folder, read_spec(folder), checkpoints)
+    started = run.Run([training], training.spec.epochs, data_dir, device, checkpoints, 0.0)
     after = started.checkpoint
 
     def checkpoint():
         after()
-        if started.state.epoch == epochs:
+        if started.epoch == epochs:
             raise Killed
 
     started.checkpoint = checkpoint

@@ -1,7 +1,8 @@
 """The table of cells: the value of each and the choice of the best, for launch, sample, MLflow and the report alike.
 
-A cell speaks by its confirm trials (held-out data, fresh seeds), until there are any by its best search trial. Its value
-of a measure is the median over all its seeds, of which a diverged one counts as the worst (see study/analysis/outcomes.py).
+A cell speaks by the confirm trials of its replicates (held-out data, each after a tuning of its own), until there are any by
+the best search trial of each. Its value of a measure is the median over its replicates, of which a diverged one counts as the
+worst (see study/analysis/outcomes.py).
 """
 
 import csv
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measure of a cell over its seeds, in the measure's unit."""
+    """A measure of a cell over its replicates, in the measure's unit."""
 
     value: float  # the median
-    interval: tuple[float, float] | None  # its 95 % interval; None below five seeds
-    points: tuple[float, ...]  # of every seed that has an outcome
+    interval: tuple[float, float] | None  # its 95 % interval; None below five replicates
+    points: tuple[float, ...]  # of every replicate that has an outcome
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class TableCell:
     system: str  # the published system that it is, or ""
     settings: Mapping
     stage: str  # of the trials that speak for it: confirm (held-out images) or search (validation images)
-    params: Mapping
+    params: Mapping  # of the one to draw from; those of each replicate are in `tuned`
+    tuned: tuple[Mapping, ...]
     proposed_by: str
     epochs: int
     batch_size: int
@@ -50,7 +52,8 @@ class TableCell:
     error: str  # of the first failed trial, or ""
     trial: str  # the key of the one to draw from, whose pictures and curves are shown
     trials: tuple[str, ...]  # the keys of all that speak for it
-    seeds: int  # trainings, the failed ones left out
+    replicates: int  # trainings, the failed ones left out
+    tuning: str  # "each": every replicate is a tuning of its own; "once": all are of one tuning; "none": as published, not tuned
     diverged: "Rate"
     values: Mapping[str, Estimate]  # by the measure's key
 
@@ -105,13 +108,15 @@ def about(trials: list[FinishedTrial]) -> dict:
         **{word: getattr(spec, word) for word in ("settings", "params", "proposed_by", "epochs", "batch_size")},
         "status": drawn.result.status,
         "error": next((trial.result.error for trial in trials if trial.result.error), ""),
+        "tuning": "once" if spec.replicate is None and spec.ranges else "each" if spec.ranges else "none",
+        "tuned": tuple(trial.spec.params for trial in trials),
         "trial": drawn.key,
         "trials": tuple(trial.key for trial in trials),
     }
 
 
 def measured(rows: list[dict]) -> dict[str, dict]:
-    """Cell -> its fields seeds, diverged and values. Only cells of one dataset and stage are ranked together, so that a
+    """Cell -> its fields replicates, diverged and values. Only cells of one dataset and stage are ranked together, so that a
     diverged training counts as the worst seen where it was measured."""
     from study.analysis.outcomes import rate, valued  # here, as the sciences of study/analysis/inference.py take a second to import
 
@@ -119,7 +124,7 @@ def measured(rows: list[dict]) -> dict[str, dict]:
     for group in grouped(rows, lambda row: (row["dataset"], row["stage"])).values():
         for cell, members in grouped(group, lambda row: row["cell"]).items():
             tried = [row["status"] == "diverged" for row in members if row["status"] != "failed"]
-            found[cell] = {"seeds": len(tried), "diverged": rate(tried), "values": {}}
+            found[cell] = {"replicates": len(tried), "diverged": rate(tried), "values": {}}
         for name in sorted({name for row in group for name in row if "/" in name}):
             for cell, pairs in grouped(valued(group, name), lambda pair: pair[0]["cell"]).items():
                 found[cell]["values"][name] = estimate([value for _, value in pairs])
@@ -178,10 +183,17 @@ def in_words(cell: TableCell) -> str:
     lost = cell.diverged.count
     return (
         f"{cell.model} on {cell.dataset}: {cell.place}: {described(FIDELITY).name} {as_text(cell)}"
-        f" ({'1 seed' if cell.seeds == 1 else f'median of {cell.seeds} seeds'}"
+        f" ({basis(cell)}"
         + (f", {lost} of them diverged" if lost else "")
         + f", {'held-out' if cell.stage == 'confirm' else 'validation'} images)"
     )
+
+
+def basis(cell: TableCell) -> str:
+    """`median of 8 tunings`: what its number rests on."""
+    word = {"each": "tuning", "once": "seed", "none": "seed"}[cell.tuning]
+    counted = f"1 {word}" if cell.replicates == 1 else f"median of {cell.replicates} {word}s"
+    return counted + {"each": "", "once": " of one tuning", "none": ", as published, not tuned"}[cell.tuning]
 
 
 def as_row(cell: TableCell) -> dict:
@@ -190,7 +202,7 @@ def as_row(cell: TableCell) -> dict:
         "cell": cell.name,
         **{
             name: getattr(cell, name)
-            for name in ("dataset", "model", "net", "system", "depth", "latent_dim", "stage", "status", "seeds")
+            for name in ("dataset", "model", "net", "system", "depth", "latent_dim", "stage", "status", "replicates", "tuning")
         },
         "diverged": cell.diverged.count,
     }
@@ -198,7 +210,7 @@ def as_row(cell: TableCell) -> dict:
         row[name] = found.value
         if found.interval:
             row[f"{name} low"], row[f"{name} high"] = found.interval
-    return {**row, "settings": json.dumps(cell.settings), "params": json.dumps(cell.params), "trials": " ".join(cell.trials)}
+    return {**row, "settings": json.dumps(cell.settings), "params": json.dumps(cell.tuned), "trials": " ".join(cell.trials)}
 
 
 def settings_in_words(settings: Mapping) -> str:

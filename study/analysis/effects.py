@@ -71,6 +71,8 @@ class Tuning:
     default: float | None  # at the published defaults
     random: tuple[float, ...]  # expected of the best of k random proposals, k = 1, 2, ...
     tpe: tuple[float, ...]  # the best of the sampler's first k
+    best: float | None  # of a replicate's proposals, averaged over replicates and cells
+    proposals: int  # of a replicate
     cells: int
 
 
@@ -175,10 +177,18 @@ def tuning(rows: Sequence[Mapping]) -> list[Tuning]:
                     default=float(np.mean(scores["default"])) if scores["default"] else None,
                     random=together([tuning_curve(cell) for cell in scores["random"]]),
                     tpe=together([np.minimum.accumulate(cell) for cell in scores["tpe"]]),
+                    **best_of_proposals(found),
                     cells=len({row["cell"] for row in found}),
                 )
             )
     return table
+
+
+def best_of_proposals(rows: Sequence[Mapping]) -> dict:
+    """Of search rows the fields best and proposals: the lowest of each tuning, averaged, and of how many."""
+    tunings = grouped(rows, lambda row: (row["cell"], row["seed"])).values()
+    best = [min(ended) for tuning in tunings if (ended := [row["value"] for row in tuning if row["status"] == "done"])]
+    return {"best": float(np.mean(best)) if best else None, "proposals": max(map(len, tunings))}
 
 
 def together(curves: Sequence[np.ndarray]) -> tuple[float, ...]:

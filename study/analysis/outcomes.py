@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from study.analysis.inference import wilson
-from study.metrics.catalogue import COSTS, HIGHER, described, of_every_model, ranked
+from study.metrics.catalogue import COSTS, FIRST_RUNG, HIGHER, described, of_every_model, ranked
 
 FACTORS = ("dataset", "model", "net", "depth", "latent_dim", "reduction")  # further settings are averaged over
 COLLAPSED = 4  # so few classes of ten, or fewer, is a collapse (the report of three_sizes: "3 or 4")
@@ -116,11 +116,14 @@ def spread_over_proposals(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """Spread of a cell over its hyperparameter proposals: log2 of the standard deviation of log2, one row per replicate.
 
     Of quasi-random proposals and the default before them, which come from equal ranges; what a sampler suggests after
-    having seen results is not spread evenly. `unit`, the block, is the cell but for model and net. Where no cell was
-    tuned twice, the cells are the pairs, all of one block; every proposal counts in studies that had no quasi-random ones.
+    having seen results is not spread evenly. Where the worse ones were stopped, all are taken at the first rung. `unit`, the
+    block, is the cell but for model and net. Where no cell was tuned twice, the cells are the pairs, all of one block; every
+    proposal counts in studies that had no quasi-random ones.
     """
     even = [row for row in rows if row.get("proposed_by") in ("default", "quasi-random")]
     evenly_spread = any(row.get("proposed_by") == "quasi-random" for row in rows)
+    if any(row.get(FIRST_RUNG) is not None for row in even):
+        even = [{**row, measure: row.get(FIRST_RUNG)} for row in even]
     found = in_doublings(even if evenly_spread else rows, measure)
     cells = grouped_by(found, FACTORS)
     replicated = any(len({row["seed"] for row in cell}) > 1 for cell in cells.values())

@@ -123,6 +123,7 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
         for row in rows_of(trial, curves.get(trial.key, {}))
     ]
     table = cells(ledger, speaking, curves)
+    notes += tuning_notes(table)
     return ReportData(
         space=ledger.root.name,
         question=question(ledger.root.name),
@@ -156,6 +157,19 @@ def conclusions(
         "stability": effects.stability(rows),
         "answer": sentences(table, leaders, found, verdicts, baselines),
     }
+
+
+def tuning_notes(table: Sequence[TableCell]) -> list[str]:
+    """What of the study does not rest on a tuning per replicate."""
+    once, never = (sum(cell.tuning == word for cell in table) for word in ("once", "none"))
+    return [
+        *[
+            f"{once} cells were tuned once: their trainings share the luck of that tuning, which no interval holds;"
+            " a launch now tunes every replicate for itself"
+        ]
+        * bool(once),
+        *[f"{never} cells are run as published, not tuned: their replicates are seeds"] * bool(never),
+    ]
 
 
 def question(space: str) -> str:

@@ -43,7 +43,7 @@ def reached(dataset: str, others: int, leaders: Sequence[Leader], real: Sequence
     near = [(leader.model, leader.fidelity.value(FIDELITY)) for leader in leaders]
     wide = [(leader.model, leader.coverage.value(COVERAGE)) for leader in leaders if leader.coverage]
     held_out = all(leader.fidelity.stage == "confirm" for leader in leaders)
-    where = "held-out images" if held_out else "the validation images of the search, one training per setting,"
+    where = "held-out images" if held_out else "the validation images of the search"
     also = f" ({others} more dataset{'s' * (others > 1)} below)" if others else ""
     return (
         f"On {dataset}{also}, the best cells come as near to {where} as {described(FIDELITY).name} "
@@ -94,12 +94,12 @@ def direction(found: Effect) -> str:
 def claimed(verdicts: Sequence[Verdict]) -> str:
     groups = grouped(verdicts, lambda verdict: verdict.word)
     if set(groups) <= {"unanswerable"}:
-        return f"None of the {len(verdicts)} published claims can be judged yet: cells or seeds they need are missing."
+        return f"None of the {len(verdicts)} published claims can be judged yet: cells or replicates they need are missing."
     said = {
         "supported": "support",
         "refuted": "refute",
         "undecided": "leave undecided",
-        "unanswerable": "lack the cells or seeds to answer",
+        "unanswerable": "lack the cells or replicates to answer",
     }
     parts = [f"{said[word]} {counted(word, groups[word])}" for word in WORDS if word in groups]
     return f"Of the {len(verdicts)} published claims, these trainings {listed(parts)}."

@@ -2,11 +2,11 @@
 
 import itertools
 import json
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 
 from study.ledger.folder import Ledger, finished, read_planned
+from study.ledger.names import cell_of
 from study.ledger.records import CellLine, EpochRow, Replica, Result, Spec
 from study.metrics.catalogue import measures_of, middle, status_of, there
 from study.space.cells import label
@@ -24,11 +24,7 @@ class FinishedTrial:
 
 def read(ledger: Ledger) -> list[FinishedTrial]:
     """Every finished trial."""
-    return [FinishedTrial(key, cell_name(key), spec, result) for key, spec, result in finished(ledger)]
-
-
-def cell_name(key: str) -> str:
-    return re.sub(r"-(?:search-\d+|confirm-s\d+to\d+)-[0-9a-f]+$", "", key)
+    return [FinishedTrial(key, cell_of(key), spec, result) for key, spec, result in finished(ledger)]
 
 
 def planned_lines(ledger: Ledger) -> list[CellLine]:
@@ -69,12 +65,28 @@ def budget(trial: FinishedTrial) -> tuple:
 
 
 def shown(cell: list[FinishedTrial], planned: set[str]) -> list[FinishedTrial]:
-    """The trials that speak for a cell: confirm trials of its present best params, until then its best search trial."""
+    """The trials that speak for a cell: the confirm trial of every replicate's present winner, until there are any the best search
+    trial of every replicate; from when a cell was tuned once, the confirm trials of its winner, or that winner."""
     confirm = [trial for trial in cell if trial.spec.stage == "confirm"]
+    if cell[0].spec.replicate is not None:
+        replicates = grouped(confirm or cell, lambda trial: trial.spec.replicate).values()
+        return sorted(
+            (newest_of(trials, planned) if confirm else best_of(trials) for trials in replicates),
+            key=lambda trial: trial.spec.seeds,
+        )
     if confirm:
         current = newest(confirm, lambda trial: json.dumps(trial.spec.params, sort_keys=True), planned)
         return sorted(current, key=lambda trial: min(trial.spec.seeds))
-    return [min(cell, key=lambda trial: (trial.result.status != "done", trial.result.objective or 0.0))]
+    return [best_of(cell)]
+
+
+def best_of(trials: list[FinishedTrial]) -> FinishedTrial:
+    return min(trials, key=lambda trial: (trial.result.status != "done", trial.result.objective or 0.0))
+
+
+def newest_of(trials: list[FinishedTrial], planned: set[str]) -> FinishedTrial:
+    """The one that is in the plan, or that was finished last."""
+    return max(trials, key=lambda trial: (trial.key in planned, trial.result.time))
 
 
 def newest(trials: list[FinishedTrial], group_of, planned: set[str]) -> list[FinishedTrial]:

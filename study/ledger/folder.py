@@ -3,9 +3,10 @@
 <storage>/<space>/trials/<key>/   spec.json      what to run, written before it is dispatched
                                   metrics.jsonl  a row per epoch, with the wall time at which it was written
                                   images/        samples-0010.png and the like
-                                  last.pt        where to go on after a crash
+                                  pack           which file of packs/ holds where it is
                                   weights.safetensors, curves.safetensors (the losses of every batch)
                                   result.json    the trial is finished when this exists; the first writer wins
+<storage>/<space>/packs/          where the trials that train side by side go on after a crash; gone when their cell is finished
 """
 
 import contextlib
@@ -14,18 +15,20 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from study.errors import UserError
 from study.ledger import records
 from study.ledger.files import as_written, put_once, read_json, read_own, read_rows, valid_lines
-from study.ledger.names import is_key, is_own_file
+from study.ledger.names import is_key, is_name, is_own_file
 from study.ledger.records import CellLine, EpochRow, RealBaseline, Result, Spec, Tracked
 
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
 LOOK_S = 5.0  # for how long at most somebody who only asks whether a study is driven may be in the way
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
 FLOORS = "floors.json"  # beside trials/: dataset -> what real images score against real ones
+PACKS, IN_PACK = "packs", "pack"  # beside trials/: checkpoints; in a trial's folder: the name of its own
 DATA = "data"  # beside trials/: images that the driver published, for machines that have no others
 
 
@@ -33,7 +36,7 @@ class Ledger:
     """The trials of one study, under `root`. Holds no state: what it answers is what is on disk.
 
     Another storage is a subclass that study/ledger/opening.py opens, with a folder of its own per machine as `root`. It overrides
-    refresh, fetch, publish, publish_later, read, leave, drop_checkpoint, lock and held, and the three that write or rename for
+    refresh, fetch, publish, publish_later, read, leave, drop_checkpoints, lock and held, and the three that write or rename for
     others, _put_once, _read and _rename, as study/ledger/object_store.py does. OSError where the storage cannot be reached.
     """
 
@@ -47,11 +50,19 @@ class Ledger:
     def fetch(self, name: str = "") -> None:
         """Have here what others wrote under root/name: in a folder that all share it is."""
 
+    def fetch_trial(self, key: str) -> None:
+        """Have here what others left of a trial, with the checkpoint that it was in last."""
+        self.fetch(f"trials/{key}")
+        with contextlib.suppress(FileNotFoundError):
+            name = f"{PACKS}/{read_own(self.folder(key) / IN_PACK).decode(errors='replace')}"
+            if is_name(name) and not (self.root / name).exists():
+                self.fetch(name)
+
     def publish(self, name: str) -> None:
         """Let others see what was written under root/name: in a folder that all share they do."""
 
-    def publish_later(self, name: str) -> None:
-        """The same without waiting for it."""
+    def publish_later(self, names: Sequence[str]) -> None:
+        """The same of several without waiting for it."""
 
     def read(self, name: str) -> bytes:
         """What root/name holds for everyone at this moment."""
@@ -60,8 +71,14 @@ class Ledger:
     def leave(self, key: str) -> None:
         """A worker is done with a trial."""
 
-    def drop_checkpoint(self, key: str) -> None:
-        (self.folder(key) / "last.pt").unlink(missing_ok=True)
+    def drop_checkpoints(self, cell: str) -> None:
+        """Remove those of a cell, which is finished."""
+        for path in self.checkpoints(cell):
+            path.unlink(missing_ok=True)
+
+    def checkpoints(self, cell: str) -> list[Path]:
+        """The checkpoints of a cell's packs."""
+        return sorted(path for path in (self.root / PACKS).glob("*.pt") if path.name.rsplit(".", 2)[0] == cell)
 
     def folder(self, key: str) -> Path:
         """Where a trial's files are. UserError for what could lead out of the study: a key that is none, or a link."""

@@ -24,6 +24,11 @@ def is_name(text) -> bool:
     )
 
 
+def cell_of(key: str) -> str:
+    """The name of the cell that a trial is of, by its key, in whichever form a version has made them."""
+    return re.sub(r"-(?:r\d+-search-\d+|r\d+-confirm|search-\d+|confirm-s\d+to\d+)-[0-9a-f]+$", "", key)
+
+
 def is_own_file(path: Path) -> bool:
     """Whether a file lies there itself: no link to one elsewhere, and no pipe or device, which may never end."""
     try:

@@ -15,13 +15,14 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import fsspec
 
 from study.errors import UserError
 from study.ledger.files import write_atomic
-from study.ledger.folder import Ledger
+from study.ledger.folder import PACKS, Ledger
 from study.ledger.lease import Lease
 from study.ledger.names import is_name, is_own_file
 
@@ -72,7 +73,7 @@ class ObjectStoreLedger(Ledger):
             for each, now in listed.items()
             if (self.versions.get(each) != now or not (self.root / each).exists())
             and not own(Path(each))
-            and (self.worker or not each.endswith("/last.pt"))
+            and (self.worker or not each.startswith(f"{PACKS}/"))
         ]
         for batch in batches((each, found[self.remote(each)]["size"]) for each in wanted):
             with reaching(self.address):
@@ -90,25 +91,27 @@ class ObjectStoreLedger(Ledger):
 
     def publish(self, name: str) -> None:
         """Store what was written under root/name since the last time; a checkpoint after the rows that it rests on."""
-        self._upload(self._changed(name), PATIENCE_S)
+        self._upload(self._changed([name]), PATIENCE_S)
 
-    def publish_later(self, name: str) -> None:
+    def publish_later(self, names: Sequence[str]) -> None:
         """The same as it is now, in a thread; where that is still busy, or the store is away, the next time will do."""
         if self.uploading is None or self.uploading.done():
-            self.uploading = self.thread.submit(self._upload, list(self._changed(name)), 0.0)
+            self.uploading = self.thread.submit(self._upload, list(self._changed(names)), 0.0)
 
-    def _changed(self, name: str):
-        """(name, bytes, stamp, content) of every new file below root/name, checkpoints last."""
-        paths = (
-            [self.root / name]
-            if (self.root / name).is_file()
-            else sorted(path for path in (self.root / name).rglob("*") if is_own_file(path) and not own(path))
-        )
-        for path in sorted(paths, key=lambda path: path.name == "last.pt"):
+    def _changed(self, names: Sequence[str]):
+        """(name, bytes, stamp, content) of every new file below each root/name, checkpoints last."""
+        paths = [path for name in names for path in self._files(self.root / name)]
+        for path in sorted(paths, key=lambda path: path.suffix == ".pt"):
             stamped = stamp(path)
             if self.sent.get(self.name(path)) != stamped:
                 content = path.read_bytes()
                 yield self.name(path), len(content), stamped, content
+
+    @staticmethod
+    def _files(place: Path) -> list[Path]:
+        if place.is_file():
+            return [place]
+        return sorted(path for path in place.rglob("*") if is_own_file(path) and not own(path))
 
     def _upload(self, files, patience_s: float) -> None:
         for batch in batches(files):
@@ -127,9 +130,11 @@ class ObjectStoreLedger(Ledger):
         self.publish(f"trials/{key}")
         shutil.rmtree(self.folder(key), ignore_errors=True)
 
-    def drop_checkpoint(self, key: str) -> None:
-        with contextlib.suppress(OSError), reaching(self.address):  # one that stays costs its room, no more
-            self.store.rm_file(self.remote(f"trials/{key}/last.pt"))
+    def drop_checkpoints(self, cell: str) -> None:
+        with contextlib.suppress(OSError), reaching(self.address):  # those that stay cost their room, no more
+            for path in self.store.glob(f"{self.remote(PACKS)}/{cell}.*.pt"):
+                if path.rsplit("/", 1)[1].rsplit(".", 2)[0] == cell:
+                    self.store.rm_file(path)
 
     def lock(self):
         """One driver at a time: on this machine by a lock on the copy, on others by a lease in the store."""
@@ -233,7 +238,7 @@ def batches(files):
     """Lists of files that may be in flight together, each file a name, its bytes and more; a checkpoint begins a new one."""
     batch, total = [], 0
     for file in files:
-        if batch and (len(batch) == AT_ONCE or total + file[1] > LARGEST or file[0].endswith("/last.pt")):
+        if batch and (len(batch) == AT_ONCE or total + file[1] > LARGEST or file[0].endswith(".pt")):
             yield batch
             batch, total = [], 0
         batch.append(file)

@@ -15,11 +15,12 @@ from typing import Annotated, NamedTuple, Self, get_type_hints
 
 from study.ledger.names import is_key
 
-FINISHED = ("done", "diverged", "failed")
+FINISHED = ("done", "stopped", "diverged", "failed")
 STAGES = ("search", "confirm")
 PRECISIONS = ("float32", "tf32")
 CHECKSUM = "sha256"  # in spec.json and result.json: of everything else in it
 MOST_EPOCHS = 10**6  # of a trial: a curve has room for each of them
+TUNED_EACH = 3  # the protocol since which every replicate is a tuning of its own
 
 
 def is_text(value) -> bool:
@@ -153,7 +154,7 @@ class Spec(Record):
 
     key: Key
     stage: Stage
-    seeds: Annotated[list[int], list_of(is_whole, 1)]  # trained side by side
+    seeds: Annotated[list[int], list_of(is_whole, 1)]  # the replicate; several where an earlier version tuned a cell once for all
     params: Table  # keyword arguments of the model that were tuned
     model: ImportPath
     net: ImportPath
@@ -164,7 +165,8 @@ class Spec(Record):
     epochs: Count  # passes over the training images
     batch_size: Count  # images of one step
     proposed_by: Text
-    proposal: Whole | None = None  # which of the cell's, in search
+    proposal: Whole | None = None  # which of the replicate's, in search
+    rungs: Wholes = field(default_factory=list)  # epochs after which the worse half of a round of proposals is stopped
     space: Text = ""
     system: Text = ""  # a preset, such as a row of a published table
     suggested: Table = field(default_factory=dict)  # what the sampler suggested, from which params were made
@@ -182,6 +184,11 @@ class Spec(Record):
     measures: Annotated[dict[str, str], table_of(is_import_path)] = field(default_factory=dict)  # those of the space itself
     claims: Text = ""  # the module of the space, if it makes any
     protocol: Count = 1  # version of what a result means
+
+    @property
+    def replicate(self) -> int | None:
+        """Which tuning of its cell it belongs to; None of a trial from when a cell was tuned once."""
+        return self.seeds[0] if self.protocol >= TUNED_EACH else None
 
 
 @dataclass(frozen=True)
@@ -220,7 +227,8 @@ class Result(Record):
     device: Text = ""
     hardware: Text = ""
     threads: Whole | None = None
-    fused: Flag | None = None  # whether the seeds were trained in the same calls
+    fused: Flag | None = None  # whether the trainings of its pack were made in the same calls
+    pack: Whole | None = None  # how many these were at its end
 
     @classmethod
     def from_json(cls, value) -> Self:

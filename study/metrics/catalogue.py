@@ -7,9 +7,10 @@ from typing import NamedTuple
 from study.ledger.records import Replica
 
 OBJECTIVE = "quality/fd_rel"  # what every sweep minimises: Frechet distance over the spread of the real features
+FIRST_RUNG = "search/first_rung"  # the objective where all proposals of a round have had as many epochs
 FIDELITY, COVERAGE = OBJECTIVE, "quality/coverage"  # what the answer, the claims and the choice of best are about
 LOWER, HIGHER, NEITHER = "lower", "higher", ""
-COSTS = ("time/", "cost/")  # of a diverged training too they are what they are; one value for all seeds of a trial
+COSTS = ("time/", "cost/")  # of a diverged training too they are what they are; of a training's own share of its pack
 OF_SOME_MODELS = ("likelihood/", "diagnostics/", "loss/")  # all others ask for samples only
 
 
@@ -221,10 +222,11 @@ MEASURES = tuple(
             None,
             "over the critic's largest gradient",
         ),
-        ("time/train_s", "training time", "Cost", "s", LOWER, None, "of all seeds of a trial, which train side by side"),
-        ("time/step_ms", "step", "Cost", "ms", LOWER, None, "of all seeds of a trial"),
-        ("time/images_per_s", "images per second", "Cost", "images/s", HIGHER, None, "all seeds together"),
-        ("time/measure_s", "measuring time", "Cost", "s", LOWER, None, "of measures and pictures of all seeds of a trial"),
+        (FIRST_RUNG, "fd_rel at the first rung", "Search", "", LOWER, 1.0, "after as many epochs for all proposals of a round"),
+        ("time/train_s", "training time", "Cost", "s", LOWER, None, "of one training: its share of those that train side by side"),
+        ("time/step_ms", "step", "Cost", "ms", LOWER, None, "of one training: its share of those that train side by side"),
+        ("time/images_per_s", "images per second", "Cost", "images/s", HIGHER, None, "of one training"),
+        ("time/measure_s", "measuring time", "Cost", "s", LOWER, None, "of measures and pictures of one training"),
         ("cost/parameters", "parameters", "Cost", "", LOWER, None, "of one model"),
         ("cost/flops_per_image", "FLOPs per image", "Cost", "FLOPs", LOWER, None, "of one training step, every phase at its rate"),
         ("cost/peak_memory_mb", "peak memory", "Cost", "MB", LOWER, None, "of the whole process"),

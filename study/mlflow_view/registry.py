@@ -2,7 +2,7 @@
 
     mlflow.pyfunc.load_model("models:/latent_sweep-digits@champion").predict(z)     z: float32 (n, latent_dim)
 
-Best means the lowest fd_rel of a confirmed cell, the median over its seeds (study/analysis/cell_table.py). It names a model to
+Best means the lowest fd_rel of a confirmed cell, the median over its replicates (study/analysis/cell_table.py). It names a model to
 draw from, not a winner: see the verdicts for that.
 """
 

@@ -28,7 +28,7 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
         values = {place: as_text(cell) for place, cell in group.items()}
         if pictures:
             name = re.sub(r"[/: =]", "-", f"sheet-{dataset}-{model}-{net}.png")
-            title = f"{model} ({net}) on {dataset}:\nsamples; median fd_rel of the seeds"
+            title = f"{model} ({net}) on {dataset}:\nsamples; median fd_rel of the replicates"
             files[name] = sheet(title, pictures, values)
     return files
 

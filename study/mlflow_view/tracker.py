@@ -23,6 +23,7 @@ from mlflow.exceptions import MlflowException
 from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.identity import words
+from study.ledger.names import cell_of
 from study.ledger.records import EpochRow, Result, Spec, Tracked
 from study.metrics.catalogue import aggregate, over_seeds
 from study.metrics.evaluation import STAGES
@@ -34,19 +35,19 @@ from study.mlflow_view.summary_run import summary_files
 BATCH = 900  # metrics in one call, beside params and tags: MLflow takes 1,000 in all
 WRITTEN = ("spec.json", "result.json", "weights.safetensors", "curves.safetensors")  # of a trial: artifacts of its run
 HOW_TO_READ = """\
-Every trial is a run: `stage = search` tunes a cell with one seed, `stage = confirm` trains its best params with fresh seeds
-and measures them on held-out data. What was measured on which images is in a metric's name: `validation/` in training and in
-search, `test/` at the end of `confirm`. Compare `confirm` runs only: filter by `tags.stage = 'confirm'`, sort by `test/fd_rel`
-(lower is better; 1 is one constant image), and read `test/recall` and `test/coverage` beside it.
-A number is the median over the run's seeds, of which a diverged one counts as the worst; where the median one diverged, there
-is none. `_sd` is the standard deviation over the others. A cell whose seeds lie in several runs has its number in `cells.csv`
-of the run named `summary` and in the report, which are the same. Diagnostics depend on a model's own critic and compare
-nothing between runs. The pictures of a run stand first on its *Model metrics* page; their slider goes over epochs. The run
-named `summary` holds a sheet of samples for every model, net and dataset."""
+Every training is a run. A replicate of a cell is a tuning of its own: `stage = search` tries its proposals, `stage = confirm`
+trains the best of them with a fresh seed and measures it on held-out data. What was measured on which images is in a metric's
+name: `validation/` in training and in search, `test/` at the end of `confirm`. Compare `confirm` runs only: filter by
+`tags.stage = 'confirm'`, sort by `test/fd_rel` (lower is better; 1 is one constant image), and read `test/recall` and
+`test/coverage` beside it. A cell's number is the median over its replicates, of which a diverged one counts as the worst: it is
+in `cells.csv` of the run named `summary` and in the report, which are the same. A run that ended as KILLED was stopped at a rung,
+as the worse half of its round. Numbers of a run with several seeds, which an earlier version made, are medians over these.
+Diagnostics depend on a model's own critic and compare nothing between runs. The pictures of a run stand first on its *Model
+metrics* page; their slider goes over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
 SPLITLESS = ("loss/", "time/", "cost/", "rate/", "likelihood/beta_effective")  # not measured on validation or test images
 VIEW = "split/measure"  # how metrics are named: a store where they have other names is brought up to date
 OWNER, NAME = "ledger", "study"  # tags of an experiment: the word of its ledger, and what its study is called in this store
-RUN_STATUS = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+RUN_STATUS = {"done": "FINISHED", "stopped": "KILLED", "diverged": "FAILED", "failed": "FAILED"}
 
 
 class Tracker:
@@ -270,6 +271,8 @@ def tags_of(spec: Spec) -> dict:
         "study": spec.space,
         "trial_key": spec.key,
         "stage": spec.stage,
+        "cell": cell_of(spec.key),
+        "replicate": "" if spec.replicate is None else spec.replicate,
         "model": name_of(spec.model).lower(),
         "net": name_of(spec.net),
         "depth": spec.depth,
@@ -302,7 +305,7 @@ def params_of(spec: Spec) -> list[Param]:
         **spec.settings,
         "epochs": spec.epochs,
         "batch_size": spec.batch_size,
-        "seeds": len(spec.seeds),
+        **({"seeds": len(spec.seeds)} if spec.replicate is None else {"replicate": spec.replicate}),
     }
     return [Param(name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in shown.items()]
 
@@ -310,8 +313,9 @@ def params_of(spec: Spec) -> list[Param]:
 def run_name(spec: Spec) -> str:
     """What tells runs apart at a glance; the key itself is a tag."""
     who = spec.system or f"{name_of(spec.model).lower()} {name_of(spec.net)}"
-    turn = f"proposal {spec.proposal}" if spec.stage == "search" else f"seeds {spec.seeds[0]}-{spec.seeds[-1]}"
-    return f"{who} d{spec.depth} z{spec.latent_dim} {spec.dataset} {spec.stage} {turn}"
+    turn = f"seeds {spec.seeds[0]}-{spec.seeds[-1]}" if spec.replicate is None else f"replicate {spec.replicate}"
+    proposal = "" if spec.proposal is None else f" proposal {spec.proposal}"
+    return f"{who} d{spec.depth} z{spec.latent_dim} {spec.dataset} {spec.stage} {turn}{proposal}"
 
 
 def name_of(path: str) -> str:
@@ -332,4 +336,6 @@ def shown_as(key: str, stage: str) -> str:
 
 def end_tags(result: Result, again: bool) -> dict[str, str]:
     """How a trial ended; one that was run again loses the error of before."""
-    return {"status": result.status, **({"error": result.error} if result.error or again else {})}
+    rung = {"rung": str(result.epochs)} if result.status == "stopped" else {}
+    pack = {"pack": str(result.pack)} if result.pack else {}
+    return {"status": result.status, **rung, **pack, **({"error": result.error} if result.error or again else {})}

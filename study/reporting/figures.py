@@ -112,7 +112,7 @@ def draw_map(axis, cells, measure, depths, latents, scale, lower_is_better):
 
 
 def lines_of(cells: Sequence[TableCell], measure: str) -> str:
-    """The value, its interval and the seeds; of several cells at one place what each is called."""
+    """The value, its interval and the replicates; of several cells at one place what each is called."""
     if len(cells) > 1:
         return "\n".join(f"{cell.system or told(cell.settings)} {number(cell.value(measure))}" for cell in cells)
     (cell,) = cells
@@ -121,7 +121,7 @@ def lines_of(cells: Sequence[TableCell], measure: str) -> str:
         [
             number(found.value),
             *filter(None, [interval(found.interval)]),
-            f"{cell.seeds} seeds" + (f", {lost} diverged" if lost else ""),
+            f"{cell.replicates} replicates" + (f", {lost} diverged" if lost else ""),
         ]
     )
 
@@ -154,7 +154,8 @@ def colour_of(model: str) -> str:
 
 
 def tuning(rows: Sequence[Tuning]):
-    """The expected best of k random proposals on a dataset, and the sampler's apart from them."""
+    """On a dataset the published defaults and the best of a replicate's proposals, and where there were random ones the expected
+    best of k of them, the sampler's apart."""
     if not rows:
         return None
     figure = new_figure(4.2, 2.8)
@@ -173,6 +174,8 @@ def tuning(rows: Sequence[Tuning]):
                 )
         if row.default is not None:
             axis.plot([0], [row.default], "o", color=colour, label=f"{name}, defaults")
+        if row.best is not None:
+            axis.plot([row.proposals], [row.best], "s", color=colour, label=f"{name}, best of {row.proposals}")
     axis.set(xlabel="proposals (0: published defaults)", title=literal(rows[0].dataset))
     axis.set_ylabel(f"{described(FIDELITY).name}, best of k, mean over cells")
     axis.legend(fontsize=6, frameon=False)
@@ -193,7 +196,7 @@ def cost(cells: Sequence[TableCell], against: str = "time/train_s"):
             if pairs:
                 axis.plot(*zip(*pairs), "o", markersize=3.5, color=colour_of(model), label=model.upper())
                 drawn = True
-        axis.set(xlabel="training time in seconds, all seeds", ylabel=described(measure).name, xscale="log")
+        axis.set(xlabel="training time in seconds", ylabel=described(measure).name, xscale="log")
         if axis.lines:
             axis.legend(fontsize=6, frameon=False)
     return figure if drawn else None

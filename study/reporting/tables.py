@@ -95,7 +95,7 @@ LATEX = {  # table -> heading -> column
         "Net": "net",
         "Depth": "depth",
         "Latent": "latent_dim",
-        "Seeds": "seeds",
+        "Replicates": "replicates",
         **{described(name).name: with_interval(name) for name in (FIDELITY, "quality/precision", "quality/recall", COVERAGE)},
     },
     "verdicts": {

@@ -71,9 +71,9 @@ def p_of(value: float | None) -> str:
 
 
 def decided_by(verdict: Verdict) -> list[str]:
-    """How many more seeds would decide it, and of a refuted claim what it still lacks; what can be typed stands apart."""
+    """How many more replicates would decide it, and of a refuted claim what it still lacks; what can be typed stands apart."""
     lacking = [f"not tested: {each}" for each in verdict.missing]
-    return re.split(r"(--seeds \d+)", "; ".join([verdict.more] * bool(verdict.more) + lacking) or "–")
+    return re.split(r"(--replicates \d+)", "; ".join([verdict.more] * bool(verdict.more) + lacking) or "–")
 
 
 def statement(found: Finding) -> str:

@@ -89,6 +89,8 @@ class DefaultTrial:
             raise UserError(f"the choices of '{name}' must be a list of numbers or texts, not {choices!r}")
         if value not in choices:
             raise UserError(f"the default {value!r} of '{name}' is not among the choices {list(choices)}")
+        if len(choices) < 2:
+            raise UserError(f"there is one choice of '{name}': put it among the settings of the cells")
         self.ranges[name], self.suggested[name] = {"choices": list(choices)}, value
         return value
 
@@ -99,6 +101,8 @@ class DefaultTrial:
             for end in (limits["low"], limits["high"])
         ):
             raise UserError(f"the range of '{name}' must be two finite numbers, not {limits['low']!r} to {limits['high']!r}")
+        if limits["low"] == limits["high"]:
+            raise UserError(f"the range of '{name}' has one value, {limits['low']!r}: put it among the settings of the cells")
         if isinstance(value, bool) or not isinstance(value, int | float) or not limits["low"] <= value <= limits["high"]:
             raise UserError(f"the default {value!r} of '{name}' is outside its range {limits['low']} to {limits['high']}")
         self.ranges[name], self.suggested[name] = {"type": kind.__name__, **limits}, kind(value)

@@ -11,7 +11,7 @@ from study.space.cells import Cell, import_path, outside_source
 from study.space.contracts import lacking
 from study.space.hyperparameters import check_names, storable
 from study.space.importing import allow_modules
-from study.space.space import Space
+from study.space.space import SAMPLERS, Search, Space
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 
@@ -85,9 +85,22 @@ def checked(space: Space) -> Space:
         names.add(cell.name)
     if odd := next((name for name, measure in space.measures.items() if not found_again(measure)), None):
         raise UserError(f"{where}: measure '{odd}' must be a function at the top of a module, so that workers can import it")
-    for word in ("proposals", "seeds", "pack"):
+    for word in ("replicates", "pack"):
         whole(getattr(space, word), word, where)
+    check_search(space.search, where)
     return space
+
+
+def check_search(search: Search, where: str) -> None:
+    if not isinstance(search, Search) or not isinstance(search.rounds, list | tuple) or not search.rounds:
+        raise UserError(f"{where}: search must be like Search(rounds=(8,)), not {search!r}")
+    for size in search.rounds:
+        whole(size, "a round of proposals", where)
+    if search.sampler not in SAMPLERS:
+        raise UserError(f"{where}: sampler must be one of {', '.join(SAMPLERS)}, not {search.sampler!r}")
+    rungs = search.rungs
+    if not isinstance(rungs, list | tuple) or sorted(set(rungs)) != list(rungs) or not all(0 < rung < 1 for rung in rungs):
+        raise UserError(f"{where}: rungs must be shares of the epochs in rising order, like (1/3, 2/3), not {rungs!r}")
 
 
 def check_cell(cell: Cell, space: Space, where: str) -> None:

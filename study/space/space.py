@@ -9,14 +9,44 @@ from study.space.contracts import Dataset
 from study.space.hyperparameters import DefaultTrial, check_params, defaults_of
 from study.space.systems import moved_to
 
+SAMPLERS = ("quasi-random", "tpe", "gp")
+
+
+@dataclass(frozen=True)
+class Search:
+    """How each replicate of each cell is tuned: the same rule for all of them, so that budgets are equal.
+
+    rounds: how many proposals are trained side by side, round after round. The first round is the published default and a
+    quasi-random sequence of the replicate's own; later ones come from `sampler`, which learns from the replicate's own earlier
+    rounds: "quasi-random" (the sequence goes on), "tpe" or "gp".
+    rungs: shares of the epochs after which the worse half of a round is stopped (successive halving, Jamieson and Talwalkar 2016).
+    """
+
+    rounds: Sequence[int] = (8,)
+    sampler: str = "quasi-random"
+    rungs: Sequence[float] = (1 / 3,)
+
+    @property
+    def proposals(self) -> int:
+        return sum(self.rounds)
+
+    def of(self, proposals: int) -> "Search":
+        """The same search with so many proposals: its rounds, of which the last repeats, cut where there are enough."""
+        rounds, left = [], proposals
+        while left:
+            size = self.rounds[min(len(rounds), len(self.rounds) - 1)]
+            rounds.append(min(size, left))
+            left -= rounds[-1]
+        return replace(self, rounds=tuple(rounds))
+
 
 @dataclass(frozen=True)
 class Space:
     """A question: which cells are compared, what is tuned inside each, and at which equal budgets.
 
     propose(trial, cell) -> dict of the model's keyword arguments, drawn with the `suggest_*` of an optuna.Trial;
-    budget(cell) -> Budget; proposals: trainings per cell in search; seeds: fresh trainings per cell in confirm;
-    pack: how many seeds at most train side by side in one trial;
+    budget(cell) -> Budget; search: how a replicate is tuned; replicates: tunings per cell, each with a training of its own on
+    held-out data; pack: how many trainings at most run side by side in one process;
     measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
     claims: further ones for the report, see study/analysis/claims.py. name, question, module and origin come from its file.
     """
@@ -24,9 +54,9 @@ class Space:
     cells: Sequence[Cell]
     propose: Callable
     budget: Callable[[Cell], Budget]
-    proposals: int = 4
-    seeds: int = 8
-    pack: int = 8
+    search: Search = Search()
+    replicates: int = 8
+    pack: int = 32
     measures: Mapping[str, Callable] = field(default_factory=dict)
     claims: Sequence = ()
     name: str = ""

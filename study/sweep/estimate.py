@@ -7,7 +7,7 @@ import torch
 
 from study.errors import UserError
 from study.metrics.features import one_thread
-from study.sweep.plan import Plan, seeds_left
+from study.sweep.plan import Plan, epochs_left
 
 CALL_S = 8e-4  # of one optimisation step, whatever its size
 TRIAL_S = 0.5  # of measuring and drawing
@@ -22,36 +22,36 @@ def seconds_left(plan: Plan, rate: dict) -> float | None:
     """Core-seconds of the trials that are left at these `rates`; None where one is missing."""
     total = 0.0
     for cell in plan.space.cells:
-        if seeds := seeds_left(plan, cell):
+        if epochs := epochs_left(plan, cell):
             if group(cell) not in rate:
                 return None
-            total += seeds * (plan.space.budget(cell).epochs * rate[group(cell)] + TRIAL_S)
+            total += epochs * rate[group(cell)] + TRIAL_S * plan.space.replicates
     return total
 
 
 def rates(plan: Plan, data_dir) -> dict:
-    """Group -> seconds per epoch and seed, observed or guessed; without those that cannot be guessed."""
+    """Group -> seconds per epoch of one training, observed or guessed; without those that cannot be guessed."""
     known = observed(plan)
     for cell in plan.space.cells:
-        if group(cell) not in known and seeds_left(plan, cell) and cell.dataset.fingerprint(data_dir) is not None:
+        if group(cell) not in known and epochs_left(plan, cell) and cell.dataset.fingerprint(data_dir) is not None:
             if seconds := guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir)):
                 known[group(cell)] = seconds
     return known
 
 
 def observed(plan: Plan) -> dict:
-    """Group -> seconds per epoch and seed, from the trials that are finished."""
+    """Group -> seconds per epoch of one training, from the trials that are finished."""
     seconds, units = defaultdict(float), defaultdict(float)
     for trial in plan.trials():
         result = plan.results.get(trial.key)
         if result and result.epochs and "time/train_s" in result.measures:
             seconds[group(trial.cell)] += sum(result.measures.get(name) or 0.0 for name in ("time/train_s", "time/measure_s"))
-            units[group(trial.cell)] += result.epochs * len(trial.seeds)
+            units[group(trial.cell)] += result.epochs
     return {name: seconds[name] / units[name] for name in units}
 
 
 def guess(cell, budget, images) -> float | None:
-    """Seconds of one epoch of one seed on one core. Drawing one batch is timed: forwards and backwards through both
+    """Seconds of one epoch of one training on one core. Drawing one batch is timed: forwards and backwards through both
     sides cost about six times that, in every phase. None where the model raises: its trials will say so."""
     steps = len(images.train.images) // budget.batch_size
     try:

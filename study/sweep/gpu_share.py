@@ -31,14 +31,14 @@ def share_after_failures(ledger: Ledger, key: str, share: float) -> float:
 
 
 def heaviest(plan: Plan, data_dir) -> Spec:
-    """The spec of a training of the cell whose trainings take longest, of as many seeds as train side by side."""
+    """The spec of a training of the cell whose trainings take longest, with as many seeds as train side by side."""
     from study.sweep.estimate import guess
 
     def cost(cell):
         return guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir))
 
     cell = max(plan.space.cells, key=cost)
-    spec = plan.spec(plan.search[cell.name][0], {}, "default")
+    spec = plan.spec((plan.search[cell.name] + plan.confirm[cell.name])[0], {}, "default")
     return replace(spec, seeds=list(range(plan.space.pack)), shape=list(cell.dataset.load(data_dir).shape))
 
 

@@ -15,6 +15,7 @@ from study.training.checkpoint import CHECKPOINT_S
 from study.training.git_commit import git_commit
 
 LAUNCHES = "launches.jsonl"  # beside trials/: a line per launch
+EARLIER_NAMES = {"replicates": ("--seeds",)}
 
 
 def positive(kind: type) -> Callable[[str], float]:
@@ -80,8 +81,8 @@ class LaunchOptions:
         choices=PRECISIONS,
     )
     max_concurrent: int | None = option(None, "trials at a time (default: what the machines hold)", type=whole, metavar="N")
-    proposals: int | None = option(None, "search trials per cell (default: the space's)", type=whole, metavar="N")
-    seeds: int | None = option(None, "confirm trainings per cell (default: the space's)", type=whole, metavar="N")
+    replicates: int | None = option(None, "tunings per cell, each for itself (default: the space's)", type=whole, metavar="N")
+    proposals: int | None = option(None, "trainings per tuning (default: the space's)", type=whole, metavar="N")
     epochs: int | None = option(None, "for a quick look: another study, with its own trials", type=whole, metavar="N")
     checkpoint_seconds: float = option(CHECKPOINT_S, "what a crash may cost (default: %(default)g)", type=number, metavar="S")
     open: bool = option(False, "show the report in a browser at the end")
@@ -118,4 +119,5 @@ def note_launch(ledger: Ledger, options: LaunchOptions) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     for each in fields(LaunchOptions):
         if each.metadata:
-            parser.add_argument("--" + each.name.replace("_", "-"), default=each.default, **each.metadata)
+            names = ["--" + each.name.replace("_", "-"), *EARLIER_NAMES.get(each.name, ())]
+            parser.add_argument(*names, default=each.default, **each.metadata)

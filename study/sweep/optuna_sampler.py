@@ -1,28 +1,35 @@
 """Proposes hyperparameters with Optuna, and shows it what was proposed: the only place of optuna.
 
-Coverage comes from the plan, never from the sampler: Optuna is asked only for the params inside a cell. What it is told
-is the RANK of a trial inside its cell, so that easy cells do not own the good half of its model. One in-memory study per
-(model, net, dataset), rebuilt from finished trials at each ask; nothing of it is stored.
+What is proposed is a function of the space, the replicate and the index, and in the rounds of a sampler that learns, of the
+replicate's own finished rounds: never of what finished first. Cells with equal ranges get equal sequences, replicate by
+replicate, so that they differ in nothing but themselves.
 """
 
+import json
+import math
+import warnings
 import zlib
-from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
 from study.ledger.folder import Ledger, finished
+from study.ledger.records import Result
 from study.space.cells import label
+from study.space.space import Space
 from study.sweep.plan import Trial
-
-RANDOM_FIRST = 8  # finished proposals of a group before the sampler models anything: those until then are random
-MEMORY = 200  # finished trials at most that a rebuild looks at, the cell's own first: an ask costs the same for ever
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def distribution(limits: dict):
+STATES = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
+
+
+def distribution(limits: dict) -> BaseDistribution:
     """The Optuna distribution of one recorded range."""
     if "choices" in limits:
         return CategoricalDistribution(limits["choices"])
@@ -30,56 +37,94 @@ def distribution(limits: dict):
     return kind(limits["low"], limits["high"], log=limits["log"], step=limits["step"])
 
 
-class GroupSampler:
-    """Proposes params for one group of cells that share a model, a net and a dataset."""
+def proposed(space: Space, trial: Trial, earlier: Sequence[Result]) -> tuple[dict, str, dict]:
+    """(params, who proposed them, the values suggested) for a trial that is not its replicate's first; `earlier`: what came of
+    the rounds before its own."""
+    ranges, search, who = space.ranges(trial.cell), space.search, space.search.sampler
+    if earlier and who != "quasi-random":
+        told = [(known(result.suggested, ranges), result.objective) for result in earlier]
+        size = next(size for size, first in zip(search.rounds, accumulate(search.rounds, initial=0)) if first == len(earlier))
+        suggested = learned(who, json.dumps([ranges, told]), trial.replicate, size)[trial.proposal - len(earlier)]
+    else:
+        who = "quasi-random"
+        default = known(space.default_proposal(trial.cell)[1], ranges)
+        suggested = quasi_random(json.dumps([ranges, default]), trial.replicate, search.proposals)[trial.proposal]
+    params, suggested = played(space, trial, suggested)
+    return params, who, suggested
 
-    def __init__(self, propose, ranges_of):
-        self.propose, self.ranges_of = propose, ranges_of
-        self.finished = defaultdict(list)  # cell name -> (rank key, suggested values), in order of finishing
-        self.running = {}  # trial key -> (cell name, suggested values)
 
-    def ask(self, trial: Trial) -> tuple[dict, dict, str]:
-        """(params, the values suggested, who proposed: 'random' or 'tpe') for a trial of this group."""
-        study = self._study(trial)
-        suggested = sum(max(0, len(rows) - 1) for rows in self.finished.values())  # proposal 0 was not suggested by anyone
-        seed = zlib.crc32(trial.key.encode())  # a constant seed would draw the first proposals again after a rebuild
-        random = suggested < RANDOM_FIRST
-        study.sampler = (
-            optuna.samplers.RandomSampler(seed=seed)
-            if random
-            else optuna.samplers.TPESampler(seed=seed, n_startup_trials=0, constant_liar=True)
+@lru_cache(maxsize=4096)
+def quasi_random(described: str, replicate: int, count: int) -> list[dict]:
+    """The values suggested for the first `count` proposals: those of proposal 0, then for numbers a scrambled Sobol sequence (Sobol
+    1967, Owen 1995) of the replicate's own, and of choices every combination in turn, so that packs split evenly. described:
+    [ranges, the values of proposal 0] as JSON."""
+    ranges, default = json.loads(described)
+    numbers = {name: distribution(limits) for name, limits in ranges.items() if "choices" not in limits}
+    choices = {name: limits["choices"] for name, limits in ranges.items() if "choices" in limits}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=seed_of("sequence", replicate))
+    study = optuna.create_study(sampler=sampler)
+    first = {name: default[name] for name in numbers}
+    study.add_trial(create_trial(value=0.0, params=first, distributions=numbers))  # from which the sampler learns the ranges
+    return [default] + [{**study.ask(numbers).params, **dealt(choices, default, place)} for place in range(1, count)]
+
+
+def dealt(choices: dict[str, list], default: dict, place: int) -> dict:
+    """Of each hyperparameter the choice of that place, the published default's being 0."""
+    found = {}
+    for name, values in choices.items():
+        found[name] = values[(values.index(default[name]) + place) % len(values)]
+        place //= len(values)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def learned(kind: str, described: str, replicate: int, count: int) -> list[dict]:
+    """The values that a sampler suggests for a round of `count`. described: [ranges, [(values suggested,
+    objective or None) of each earlier proposal]] as JSON. What diverged counts as worse than all that did not."""
+    ranges, told = json.loads(described)
+    distributions = {name: distribution(limits) for name, limits in ranges.items()}
+    seed = seed_of(kind, replicate, len(told))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = (
+            optuna.samplers.GPSampler(seed=seed, n_startup_trials=0, deterministic_objective=False)
+            if kind == "gp"
+            else optuna.samplers.TPESampler(seed=seed, n_startup_trials=0, multivariate=True, constant_liar=True)
         )
-        asked = study.ask()
-        params = self.propose(asked, trial.cell)
-        return params, asked.params, "random" if random else "tpe"
+    study = optuna.create_study(sampler=sampler)
+    for suggested, value in ranked(told):
+        study.add_trial(
+            create_trial(value=value, params=suggested, distributions={name: distributions[name] for name in suggested})
+        )
+    return [study.ask(distributions).params for _ in range(count)]
 
-    def _study(self, trial: Trial) -> optuna.Study:
-        study = optuna.create_study()
-        for name, value, suggested in self._remembered(trial.cell.name):
-            study.add_trial(create_trial(value=value, **self._known(name, suggested)))
-        for name, suggested in self.running.values():
-            study.add_trial(create_trial(state=TrialState.RUNNING, **self._known(name, suggested)))
-        return study
 
-    def _remembered(self, own: str):
-        """(cell, rank inside the cell from 0 to 1, values suggested), of at most MEMORY trials, the own cell's first."""
-        room = MEMORY
-        for name in sorted(self.finished, key=lambda name: name != own):
-            ranked = sorted(self.finished[name], key=lambda row: row[0])
-            if not room:
-                return
-            kept = list(enumerate(ranked))[:: -(-len(ranked) // room)]  # evenly over the ranks
-            for rank, (_, suggested) in kept:
-                yield name, (rank + 0.5) / len(ranked), suggested
-            room -= len(kept)
+def ranked(told: Sequence[tuple[dict, float | None]]) -> list[tuple[dict, float]]:
+    """The values suggested with the base-2 logarithm of their objective, whose noise is even; what has none is twice the worst."""
+    logs = [None if value is None else math.log2(max(value, 1e-6)) for _, value in told]
+    worst = max((value for value in logs if value is not None), default=0.0)
+    return [(suggested, worst + 1 if value is None else value) for (suggested, _), value in zip(told, logs)]
 
-    def _known(self, name: str, suggested: dict) -> dict:
-        """The values suggested that have a recorded range (one behind an `if` in propose() may have none)."""
-        ranges = self.ranges_of[name]
-        return {
-            "params": {key: value for key, value in suggested.items() if key in ranges},
-            "distributions": {key: distribution(ranges[key]) for key in suggested if key in ranges},
-        }
+
+def known(suggested: dict, ranges: dict) -> dict:
+    """The values suggested that have a recorded range: one behind an `if` in propose() may have none."""
+    return {name: value for name, value in suggested.items() if name in ranges}
+
+
+def played(space: Space, trial: Trial, suggested: dict) -> tuple[dict, dict]:
+    """What propose() makes of the values suggested, and all values that it asked for: what it asks for behind an `if`, which
+    was not suggested, is drawn at random by the trial's own seed."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed_of(trial.replicate, trial.proposal)))
+    study.enqueue_trial(suggested)
+    asked = study.ask()
+    params = space.propose(asked, trial.cell)
+    return params, asked.params
+
+
+def seed_of(*parts) -> int:
+    return zlib.crc32("/".join(map(str, parts)).encode())
 
 
 def export(ledger: Ledger, space: str, storage: str) -> int:
@@ -100,9 +145,10 @@ def export(ledger: Ledger, space: str, storage: str) -> int:
                 params=known,
                 distributions={name: distribution(spec.ranges[name]) for name in known},
                 value=result.objective,
-                state=TrialState.COMPLETE if result.status == "done" else TrialState.FAIL,
+                state=STATES.get(result.status, TrialState.FAIL),
                 user_attrs={
                     "trial_key": key,
+                    "replicate": spec.replicate,
                     "depth": spec.depth,
                     "latent_dim": spec.latent_dim,
                     "proposed_by": spec.proposed_by,

@@ -1,38 +1,64 @@
-"""Every trial that a space needs, and what of it the ledger lacks. A pure function of the two, kept up to date."""
+"""Every training that a space needs, and what of it the ledger lacks. A pure function of the two, kept up to date.
+
+A replicate of a cell is a tuning of its own: rounds of proposals, halved at rungs, and one fresh training of the winner on
+held-out data. A training's record is its own; a pack is only how trainings are run, side by side, and is part of no key.
+"""
 
 import hashlib
 import json
 import math
-import re
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from study.ledger.files import write_atomic
 from study.ledger.folder import PLANNED, Ledger
-from study.ledger.records import FINISHED, CellLine, Result, Spec
+from study.ledger.records import FINISHED, CellLine, Replica, Result, Spec
+from study.metrics.catalogue import FIRST_RUNG, OBJECTIVE
 from study.space.cells import Budget, Cell, import_path
 from study.space.foreign_code import codes
+from study.space.hyperparameters import program
 from study.space.space import Space
 
-PROTOCOL = 2  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
+PROTOCOL = 3  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One job: a cell, its params (None until they are proposed), a stage and its seeds."""
+    """One training: of a cell and a replicate, with params (None until they are proposed)."""
 
     key: str
     cell: Cell
     stage: str
-    seeds: tuple[int, ...]
+    replicate: int
     budget: Budget
-    proposal: int | None = None
+    proposal: int = 0  # which of the replicate's, in search
+    rungs: tuple[int, ...] = ()  # epochs after which it may be stopped
     params: dict | None = None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return (self.replicate,)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Trainings that run side by side up to an epoch, where each has ended or waits for what becomes of it."""
+
+    trials: tuple[Trial, ...]
+    until: int
+
+    @property
+    def cell(self) -> Cell:
+        return self.trials[0].cell
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(trial.key for trial in self.trials)
 
 
 class Plan:
-    """The trials of `space` in the order in which they should run, against what `ledger` holds.
+    """The trainings of `space` against what `ledger` holds.
 
     identity: dataset name -> what else defines a result there (the fingerprint of the data, the hash of the features,
     the precision of products where it is not float32).
@@ -41,13 +67,12 @@ class Plan:
     def __init__(self, space: Space, ledger: Ledger, identity: Mapping[str, Mapping]):
         self.space, self.ledger, self.identity = space, ledger, identity
         self.ranges = {cell.name: space.ranges(cell) for cell in space.cells}
-        self.listed = defaultdict(list)  # cell name -> (key, first seed, last seed) of its confirm trials on disk
-        for key in ledger.keys():
-            if match := re.fullmatch(r"(.+)-confirm-s(\d+)to(\d+)-[0-9a-f]{10}", key):
-                self.listed[match[1]].append((key, int(match[2]), int(match[3])))
+        self.rounds = {cell.name: self._rounds(cell) for cell in space.cells}  # of its search: a list of trials per replicate
         self.search = {
-            cell.name: [self._search_trial(cell, index) for index in range(self.proposals(cell))] for cell in space.cells
+            name: [trial for replicates in rounds for trials in replicates for trial in trials]
+            for name, rounds in self.rounds.items()
         }
+        self.at_rungs: dict[tuple[str, int], float] = {}  # (key, epoch) -> the objective there
         on_disk = set(ledger.keys())
         self.results = {
             trial.key: result
@@ -55,71 +80,85 @@ class Plan:
             for trial in trials
             if trial.key in on_disk and (result := ledger.result(trial.key))
         }
-        self.confirm = {}
+        self.confirm: dict[str, list[Trial]] = {}
+        self.noted: dict[str, int] = {}  # how many of a cell's confirm trials planned.jsonl knows
         for cell in space.cells:
             self._plan_confirm(cell)
 
-    def proposals(self, cell: Cell) -> int:
-        """Trainings in search: one where nothing is proposed, since the others would only repeat it."""
-        return self.space.proposals if self.ranges[cell.name] else 1
+    def tuned(self, cell: Cell) -> bool:
+        """Whether anything is proposed: else there is nothing to search, and replicates are seeds."""
+        return bool(self.ranges[cell.name])
 
-    def record(self, trial: Trial, result: Result) -> list[Trial]:
-        """Take note of a finished trial; the confirm trials that this brings into the plan and that are left to run."""
+    def record(self, trial: Trial, result: Result) -> None:
+        """Take note of a finished training."""
         self.results[trial.key] = result
-        if trial.stage == "confirm":
-            return []
-        self._plan_confirm(trial.cell)
-        if trial.cell.name in self.confirm:
+
+    def passed(self, key: str, epoch: int, objective: float | None) -> None:
+        """Take note of a training that waits at a rung."""
+        self.at_rungs[key, epoch] = math.inf if objective is None else objective
+
+    def advance(self, cell: Cell) -> tuple[list[tuple[Trial, Result]], list[Pack]]:
+        """Of a cell of which no pack is under way: the trainings that stop at a rung, and the packs that go on. Neither where
+        the cell is finished. What is to be run has its spec in the ledger."""
+        stopped: list[tuple[Trial, Result]] = []
+        for replicates in self.rounds[cell.name]:
+            if all(trial.key in self.results for trials in replicates for trial in trials):
+                continue
+            each, end = len(replicates[0]), replicates[0][0].budget.epochs
+            for rung in replicates[0][0].rungs:
+                if waiting := [trial for trials in replicates for trial in trials if self._is_before(trial, rung)]:
+                    return stopped, self._packs(waiting, each, rung)
+                stopped += [pair for trials in replicates for pair in self._stopped(trials, rung)]
+                each = kept(each)
+            if waiting := [trial for trials in replicates for trial in trials if trial.key not in self.results]:
+                return stopped, self._packs(waiting, each, end)
+        self._plan_confirm(cell)
+        if len(self.confirm[cell.name]) > self.noted.get(cell.name, 0):
             with open(self.ledger.root / PLANNED, "a") as file:
-                file.write(planned_line(self, trial.cell))  # the last line of a cell is the one that counts
+                file.write(planned_line(self, cell))  # the last line of a cell is the one that counts
             self.ledger.publish(PLANNED)
-        return [new for new in self.confirm.get(trial.cell.name, []) if new.key not in self.results]
+        waiting = [trial for trial in self.confirm[cell.name] if trial.key not in self.results]
+        return stopped, self._packs(waiting, 1, self.space.budget(cell).epochs)
 
     def trials(self) -> list[Trial]:
-        """Confirm trials first, as soon as there are any, then proposal by proposal over all cells, so that at any
-        moment every cell has had about as many proposals as any other."""
-        confirm = [trial for trials in self.confirm.values() for trial in trials]
-        depth = max((len(trials) for trials in self.search.values()), default=0)
-        return confirm + [trials[index] for index in range(depth) for trials in self.search.values() if index < len(trials)]
+        """Every training that is known: confirm trials as soon as there are any."""
+        return [trial for part in (self.confirm, self.search) for trials in part.values() for trial in trials]
 
     def left(self) -> list[Trial]:
         return [trial for trial in self.trials() if trial.key not in self.results]
 
     def finished(self) -> int:
-        """The number of trials that have a result."""
+        """The number of trainings that have a result."""
         return sum(trial.key in self.results for trial in self.trials())
 
     def planned(self) -> int:
-        """The number of trials in the whole study, those included whose params are not yet known."""
-        return sum(len(trials) + self.packs(name) for name, trials in self.search.items())
+        """The number of trainings in the whole study, those included whose params are not yet known."""
+        return sum(map(len, self.search.values())) + self.space.replicates * len(self.space.cells)
 
-    def packs(self, name: str) -> int:
-        """How many confirm trials a cell has, or will have."""
-        return len(self.confirm[name]) if name in self.confirm else -(-self.space.seeds // self.space.pack)
+    def written_spec(self, trial: Trial) -> Spec:
+        """What a worker needs to run the trial: as it stands in the ledger, or new, with what is proposed, and written there."""
+        return self.ledger.spec(trial.key, self.results.get(trial.key)) or self.ledger.put_spec(trial.key, self.new_spec(trial))
 
-    def best(self, cell: Cell) -> Trial | None:
-        """The search trial with the lowest objective, with its params; None until all of the cell's are finished.
-        Where none is done, proposal 0: a cell that diverges is confirmed and counted like any other."""
-        trials = self.search[cell.name]
-        if any(trial.key not in self.results for trial in trials):
-            return None
-        done = [trial for trial in trials if self.results[trial.key].status == "done"]
-        best = min(done, key=self._objective) if done else trials[0]
-        return replace(best, params=self.results[best.key].params)
+    def new_spec(self, trial: Trial) -> Spec:
+        if trial.stage == "confirm":
+            return self.spec(trial, trial.params or {}, "confirm")
+        if trial.proposal == 0:
+            params, suggested = self.space.default_proposal(trial.cell)
+            return self.spec(trial, params, "default", suggested)
+        from study.sweep.optuna_sampler import proposed
 
-    def _objective(self, trial: Trial) -> float:
-        value = self.results[trial.key].objective
-        return math.inf if value is None else value
+        return self.spec(trial, *proposed(self.space, trial, self._earlier(trial)))
 
     def spec(self, trial: Trial, params: dict, proposed_by: str, suggested: Mapping = {}) -> Spec:
-        """What a worker needs to run the trial."""
+        """The spec of a trial with given params."""
         cell = trial.cell
         return Spec(
             key=trial.key,
             space=self.space.name,
             stage=trial.stage,
             seeds=list(trial.seeds),
-            proposal=trial.proposal,
+            proposal=trial.proposal if trial.stage == "search" else None,
+            rungs=list(trial.rungs),
             params=params,
             proposed_by=proposed_by,
             suggested=dict(suggested),
@@ -142,40 +181,135 @@ class Plan:
         source = getattr(cell.dataset, "source", cell.dataset)
         return codes([cell.model, cell.net, type(source), *self.space.measures.values()])
 
+    def _earlier(self, trial: Trial) -> list[Result]:
+        """What came of the replicate's proposals of the rounds before a trial's."""
+        found: list[Result] = []
+        for replicates in self.rounds[trial.cell.name]:
+            if trial in replicates[trial.replicate]:
+                break
+            found += [self.results[each.key] for each in replicates[trial.replicate]]
+        return found
+
+    def _is_before(self, trial: Trial, rung: int) -> bool:
+        """Whether a training has still to come to a rung."""
+        if trial.key in self.results or (trial.key, rung) in self.at_rungs:
+            return False
+        self._read_rungs(trial)
+        return (trial.key, rung) not in self.at_rungs
+
+    def _read_rungs(self, trial: Trial) -> None:
+        for row in self.ledger.rows(trial.key):
+            if row.epoch in trial.rungs:
+                self.passed(trial.key, row.epoch, (row.values.get(OBJECTIVE) or [None])[0])
+
+    def _stopped(self, trials: Sequence[Trial], rung: int) -> list[tuple[Trial, Result]]:
+        """Of one replicate's round the worse half that stops at a rung."""
+        going = [trial for trial in trials if not self._has_stopped_before(trial, rung)]
+        ranked = sorted(going, key=lambda trial: (self._at(trial, rung), trial.proposal))
+        stopped = [(trial, self._stop(trial, rung)) for trial in ranked[kept(len(going)) :] if trial.key not in self.results]
+        for trial, result in stopped:
+            self.record(trial, result)
+        return stopped
+
+    def _has_stopped_before(self, trial: Trial, rung: int) -> bool:
+        result = self.results.get(trial.key)
+        return result is not None and result.status == "stopped" and result.epochs < rung
+
+    def _at(self, trial: Trial, rung: int) -> float:
+        """The objective at a rung; infinite for what diverged or failed."""
+        if (result := self.results.get(trial.key)) and result.status in ("diverged", "failed"):
+            return math.inf
+        if (trial.key, rung) not in self.at_rungs:
+            self._read_rungs(trial)
+        return self.at_rungs[trial.key, rung]
+
+    def _stop(self, trial: Trial, rung: int) -> Result:
+        """The result of a training that is stopped at a rung."""
+        value, spec = self._at(trial, rung), self.written_spec(trial)
+        objective = value if math.isfinite(value) else None
+        first = self._at(trial, trial.rungs[0])
+        measures = {OBJECTIVE: objective, FIRST_RUNG: first if math.isfinite(first) else None}
+        return Result(
+            key=trial.key,
+            status="stopped",
+            objective=objective,
+            measures=measures,
+            replicas=[Replica(trial.replicate, "stopped", measures)],
+            seeds=list(trial.seeds),
+            epochs=rung,
+            params=spec.params,
+            time=time.time(),
+            suggested=spec.suggested,
+            spec=spec,
+        )
+
+    def _packs(self, waiting: Sequence[Trial], each: int, until: int) -> list[Pack]:
+        """The trainings that wait, side by side: of as many replicates as a pack holds with `each` of theirs, whether or not all
+        of these still wait, so that a launch after a crash makes the same packs; those of another program apart."""
+        together, blocks = max(1, self.space.pack // each), {}
+        for trial in waiting:
+            params = self.written_spec(trial).params
+            block = (trial.replicate // together, json.dumps(program(trial.cell, params), sort_keys=True))
+            blocks.setdefault(block, []).append(trial)
+        return [
+            Pack(tuple(trials[start : start + self.space.pack]), until)
+            for trials in blocks.values()
+            for start in range(0, len(trials), self.space.pack)
+        ]
+
+    def _winner(self, cell: Cell, replicate: int) -> dict | None:
+        """The params of a replicate's best proposal; None until all of them have ended. Where none got to its end, the published
+        defaults: a cell that diverges is confirmed and counted like any other."""
+        trials = [trial for replicates in self.rounds[cell.name] for trial in replicates[replicate]]
+        if any(trial.key not in self.results for trial in trials):
+            return None
+        done = [result for trial in trials if (result := self.results[trial.key]).status == "done"]
+        if not done:
+            return self.space.default_proposal(cell)[0]
+        return min(done, key=lambda result: math.inf if result.objective is None else result.objective).params
+
     def _plan_confirm(self, cell: Cell) -> None:
-        best = self.best(cell)
-        if best is None:
-            return
-        packs = self._existing_packs(cell, best.params)
-        covered = {seed for seeds in packs for seed in seeds}
-        missing = [seed for seed in range(self.space.seeds) if seed not in covered]
-        packs += list(contiguous(missing, self.space.pack))
-        self.confirm[cell.name] = [self._confirm_trial(cell, seeds, best.params) for seeds in sorted(packs)]
+        """Plan the confirm trials of the replicates whose search has ended."""
+        self.confirm[cell.name] = [
+            self._confirm_trial(cell, replicate, params)
+            for replicate in range(self.space.replicates)
+            if (params := self._winner(cell, replicate)) is not None
+        ]
         for trial in self.confirm[cell.name]:
             if trial.key not in self.results and (result := self.ledger.result(trial.key)):
                 self.results[trial.key] = result
 
-    def _existing_packs(self, cell: Cell, params: dict | None) -> list[tuple[int, ...]]:
-        """The seeds of confirm trials that are in the ledger already: raising --seeds only adds to them."""
-        packs = []
-        for key, first, last in self.listed[cell.name]:
-            seeds = tuple(range(first, last + 1))
-            if first < self.space.seeds and key == self._confirm_trial(cell, seeds, params).key:
-                packs.append(seeds)
-        return packs
+    def _rounds(self, cell: Cell) -> list[list[list[Trial]]]:
+        """The search of a cell: its rounds, in each of them a list of trials per replicate."""
+        if not self.tuned(cell):
+            return []
+        budget, first, rounds = self.space.budget(cell), 0, []
+        for index, size in enumerate(self.space.search.rounds):
+            proposals = range(first, first + size)
+            rounds.append(
+                [
+                    [self._search_trial(cell, budget, replicate, proposal, index) for proposal in proposals]
+                    for replicate in range(self.space.replicates)
+                ]
+            )
+            first += size
+        return rounds
 
-    def _search_trial(self, cell: Cell, proposal: int) -> Trial:
-        budget = self.space.budget(cell)
-        fingerprint = self._hash(
-            cell, budget, {"stage": "search", "seeds": [0], "proposal": proposal, "ranges": self.ranges[cell.name]}
-        )
-        return Trial(f"{cell.name}-search-{proposal:03d}-{fingerprint}", cell, "search", (0,), budget, proposal)
+    def _search_trial(self, cell: Cell, budget: Budget, replicate: int, proposal: int, index: int) -> Trial:
+        """Of a search that decides by the others of a round what is proposed or stopped, its rounds so far are in the key."""
+        search = self.space.search
+        rungs = tuple(sorted({round(share * budget.epochs) for share in search.rungs} - {0, budget.epochs}))
+        told = index > 0 and search.sampler != "quasi-random"
+        rule = {"rungs": rungs, "round": search.rounds[index]} if rungs else {}
+        rule |= {"sampler": search.sampler, "rounds": list(search.rounds[: index + 1]), "rungs": rungs} if told else {}
+        more = {"stage": "search", "replicate": replicate, "proposal": proposal, "ranges": self.ranges[cell.name], **rule}
+        key = f"{cell.name}-r{replicate:02d}-search-{proposal:03d}-{self._hash(cell, budget, more)}"
+        return Trial(key, cell, "search", replicate, budget, proposal, rungs)
 
-    def _confirm_trial(self, cell: Cell, seeds: tuple[int, ...], params: dict | None) -> Trial:
+    def _confirm_trial(self, cell: Cell, replicate: int, params: dict) -> Trial:
         budget = self.space.budget(cell)
-        fingerprint = self._hash(cell, budget, {"stage": "confirm", "seeds": list(seeds), "params": params})
-        key = f"{cell.name}-confirm-s{seeds[0]:02d}to{seeds[-1]:02d}-{fingerprint}"
-        return Trial(key, cell, "confirm", seeds, budget, None, params)
+        fingerprint = self._hash(cell, budget, {"stage": "confirm", "replicate": replicate, "params": params})
+        return Trial(f"{cell.name}-r{replicate:02d}-confirm-{fingerprint}", cell, "confirm", replicate, budget, params=params)
 
     def _hash(self, cell: Cell, budget: Budget, more: dict) -> str:
         """Ten hexadecimal digits of everything that defines the result; nothing that only changes speed or place."""
@@ -193,38 +327,41 @@ class Plan:
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def contiguous(seeds: list[int], size: int):
-    """Runs of neighbouring seeds, at most `size` each."""
-    run = []
-    for seed in seeds:
-        if run and (seed != run[-1] + 1 or len(run) == size):
-            yield tuple(run)
-            run = []
-        run.append(seed)
-    if run:
-        yield tuple(run)
+def kept(going: int) -> int:
+    """How many of so many trainings go on beyond a rung."""
+    return -(-going // 2)
 
 
 def counts(plan: Plan, running: frozenset = frozenset()) -> dict[tuple[str, str], dict]:
-    """(model, dataset) -> planned, running, done, diverged, failed, left."""
+    """(model, dataset) -> planned, running, done, stopped, diverged, failed, left."""
     table = {}
     for cell in plan.space.cells:
         row = table.setdefault((cell.family, cell.dataset.name), dict.fromkeys(("planned", "running", *FINISHED, "left"), 0))
-        trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
+        trials = plan.search[cell.name] + plan.confirm[cell.name]
         for trial in trials:
             result = plan.results.get(trial.key)
             row["running" if trial.key in running and not result else result.status if result else "left"] += 1
-        unknown = 0 if cell.name in plan.confirm else plan.packs(cell.name)
+        unknown = plan.space.replicates - len(plan.confirm[cell.name])
         row["planned"] += len(trials) + unknown
         row["left"] += unknown
     return table
 
 
-def seeds_left(plan: Plan, cell) -> int:
-    """Trainings that a cell still lacks, those whose params are not known yet included."""
-    trials = plan.search[cell.name] + plan.confirm.get(cell.name, [])
-    seeds = sum(len(trial.seeds) for trial in trials if trial.key not in plan.results)
-    return seeds + (0 if cell.name in plan.confirm else plan.space.seeds)
+def epochs_left(plan: Plan, cell: Cell) -> int:
+    """Epochs that a cell still lacks over all its trainings, as if half of those that come to a rung stopped there."""
+    total = (plan.space.replicates - len(plan.confirm[cell.name])) * plan.space.budget(cell).epochs
+    for trial in plan.confirm[cell.name] + plan.search[cell.name]:
+        if trial.key not in plan.results:
+            total += expected_epochs(trial)
+    return total
+
+
+def expected_epochs(trial: Trial) -> int:
+    """Epochs that a training runs on average over those that are compared at its rungs."""
+    total, going, before = 0.0, 1.0, 0
+    for epoch in (*trial.rungs, trial.budget.epochs):
+        total, going, before = total + going * (epoch - before), going / 2, epoch
+    return round(total)
 
 
 def write_planned(plan: Plan) -> None:
@@ -235,11 +372,12 @@ def write_planned(plan: Plan) -> None:
 
 
 def planned_line(plan: Plan, cell: Cell) -> str:
+    plan.noted[cell.name] = len(plan.confirm[cell.name])
     line = CellLine(
         cell=cell.name,
         model=cell.family,
         dataset=cell.dataset.name,
-        planned=len(plan.search[cell.name]) + plan.packs(cell.name),
-        trials=[trial.key for trial in plan.search[cell.name] + plan.confirm.get(cell.name, [])],
+        planned=len(plan.search[cell.name]) + plan.space.replicates,
+        trials=[trial.key for trial in plan.search[cell.name] + plan.confirm[cell.name]],
     )
     return json.dumps(line.to_json()) + "\n"

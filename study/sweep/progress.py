@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -16,7 +17,7 @@ from study.ledger.records import FINISHED, Result
 from study.space.space import Space
 from study.space.systems import parameters
 from study.sweep.estimate import group, seconds_left
-from study.sweep.plan import Plan, Trial, counts, seeds_left
+from study.sweep.plan import Plan, Trial, counts, epochs_left
 
 LINE_S = 30.0  # between lines where there is no terminal
 
@@ -42,17 +43,17 @@ def time_left(plan: Plan, expected: dict) -> str:
 def plan_table(plan: Plan) -> Table:
     """Cells and trials per model and dataset, and how much of them is left."""
     table = Table(title=f"{plan.space.name}: {plan.space.question.splitlines()[0] if plan.space.question else ''}")
-    for name in ("model", "dataset", "cells", "search", "confirm", "seeds", "epochs", "done", "left"):
+    for name in ("model", "dataset", "cells", "replicates", "search", "confirm", "epochs", "done", "left"):
         table.add_column(name, justify="left" if name in ("model", "dataset") else "right")
     for (family, dataset), row in counts(plan).items():
         cells = [cell for cell in plan.space.cells if (cell.family, cell.dataset.name) == (family, dataset)]
-        search = sum(map(plan.proposals, cells))
+        search = sum(len(plan.search[cell.name]) for cell in cells)
         epochs = {plan.space.budget(cell).epochs for cell in cells}
         finished = sum(row[status] for status in FINISHED)
         table.add_row(
             family,
             dataset,
-            *map(str, (len(cells), search, row["planned"] - search, plan.space.seeds)),
+            *map(str, (len(cells), plan.space.replicates, search, row["planned"] - search)),
             f"{min(epochs)}" if len(epochs) == 1 else f"{min(epochs)}-{max(epochs)}",
             str(finished),
             str(row["planned"] - finished),
@@ -123,15 +124,23 @@ class Display:
     def log(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def began(self, key: str) -> None:
-        self.running[key] = time.monotonic()
+    def began(self, keys: Sequence[str]) -> None:
+        """A pack has begun, or goes on beyond a rung."""
+        self.running |= {key: (time.monotonic(), len(keys), self._spent(key)) for key in keys}
+
+    def _spent(self, key: str) -> float:
+        """Seconds of a training so far: its share of those of its packs."""
+        if key not in self.running:
+            return 0.0
+        begun, pack, before = self.running[key]
+        return before + (time.monotonic() - begun) / pack
 
     def finished(self, trial: Trial, result: Result) -> None:
-        """Count a trial, and learn from it how long one epoch of one seed takes in its group."""
-        begun = self.running.pop(trial.key, None)
-        if begun is not None:
-            self.seconds[group(trial.cell)] += time.monotonic() - begun
-            self.units[group(trial.cell)] += len(trial.seeds) * trial.budget.epochs
+        """Count a training, and learn from it how long one epoch of it takes in its group."""
+        if trial.key in self.running:
+            self.seconds[group(trial.cell)] += self._spent(trial.key)
+            self.units[group(trial.cell)] += result.epochs
+            del self.running[trial.key]
         self._note_best(trial, result)
         if result.status == "failed":
             self.log(f"failed: {trial.key}: {result.error}")
@@ -150,8 +159,7 @@ class Display:
             return None
         factor, total = sum(self.seconds.values()) / expected, 0.0
         for cell in self.plan.space.cells:
-            left = seeds_left(self.plan, cell) * self.plan.space.budget(cell).epochs
-            total += left * seen.get(group(cell), factor * self.rates.get(group(cell), 0))
+            total += epochs_left(self.plan, cell) * seen.get(group(cell), factor * self.rates.get(group(cell), 0))
         return total / self.slots
 
     def totals(self) -> dict:

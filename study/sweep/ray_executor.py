@@ -9,8 +9,9 @@ import socket
 import sysconfig
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import UnfitMachine, UserError
 from study.ledger.files import read_spec, write_atomic
-from study.ledger.folder import DATA, Ledger
+from study.ledger.folder import DATA, PACKS, Ledger
 from study.ledger.records import Result, failure
 from study.ledger.storage_check import Stopped, ledger_here, storage_mismatch, unwritable
 from study.space.importing import allow
 from study.sweep.ray_searcher import RAY_IS_GONE, LedgerSearch
 from study.sweep.scratch import check_scratch
-from study.sweep.worker_messages import Final, Progress, TrialConfig
+from study.sweep.worker_messages import Final, PackConfig, Progress
 
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 10.0  # within which the port of a node that is alive takes a connection
@@ -137,14 +138,12 @@ def trusting(trust: tuple, function, *arguments):
 
 
 def train(given: dict) -> None:
-    """One trial inside a Ray worker. An error of the model's code is the trial's own and is recorded; a dead worker is
-    retried, as is a trial that lost its storage."""
-    config = TrialConfig(**given)
+    """A pack inside a Ray worker. An error of a model's code is that training's own and is recorded; a dead worker is
+    retried, as is a pack that lost its storage."""
+    config = PackConfig(**given)
     if wrong := storage_mismatch(config.ledger, config.token):
         return tune.report(Final(stop=wrong).to_tune())
     import torch
-
-    from study.training.run import run_trial
 
     allow(*config.trust)
     if os.path.isdir(config.cwd):
@@ -154,23 +153,42 @@ def train(given: dict) -> None:
     if device == "cuda" and config.gpus < 1:
         torch.cuda.set_per_process_memory_fraction(config.gpus)
     try:
-        with trial_folder(config.ledger, config.key) as (folder, on_checkpoint):
-            try:
-                result = run_trial(folder, config.data_dir, device, progressed, config.checkpoint_s, on_checkpoint, config.graphs)
-            except UnfitMachine as error:
-                return tune.report(Final(stop=str(error)).to_tune())
-            except torch.OutOfMemoryError as error:
-                result = replace(failed(folder, error), out_of_memory=True, gpus=config.gpus)  # see study/sweep/gpu_share.py
-                torch.cuda.empty_cache()
-            except (Exception, SystemExit) as error:
-                if isinstance(error, OSError | SystemExit) and not own_place(error):
-                    raise  # the storage's, or Tune's way to end this thread
-                result = failed(folder, error)
+        with trial_folders(config.ledger, config.keys) as (folders, on_checkpoint):
+            found = trained(config, folders, device, on_checkpoint)
+    except UnfitMachine as error:
+        return tune.report(Final(stop=str(error)).to_tune())
     except OSError as error:
         if wrong := unwritable(config.ledger, error):
             return tune.report(Final(stop=wrong).to_tune())
         raise  # a lost mount or connection may pass: let Ray try again
-    tune.report(Final(result).to_tune())
+    tune.report(found.to_tune())
+
+
+def trained(config: PackConfig, folders: Sequence[Path], device: str, on_checkpoint) -> Final:
+    """What comes of the trainings in these folders. Where code of one raises, each is tried by itself, so that it fails alone."""
+    import torch
+
+    from study.training.run import run_pack
+
+    try:
+        results, waiting = run_pack(
+            folders, config.until, config.data_dir, device, progressed, config.checkpoint_s, on_checkpoint, config.graphs
+        )
+        return Final(tuple(results), waiting)
+    except UnfitMachine:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, OSError | SystemExit) and not own_place(error):
+            raise  # the storage's, or Tune's way to end this thread
+        lacking = isinstance(error, torch.OutOfMemoryError)
+        failure = failed(folders[0], error)
+    if lacking:
+        torch.cuda.empty_cache()
+    if len(folders) > 1:
+        alone = [trained(config, [folder], device, on_checkpoint) for folder in folders]
+        waiting = {key: objective for each in alone for key, objective in each.waiting.items()}
+        return Final(tuple(result for each in alone for result in each.results), waiting)
+    return Final((replace(failure, out_of_memory=lacking, gpus=config.gpus if lacking else 0.0),))  # see study/sweep/gpu_share.py
 
 
 def progressed(epoch: int, objective: float | None) -> None:
@@ -187,12 +205,15 @@ def open_with_data(address: str) -> Ledger:
 
 
 @contextlib.contextmanager
-def trial_folder(address: str, key: str):
-    """The folder of a trial with what was left there, and what stores its checkpoints; at the end all of it is stored."""
+def trial_folders(address: str, keys: Sequence[str]):
+    """The folders of trials with what was left there, and what stores their checkpoints; at the end all of it is stored."""
     ledger = open_with_data(address)
-    ledger.fetch(f"trials/{key}")
-    yield ledger.folder(key), partial(ledger.publish_later, f"trials/{key}")
-    ledger.leave(key)
+    for key in keys:
+        ledger.fetch_trial(key)
+    yield [ledger.folder(key) for key in keys], lambda: ledger.publish_later([PACKS, *(f"trials/{key}" for key in keys)])
+    for key in keys:
+        ledger.leave(key)
+    ledger.publish(PACKS)  # after the rows that it rests on
 
 
 def failed(folder: Path, error: BaseException) -> Result:
@@ -228,14 +249,17 @@ class News(tune.Callback):
         self.looked = time.monotonic()
 
     def on_trial_start(self, iteration, trials, trial, **info):
-        self.began(trial.config["key"])
+        self.began(trial.config["keys"])
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
         if "outcome" not in result:  # that one's news is the committed result
-            self.notify(trial.config["key"])
+            for key in trial.config["keys"]:
+                self.notify(key)
 
     def on_trial_recover(self, iteration, trials, trial, **info):
-        self.log(f"the worker of {trial.config['key']} died; it goes on from its last checkpoint in another one")
+        first, *others = trial.config["keys"]
+        more = f" and {len(others)} more" if others else ""
+        self.log(f"the worker of {first}{more} died; it goes on from its last checkpoint in another one")
 
     def on_step_end(self, iteration, trials, **info):
         """Without nodes Ray would wait for ever for new ones."""
@@ -248,7 +272,7 @@ class News(tune.Callback):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
 
 
-def execute(plan, config: TrialConfig, slots: int, commit, began, notify, log=print, train=train) -> None:
+def execute(plan, config: PackConfig, slots: int, commit, began, notify, log=print, train=train) -> None:
     """Run every trial that is left with that `config`, `slots` at a time; `train` is what a worker does with one."""
     search = LedgerSearch(plan, config, commit, alive)
     scratch = plan.ledger.root / "ray"

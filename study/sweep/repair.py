@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from study.ledger.folder import IN_PACK
 from study.sweep.plan import Plan
 
 
@@ -31,7 +32,7 @@ def repair_specs(plan, log) -> None:
         if result:
             made = plan.spec(trial, result.params, "not known", result.suggested)
             plan.ledger.put_spec(trial.key, result.spec or made)
-        elif any((folder / name).exists() for name in ("metrics.jsonl", "last.pt")):
+        elif any((folder / name).exists() for name in ("metrics.jsonl", IN_PACK)):
             plan.ledger.start_anew(trial.key, log)
 
 

@@ -17,7 +17,8 @@ def chosen_space(options: LaunchOptions) -> Space:
     space = load_space(options.space)
     space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
     space = space.only(systems=chosen(options.systems, {cell.system for cell in space.cells} - {""}, "system", space))
-    space = replace(space, proposals=options.proposals or space.proposals, seeds=options.seeds or space.seeds)
+    search = space.search.of(options.proposals or space.search.proposals)
+    space = replace(space, search=search, replicates=options.replicates or space.replicates)
     if epochs := options.epochs:
         budget = space.budget
         space = replace(space, budget=lambda cell: replace(budget(cell), epochs=epochs))

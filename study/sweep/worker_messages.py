@@ -1,7 +1,8 @@
 """What the driver and its workers tell one another through Ray Tune, which carries dicts."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from study.ledger.records import Result
@@ -9,10 +10,11 @@ from study.training.checkpoint import CHECKPOINT_S
 
 
 @dataclass(frozen=True)
-class TrialConfig:
-    """What a worker is given: which trial, where, and with what."""
+class PackConfig:
+    """What a worker is given: which trainings, how far, where, and with what."""
 
-    key: str = ""  # of the trial, once one is served
+    keys: tuple[str, ...] = ()  # of the trials of a pack, once one is served
+    until: int = 0  # the epoch up to which they are trained
     ledger: str = ""  # address of the study
     token: str = ""  # the word that the driver left there: a worker that reads another one sees another storage
     data_dir: str = ""
@@ -40,20 +42,27 @@ class Progress:
 
 @dataclass(frozen=True)
 class Final:
-    """A worker's last report on a trial: its result, or why the whole sweep has to stop; neither where the worker died."""
+    """A worker's last report on a pack: the results of the trainings that ended, the objectives of those that wait at a rung,
+    or why the whole sweep has to stop; nothing where the worker died."""
 
-    result: Result | None = None
+    results: tuple[Result, ...] = ()
+    waiting: Mapping[str, float | None] = field(default_factory=dict)  # by key
     stop: str = ""
 
     def to_tune(self) -> dict:
-        """As Tune takes it; the result is text, since Tune flattens dicts."""
-        if self.result is None:
+        """As Tune takes it; the results are text, since Tune flattens dicts."""
+        objectives = [result.objective for result in self.results if result.objective is not None]
+        if self.stop:
             return {"objective": None, "stop": self.stop}
-        return {"objective": self.result.objective, "outcome": json.dumps(self.result.to_json())}
+        outcome = {"results": [result.to_json() for result in self.results], "waiting": dict(self.waiting)}
+        return {"objective": min(objectives, default=None), "outcome": json.dumps(outcome)}
 
     @classmethod
     def from_tune(cls, reported: dict | None) -> Self:
-        """From the last report that Tune has of a trial, which may be one of its progress."""
+        """From the last report that Tune has of a pack, which may be one of its progress."""
         reported = reported or {}
-        text = reported.get("outcome")
-        return cls(Result.from_json(json.loads(text)) if text else None, reported.get("stop", ""))
+        outcome = json.loads(reported.get("outcome") or "{}")
+        return cls(tuple(map(Result.from_json, outcome.get("results", ()))), outcome.get("waiting", {}), reported.get("stop", ""))
+
+    def __bool__(self) -> bool:
+        return bool(self.results or self.waiting or self.stop)

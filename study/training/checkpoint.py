@@ -1,72 +1,146 @@
-"""Whether a checkpoint's account of a trial is whole and the trial's own, asked before any of it is used.
+"""Checkpoints of packs: one file for all that train side by side, of which each training can be taken out by itself.
 
-What the replicas need is checked where it is loaded (study/training/replicas.py).
+<study>/packs/<cell>.<which trainings>.pt, and in every trial's folder `pack`, the name of the file that it was in last. Whether
+a checkpoint's account of a training is whole and its own is asked before any of it is used; what the replicas need is checked
+where it is loaded (study/training/replicas.py).
 """
 
+import hashlib
+import io
 import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 
+from study.ledger.files import quarantine, read_own, read_sealed, write_atomic, write_sealed
+from study.ledger.folder import IN_PACK, PACKS
+from study.ledger.names import cell_of, is_name
 from study.ledger.records import EpochRow, Spec
 
-CHECKPOINT_S = 5.0  # seconds between checkpoints of a trial, unless a launch says otherwise: what a crash can cost
+CHECKPOINT_S = 5.0  # seconds between checkpoints of a pack, unless a launch says otherwise: what a crash can cost
 
 
 @dataclass
 class State:
-    """How far a trial is, as its checkpoint keeps it."""
+    """How far a training is, as its checkpoint keeps it."""
 
-    diverged_at: list[int | None]  # per seed the epoch at which it did
+    diverged_at: int | None = None  # epoch
     epoch: int = 0
     steps: int = 0  # of the phase that has most
-    train_s: float = 0.0  # seconds spent in training
+    train_s: float = 0.0  # seconds spent in training: its share of its packs'
     measure_s: float = 0.0  # seconds spent in measuring and drawing
     attempts: list[int] = field(default_factory=list)  # the epoch at which each try began
 
 
-def progress_of(saved: dict, spec: Spec, rows: dict[int, EpochRow], phases: list, batches: int) -> State:
-    """How far a checkpoint is; ValueError, KeyError or TypeError unless it can be what the trial of `spec` wrote.
+class Checkpoints:
+    """Those of the packs of a study, in its folder."""
 
-    rows: epoch -> row of metrics.jsonl; batches: those of one epoch.
-    """
-    state, replicas = State(**{each.name: saved["state"][each.name] for each in fields(State)}), saved["replicas"]
-    epoch = state.epoch
-    claim(saved["key"] == spec.key, "it is another trial's")
-    claim(whole(epoch, 1, spec.epochs), "there is no such epoch")
-    claim((replicas["epoch"], replicas["batches"]) == (epoch, epoch * batches), "its weights are of another epoch")
+    def __init__(self, study: Path):
+        self.study = study
+        self.opened: dict[str, dict | None] = {}  # file -> what it holds; None where it cannot be read
+        self.noted: set[tuple] = set()  # the packs whose trials' folders say which file is theirs
+
+    def place(self, name: str) -> Path:
+        return self.study / PACKS / name
+
+    def save(self, trainings: Sequence, state: dict) -> None:
+        """Write where the trainings of a pack are; `state`: that of its Replicas."""
+        import torch  # here: who only asks for CHECKPOINT_S starts without it
+
+        keys = tuple(training.spec.key for training in trainings)
+        name = f"{cell_of(keys[0])}.{hashlib.sha256(' '.join(keys).encode()).hexdigest()[:16]}.pt"
+        buffer = io.BytesIO()
+        where = {"epoch": state["epoch"], "batches": state["batches"]}
+        members = {
+            training.spec.key: {"state": asdict(training.state), "curves": training.whole_curves(), "replica": replica, **where}
+            for training, replica in zip(trainings, state["replicas"])
+        }
+        torch.save(members, buffer)
+        write_sealed(self.place(name), buffer.getvalue())
+        if keys not in self.noted:
+            for training in trainings:
+                write_atomic(training.folder / IN_PACK, name.encode())
+            self.noted.add(keys)
+
+    def load(self, folder: Path, spec: Spec, rows: Mapping[int, EpochRow]) -> tuple[State, dict] | None:
+        """The state of a training, and what the checkpoint holds of it; None where there is none to go on from."""
+        try:
+            name = read_own(folder / IN_PACK).decode()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+        if not is_name(name) or "/" in name or (members := self._open(name)) is None:
+            return None
+        try:
+            member = members[spec.key]
+            state = State(**{each.name: member["state"][each.name] for each in fields(State)})
+            check_state(state, spec, rows)
+        except Exception as error:  # whatever a hostile or damaged file leads to
+            self._refuse(name, error)
+            return None
+        return state, member
+
+    def refuse(self, folder: Path, error: Exception) -> None:
+        """Set aside the file that a trial's folder names, since it does not fit the model."""
+        self._refuse(read_own(folder / IN_PACK).decode(), error)
+
+    def _open(self, name: str) -> dict | None:
+        if name not in self.opened:
+            import torch
+
+            self.opened[name] = None
+            try:
+                content = read_sealed(self.place(name))
+                self.opened[name] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            except FileNotFoundError:
+                pass
+            except Exception as error:  # torch raises a dozen kinds for a file that is cut short or hostile
+                self._refuse(name, error)
+        return self.opened[name]
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        self.opened[name] = None
+        if self.place(name).exists():
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            quarantine(self.place(name), f"not a checkpoint of this pack and its trials' metrics.jsonl: {reason}")
+
+
+def check_state(state: State, spec: Spec, rows: Mapping[int, EpochRow]) -> None:
+    """ValueError or TypeError unless it can be what the trial of `spec` with these rows of metrics.jsonl wrote."""
+    epoch, diverged = state.epoch, state.diverged_at
+    claim(whole(epoch, 0, spec.epochs), "there is no such epoch")
     claim(rows.keys() >= set(range(epoch + 1)), "rows are missing")
-    check_state(state, spec, epoch * batches)
-    check_curves(
-        saved["curves"], len(spec.seeds), logged(rows, epoch), {phase.name: epoch * batches // phase.every for phase in phases}
-    )
-    return state
-
-
-def check_state(state: State, spec: Spec, batches: int) -> None:
-    diverged, attempts = state.diverged_at, state.attempts
-    claim(whole(state.steps, 0, batches), "its steps are not those of its batches")
+    claim(whole(state.steps, 0, 2**53), "its steps are none")
     claim(
         all(isinstance(seconds, float) and 0 <= seconds < math.inf for seconds in (state.train_s, state.measure_s)),
         "its times are none",
     )
-    claim(
-        len(diverged) == len(spec.seeds) and all(at is None or whole(at, 1, state.epoch) for at in diverged),
-        "what diverged is not told for each seed",
-    )
-    claim(bool(attempts) and all(whole(begun, 0, state.epoch) for begun in attempts), "its attempts are none")
+    claim(diverged is None or whole(diverged, 1, epoch), "it diverged at no such epoch")
+    claim(bool(state.attempts) and all(whole(begun, 0, epoch) for begun in state.attempts), "its attempts are none")
 
 
-def check_curves(curves: dict, seeds: int, names: set, turns: dict) -> None:
-    """A curve is one loss "phase/loss" in every batch that was the phase's turn: (seeds, turns)."""
+def together(trainings: Sequence, phases: Sequence, batches: int) -> dict:
+    """The state of Replicas from those of their trainings, which are equally far; ValueError, KeyError or TypeError unless it can
+    be theirs. batches: those of one epoch."""
+    done = trainings[0].state.epoch * batches
+    turns = {phase.name: done // phase.every for phase in phases}
+    for training in trainings:
+        member = training.saved
+        claim((member["epoch"], member["batches"]) == (training.state.epoch, done), "its weights are of another epoch")
+        claim(training.state.steps <= done, "its steps are not those of its batches")
+        check_curves(member["curves"], logged(training.written, training.state.epoch) if training.confirms else set(), turns)
+    return {"epoch": trainings[0].state.epoch, "batches": done, "replicas": [training.saved["replica"] for training in trainings]}
+
+
+def check_curves(curves: dict, names: set, turns: dict) -> None:
+    """A curve is one loss "phase/loss" in every batch that was the phase's turn: (turns,). Search trainings keep none."""
     claim(curves.keys() == names, "curves are missing")
     claim(
-        all(
-            curve.is_floating_point() and tuple(curve.shape) == (seeds, turns[name.split("/")[0]]) for name, curve in curves.items()
-        ),
+        all(curve.is_floating_point() and tuple(curve.shape) == (turns[name.split("/")[0]],) for name, curve in curves.items()),
         "its curves do not hold every step",
     )
 
 
-def logged(rows: dict[int, EpochRow], epoch: int) -> set:
+def logged(rows: Mapping[int, EpochRow], epoch: int) -> set:
     """The losses that the rows up to an epoch have means of."""
     return {name.removeprefix("loss/") for each in range(epoch + 1) for name in rows[each].values if name.startswith("loss/")}
 

@@ -40,6 +40,8 @@ def rebuilt(ledger: Ledger, key: str) -> nn.Module:
         raise UserError(f"the spec of trial {key} is lost; the next launch writes it anew: {of_ledger('launch', ledger)}")
     check_code(spec)
     path = ledger.folder(key) / "weights.safetensors"
+    if spec.stage == "search" and not path.exists():
+        raise UserError(f"trial {key} is of the search, which keeps no weights: choose a confirm trial, as soon as there are any")
     try:
         return plain(lambda: model_of(spec), first_training(load_tensors(read_own(path))))
     except (OSError, SafetensorError, RuntimeError, StopIteration) as error:

@@ -81,17 +81,17 @@ def test_a_run_in_mlflow_has_the_number_of_its_cell_or_none_where_the_median_tra
             )
 
 
-def test_a_cell_is_the_median_over_the_seeds_of_all_its_packs_and_draws_from_one_that_is_done(plan):
+def test_a_cell_is_the_median_over_its_replicates_and_draws_from_one_that_is_done(plan):
     for trials in plan.search.values():
         for trial in trials:
             finish(plan, trial)
-    first, second = plan.confirm[plan.space.cells[0].name]
-    finish(plan, first, status="diverged")
-    finish(plan, second, objective=0.2)
+    trials = list(plan.confirm[plan.space.cells[0].name])
+    for trial, (status, objective) in zip(trials, (("diverged", 1.0), ("done", 0.2), ("diverged", 1.0), ("done", 0.2))):
+        finish(plan, trial, status=status, objective=objective)
     cell = named(cells(plan.ledger), plan.space.cells[0].name)
-    assert cell.values["quality/fd_rel"].points == (1.0, 1.0, 0.2, 0.2) and cell.value("quality/fd_rel") == 0.6
-    assert (cell.status, cell.seeds, cell.diverged[:2]) == ("done", 4, (2, 4))
-    assert cell.trial == second.key == chosen(plan.ledger, "best") and cell.trials == (first.key, second.key)
+    assert cell.values["quality/fd_rel"].points == (1.0, 0.2, 1.0, 0.2) and cell.value("quality/fd_rel") == 0.6
+    assert (cell.status, cell.replicates, cell.diverged[:2], cell.tuning) == ("done", 4, (2, 4), "each")
+    assert cell.trial == trials[1].key == chosen(plan.ledger, "best") and cell.trials == tuple(each.key for each in trials)
 
 
 def test_a_curve_is_of_all_packs_and_ends_where_the_middle_training_has_diverged():

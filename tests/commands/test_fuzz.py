@@ -71,7 +71,15 @@ OPTIONS = {
     "--storage": st.sampled_from(["://", "s3://", "s3:///x", "nothing://x/y", "memory://fuzz", "s3://a b/c", "/dev/null/x"]),
     "--tracking-uri": st.sampled_from(["http://127.0.0.1:1", "nothing://", ""]),
 }
-NUMBERS = ("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--proposals", "--seeds", "--epochs", "--checkpoint-seconds")
+NUMBERS = (
+    "--cpus-per-trial",
+    "--gpus-per-trial",
+    "--max-concurrent",
+    "--proposals",
+    "--replicates",
+    "--epochs",
+    "--checkpoint-seconds",
+)
 NUMBER = st.one_of(st.integers(-2, 9).map(str), st.sampled_from(["nan", "inf", "1e3", "0.5", "", "x", "１", "1_0", "9" * 30]))
 SWITCH = st.sampled_from(["--download", "--skip-corrupt", "--retry-failed", "--open"])
 ARGUMENT = st.one_of(
@@ -176,7 +184,7 @@ def spaces(draw):
     wrong = draw(
         st.lists(st.sampled_from([*FACTORS, "cells", "cell", "settings", "propose", "budget", "numbers", "twice"]), max_size=2)
     )
-    odd = {name: draw(ODD) for name in (*FACTORS, "cells", "cell", "proposals", "seeds", "pack")}
+    odd = {name: draw(ODD) for name in (*FACTORS, "cells", "cell", "replicates", "pack")}
     odd_list = {name: draw(st.one_of(ODD, st.lists(ODD, max_size=2))) for name in FACTORS}
     more = draw(SETTINGS) if "settings" in wrong else {"width": [16]}
     chosen = (
@@ -187,7 +195,7 @@ def spaces(draw):
     def make():
         cells = grid(**{name: odd_list[name] if name in wrong else values for name, values in FACTORS.items()}, **more)
         cells += [odd["cell"]] * ("cell" in wrong) + cells[:1] * ("twice" in wrong)
-        numbers = {name: odd[name] for name in ("proposals", "seeds", "pack")} if "numbers" in wrong else {}
+        numbers = {name: odd[name] for name in ("replicates", "pack")} if "numbers" in wrong else {}
         return Space(
             cells=odd["cells"] if "cells" in wrong else cells, propose=chosen[0], budget=chosen[1], name="fuzzed", **numbers
         )

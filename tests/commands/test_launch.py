@@ -9,7 +9,7 @@ import pytest
 
 from study import launch, status
 from study.cli import run_command
-from study.training.run import evaluation_epochs
+from study.training.training import evaluation_epochs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +29,7 @@ def here(tmp_path, data_dir, monkeypatch):
 
 def test_a_dry_run_shows_the_plan_and_starts_nothing(capsys, here, tmp_path):
     code, text = run(capsys, "--space", "latent_sweep", "--dry-run", *here)
-    assert code == 0 and "150 trials in 30 cells, 150 left" in text
+    assert code == 0 and "1120 trials in 20 cells, 1120 left" in text
     assert not (tmp_path / "studies").exists()
 
 
@@ -59,7 +59,7 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(capsys, here, arguments, me
     "arguments",
     [
         ["--space", "smoke", "--proposals", "0"],
-        ["--space", "smoke", "--seeds", "-1"],
+        ["--space", "smoke", "--replicates", "-1"],
         ["--space", "smoke", "--epochs", "x"],
         ["--space", "smoke", "--cpus-per-trial", "nan"],
         ["--spac"],

@@ -29,10 +29,10 @@ SPACE = '''"""Is a path only a path?"""
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 SPACE = Space(cells=grid([VAE], [fc], [1], [2], [digits], width=[16]), propose=lambda trial, cell: {},
-              budget=lambda cell: Budget(1, 16), proposals=1, seeds=1)
+              budget=lambda cell: Budget(1, 16), search=Search(rounds=(1,), rungs=()), replicates=1)
 '''
 
 

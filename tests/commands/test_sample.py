@@ -24,7 +24,7 @@ def small_vae(seed):
 @pytest.fixture
 def finished(plan):
     """A finished trial of two trainings, the first of which diverged; and the model of the second."""
-    model, trial = small_vae(1).eval(), next(trial for trial in plan.trials() if trial.cell.latent_dim == 2)
+    model, trial = small_vae(1).eval(), plan._confirm_trial(plan.space.cells[0], 0, {"lr": 1e-3})
     finish(plan, trial, objective=0.4)
     save_file(
         {f"1/{name}": tensor for name, tensor in model.state_dict().items()}, plan.ledger.folder(trial.key) / "weights.safetensors"
@@ -63,7 +63,7 @@ def test_best_is_the_trial_with_the_lowest_objective(plan):
 
 
 def test_the_best_of_several_datasets_is_not_one_trial(plan):
-    first, second = plan.trials()[:2]
+    first, second = (trials[0] for trials in plan.search.values())
     for trial in (first, second):
         finish(plan, trial)
     path = plan.ledger.folder(second.key) / "spec.json"

@@ -36,7 +36,7 @@ from study.analysis.claims import Claim, Part
 from study.analysis.comparisons import Levels
 from study.data import digits
 from study.analysis.rules import falls
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 pathlib.Path(__file__).with_suffix(".run").touch()
 
@@ -45,7 +45,7 @@ class Shy(VAE):
 
 LARGER = Claim("X1", "a larger latent lowers fd_rel", "us", (), (Part("fidelity", "quality/fd_rel", falls, Levels("latent_dim")),))
 SPACE = Space(cells=grid([Shy], [fc], [1], [2, 8], [digits], width=[16]), propose=lambda trial, cell: {},
-              budget=lambda cell: Budget(2, 64), proposals=1, seeds=2, claims=[LARGER])
+              budget=lambda cell: Budget(2, 64), search=Search(rounds=(1,), rungs=()), replicates=2, claims=[LARGER])
 '''
 
 

@@ -90,7 +90,7 @@ def test_curves_that_lie_are_trained_again_with_the_same_numbers(tmp_path, data_
     path.write_bytes(content if content is not None else path.read_bytes().replace(b'"epoch": 1', b'"epoch": x'))
     assert run.run_trial(broken, data_dir).attempts == [0]
     rows = [[(row.epoch, row.values) for row in read_rows(folder / "metrics.jsonl")] for folder in (whole, broken)]
-    assert rows[0] == rows[1] and aside(broken, "last.pt") and "quarantined" in capsys.readouterr().out
+    assert rows[0] == rows[1] and aside(broken.parent.parent / "packs", "*.pt") and "quarantined" in capsys.readouterr().out
 
 
 def test_a_note_of_what_is_in_mlflow_that_lies_is_made_again(ledger, plan, damage):
@@ -231,11 +231,12 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
     def short(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(run, "run_trial", short)
+    monkeypatch.setattr(run, "run_pack", short)
     monkeypatch.setattr(ray_executor.tune, "report", told.append)
     config = {
         "ledger": ledger.address,
-        "key": folder.name,
+        "keys": (folder.name,),
+        "until": 1,
         "token": storage_check.write_token(ledger),
         "cwd": "/nowhere",
         "data_dir": "",
@@ -246,7 +247,7 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
         "trust": ("", False),
     }
     ray_executor.train(config)
-    recorded = json.loads(told[0]["outcome"])
+    (recorded,) = json.loads(told[0]["outcome"])["results"]
     assert recorded["status"] == "failed" and recorded["out_of_memory"] and recorded["gpus"] == 0.25
     assert ray_executor.needs(config).required_resources == {"CPU": 1, "GPU": 0.25}
 
@@ -255,14 +256,14 @@ def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(
     from study.ledger import storage_check
     from study.sweep import ray_executor
     from study.sweep.ray_searcher import LedgerSearch
-    from study.sweep.worker_messages import TrialConfig
+    from study.sweep.worker_messages import PackConfig
 
     told, word = [], storage_check.write_token(ledger)
     monkeypatch.setattr(ray_executor.tune, "report", told.append)
     ray_executor.train({"ledger": str(tmp_path / "elsewhere"), "token": word})
     ray_executor.train({"ledger": ledger.address, "token": "other"})
     assert all("does not see the storage folder" in row["stop"] for row in told) and len(told) == 2
-    search = LedgerSearch(plan, TrialConfig(), commit=None)
+    search = LedgerSearch(plan, PackConfig(), commit=None)
     assert search.suggest("1")
     search.on_trial_complete("1", told[0])
     assert search.suggest("2") == LedgerSearch.FINISHED and search.stopped == told[0]["stop"]
@@ -271,10 +272,10 @@ def test_a_worker_that_does_not_see_the_storage_does_nothing_and_ends_the_sweep(
 
 def test_workers_that_die_since_ray_is_gone_fail_no_trial(plan):
     from study.sweep.ray_searcher import LedgerSearch
-    from study.sweep.worker_messages import TrialConfig
+    from study.sweep.worker_messages import PackConfig
 
-    search = LedgerSearch(plan, TrialConfig(), commit=None, alive=lambda: False)
-    key = search.suggest("1")["key"]
+    search = LedgerSearch(plan, PackConfig(), commit=None, alive=lambda: False)
+    key = search.suggest("1")["keys"][0]
     search.on_trial_complete("1", error=True)
     assert "Ray has died" in search.stopped and search.suggest("2") == LedgerSearch.FINISHED
     assert plan.ledger.result(key) is None and not plan.results
@@ -284,13 +285,13 @@ def test_a_disk_that_is_full_as_a_result_is_written_ends_the_sweep_and_fails_no_
     import errno
 
     from study.sweep.ray_searcher import LedgerSearch
-    from study.sweep.worker_messages import TrialConfig
+    from study.sweep.worker_messages import Final, PackConfig
 
     def commit(trial, result):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    search = LedgerSearch(plan, TrialConfig(), commit)
+    search = LedgerSearch(plan, PackConfig(), commit)
     search.suggest("1")
-    search.on_trial_complete("1", {"outcome": json.dumps(outcome(plan.left()[0]).to_json())})
+    search.on_trial_complete("1", Final((outcome(plan.left()[0]),)).to_tune())
     assert "No space left on device" in search.stopped and search.suggest("2") == LedgerSearch.FINISHED
     assert not plan.results

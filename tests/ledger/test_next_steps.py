@@ -21,10 +21,10 @@ SPACE = '''"""Does it end with commands that work?"""
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 SPACE = Space(cells=grid([VAE], [fc], [1], [2], [digits], width=[16]), budget=lambda cell: Budget(epochs=1, batch_size=64),
-              propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}, proposals=1, seeds=1)
+              propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}, search=Search(rounds=(1,), rungs=()), replicates=1)
 '''
 
 

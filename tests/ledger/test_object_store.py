@@ -20,6 +20,7 @@ from study.errors import UserError
 from study.ledger import lease, object_store
 from study.ledger.files import read_spec
 from study.ledger.identity import IDENTITY, words
+from study.ledger.names import cell_of
 from study.ledger.opening import ledger_at, open_study
 from study.ledger.records import Result, Spec
 from study.sweep.gpu_share import share_after_failures
@@ -86,7 +87,7 @@ def test_all_machines_know_a_ledger_by_one_word_and_its_copy_by_another(machine,
 @pytest.mark.long
 def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine, address, tmp_path, data_dir):
     from study.ledger.folder import Ledger
-    from study.training.run import Run, run_trial
+    from study.training.run import run_pack, run_trial
 
     whole = planned(Ledger(tmp_path / "whole"), data_dir, epochs=4)
     expected = run_trial(whole, data_dir)
@@ -103,18 +104,20 @@ def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine
 
     def keep():
         worker.publish(f"trials/{whole.name}")
+        worker.publish("packs")
         if len(worker.rows(whole.name)) == 3:
             raise PulledOut
 
     with pytest.raises(PulledOut):
-        Run(worker.folder(whole.name), spec, data_dir, "cpu", 0.0, keep).run(lambda epoch, objective: None)
+        run_pack([worker.folder(whole.name)], 4, data_dir, checkpoint_s=0.0, on_checkpoint=keep)
 
     machine("other")
     worker = ledger_at(address, worker=True)
-    worker.fetch(f"trials/{whole.name}")
+    worker.fetch_trial(whole.name)
     assert len(worker.rows(whole.name)) == 3
     result = run_trial(worker.folder(whole.name), data_dir)
     worker.leave(whole.name)
+    worker.publish("packs")
     assert result.attempts == [0, 2] and not worker.folder(whole.name).exists()
     assert result.measures["quality/fd_rel"] == expected.measures["quality/fd_rel"]
 
@@ -122,10 +125,10 @@ def test_a_trial_goes_on_on_another_machine_and_ends_in_the_same_numbers(machine
     assert [row.values for row in driver.rows(whole.name)] == [row.values for row in Ledger(tmp_path / "whole").rows(whole.name)]
     assert (driver.folder(whole.name) / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
     assert {path.name for path in driver.folder(whole.name).glob("images/*")} == {path.name for path in whole.glob("images/*")}
-    assert not (driver.folder(whole.name) / "last.pt").exists()
-    assert f"trials/{whole.name}/last.pt" in objects(driver)
-    driver.drop_checkpoint(whole.name)
-    assert f"trials/{whole.name}/last.pt" not in objects(driver)
+    (pack,) = [name for name in objects(driver) if name.startswith("packs/")]
+    assert pack.startswith(f"packs/{cell_of(whole.name)}.") and not (driver.root / pack).exists()
+    driver.drop_checkpoints(cell_of(whole.name))
+    assert pack not in objects(driver)
 
 
 def test_nothing_is_fetched_twice_and_what_is_gone_from_the_store_is_gone_here(machine, address, monkeypatch):
@@ -145,7 +148,7 @@ def test_nothing_is_fetched_twice_and_what_is_gone_from_the_store_is_gone_here(m
 def test_what_is_in_flight_is_bounded_and_a_checkpoint_follows_its_rows():
     files = [(f"trials/key/{number}", object_store.LARGEST // 2) for number in range(5)] + [
         ("trials/key/metrics.jsonl", 10),
-        ("trials/key/last.pt", 10),
+        ("packs/cell.pt", 10),
     ]
     sizes = [len(batch) for batch in object_store.batches(files)]
     assert sizes == [2, 2, 2, 1] and not list(object_store.batches([]))
@@ -298,7 +301,7 @@ def launch(server, storage: str, folder: Path, machine: str, *more) -> subproces
             "VAE",
             "--proposals",
             "2",
-            "--seeds",
+            "--replicates",
             "2",
             "--storage",
             storage,
@@ -326,7 +329,7 @@ def test_a_study_whose_machine_is_lost_goes_on_on_another_and_waits_for_the_stor
     first = launch(server, storage, tmp_path, "one", "--epochs", "100")
     ledger = ledger_at(f"{storage}/smoke")
     deadline = time.monotonic() + 90
-    while not any(name.endswith("last.pt") for name in objects(ledger)):
+    while not any(name.startswith("packs/") for name in objects(ledger)):
         assert first.poll() is None and time.monotonic() < deadline, first.stdout.read()
         time.sleep(0.2)
     os.killpg(first.pid, signal.SIGKILL)

@@ -26,7 +26,7 @@ def finished_study(plan):
     """All trials done; the confirm trials have the weights of real models."""
     for trials in plan.search.values():
         for number, trial in enumerate(trials):
-            finish(plan, trial, objective=2.0 + number, params={"lr": 1e-3 * (1 + number)})
+            finish(plan, trial, objective=2.0 + number, params={"lr": 1e-3 * (1 + trial.proposal)})
     for number, trial in enumerate(plan.left()):
         model = VAE((1, 8, 8), fc, 1, trial.cell.latent_dim, width=16)
         finish(plan, trial, objective=1.0 + number)
@@ -99,9 +99,9 @@ def test_a_better_trial_takes_over_the_alias(plan, ledger):
 def test_the_proposals_become_an_optuna_storage_that_its_dashboard_reads(plan, ledger, tmp_path):
     finished_study(plan)
     storage = f"sqlite:///{tmp_path / 'proposals.db'}"
-    assert export(ledger, "tiny", storage) == export(ledger, "tiny", storage) == 6
+    assert export(ledger, "tiny", storage) == export(ledger, "tiny", storage) == 24
     study = optuna.load_study(study_name="tiny/vae-fc-digits", storage=storage)
-    assert len(study.trials) == 6 and study.best_trial.params == {"lr": 1e-3}
+    assert len(study.trials) == 24 and study.best_trial.params == {"lr": 1e-3}
     assert {trial.user_attrs["latent_dim"] for trial in study.trials} == {2, 4}
 
 

@@ -51,7 +51,7 @@ def test_a_trial_is_shown_with_params_curves_pictures_and_weights(ledger, plan, 
 def test_a_validation_curve_and_a_held_out_value_have_names_of_their_own(ledger, plan, uri):
     search = plan.left()[0]
     train(ledger, plan, search)
-    tracker, confirm = Tracker(uri, ledger, "tiny"), plan._confirm_trial(search.cell, (0, 1), {"lr": 1e-3})
+    tracker, confirm = Tracker(uri, ledger, "tiny"), plan._confirm_trial(search.cell, 0, {"lr": 1e-3})
     train(ledger, plan, confirm, finish=False)
     measures = {"quality/fd_rel": 1.0, "modes/classes": 9, "time/train_s": 2.0}
     ledger.put_result(confirm.key, replace(outcome(confirm), replicas=[Replica(seed, "done", measures) for seed in (0, 1)]))

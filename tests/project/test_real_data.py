@@ -10,7 +10,7 @@ OUTSIDE = '''"""Does one convolutional VAE learn {dataset}?"""
 from models.nets import conv
 from models.vae import VAE
 from study.data import named
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 
 class Doubtful(VAE):
@@ -19,7 +19,7 @@ class Doubtful(VAE):
 
 SPACE = Space(cells=grid([Doubtful], [conv], [2], [8], [named({dataset!r})], width=[8]),
               propose=lambda trial, cell: {{"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}},
-              budget=lambda cell: Budget(epochs=1, batch_size=48), proposals=1, seeds=2)
+              budget=lambda cell: Budget(epochs=1, batch_size=48), search=Search(rounds=(1,), rungs=()), replicates=2)
 '''
 
 
@@ -37,7 +37,7 @@ def test_a_space_file_from_outside_runs_on_real_photographs(real_data, tmp_path,
     file.write_text(OUTSIDE.format(dataset=name))
     launch(tmp_path / "studies", real_data, space=str(file))
     found = results(tmp_path / "studies", file.stem)
-    assert [result.status for result in found] == ["done", "done"]
+    assert [result.status for result in found] == ["done"] * 2 * 2
     assert all(result.measures[OBJECTIVE] > 0 and result.key.startswith("doubtful-conv-d2-z8") for result in found)
 
 
@@ -52,7 +52,7 @@ def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
         "SPACE = replace(WHOLE, cells=[cell for cell in WHOLE.cells if cell.dataset.name == 'mnist'\n"
         "                              and cell.net.name == 'fc' and cell.depth == 1 and cell.latent_dim == 8])\n"
     )
-    launch(tmp_path / "studies", real_data, "--proposals", 1, "--seeds", 2, "--epochs", 1, space=str(file))
+    launch(tmp_path / "studies", real_data, "--proposals", 1, "--replicates", 2, "--epochs", 1, space=str(file))
     found = {each.key.split("-")[0]: each for each in results(tmp_path / "studies", "mnist_row") if "confirm" in each.key}
     assert set(found) == {"vae", "gan", "wgan"}
     assert found["vae"].measures[OBJECTIVE] < 0.6  # one epoch already shows: an untrained one scores above 1
@@ -62,6 +62,6 @@ def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
 @pytest.mark.ray
 def test_a_folder_takes_the_place_of_a_space_s_own_datasets(real_data, tmp_path):
     folder = f"folder:{real_data / 'cifar10-folder'}"
-    launch(tmp_path / "studies", real_data, "--datasets", folder, "--models", "VAE", "--epochs", 1, "--seeds", 1)
+    launch(tmp_path / "studies", real_data, "--datasets", folder, "--models", "VAE", "--epochs", 1, "--replicates", 1)
     found = results(tmp_path / "studies", "smoke")
     assert len(found) == 3 * 3 and {result.status for result in found} == {"done"}

@@ -150,7 +150,7 @@ def test_a_cell_is_the_median_of_its_confirm_seeds_with_an_interval(finished):
     found = findings(finished)
     cell = next(cell for cell in found.cells if cell.name == "gan-fc-d2-z8-digits")
     points = [row["quality/fd_rel"] for row in found.rows if row["cell"] == cell.name and row["stage"] == "confirm"]
-    assert cell.seeds == 6 and cell.value("quality/fd_rel") == pytest.approx(np.median(points))
+    assert cell.replicates == 6 and cell.value("quality/fd_rel") == pytest.approx(np.median(points))
     low, high = cell.values["quality/fd_rel"].interval
     assert min(points) <= low < high <= max(points)
 
@@ -251,10 +251,10 @@ def test_scores_of_different_features_are_never_set_side_by_side(tmp_path):
     sweep(tmp_path / "study", models=("vae",), draw=False, features="0" * 16)  # planned last
     found = findings(ledger)
     assert {dataset.features for dataset in found.datasets} == {"0" * 16}
-    assert found.notes == [
+    assert found.notes[0] == (
         "digits: 16 trials were measured with other features, whose scores do not compare; only those of"
         " features 0000000000000000 are shown"
-    ]
+    )
     assert found.notes[0] in in_words(shown(ledger))
 
 

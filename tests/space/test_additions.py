@@ -35,11 +35,11 @@ from study.analysis.comparisons import Levels
 from study.data import Dataset, digits
 from study.analysis.rules import falls
 from study.data.sources import Part as Images, Raw
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 '''
 SPACE = """
 SPACE = Space(cells=grid([{model}], [{net}], [1], [2, 4], [{dataset}], width=[16]),
-              propose=lambda trial, cell: {{}}, budget=lambda cell: Budget(2, 64), proposals=1, seeds=2{more})
+              propose=lambda trial, cell: {{}}, budget=lambda cell: Budget(2, 64), search=Search(rounds=(1,), rungs=()), replicates=2{more})
 """
 ADDITIONS = {
     "model": ("class Shy(VAE):\n    def sample(self, z):\n        return 0.5 * super().sample(z)\n", {"model": "Shy"}),

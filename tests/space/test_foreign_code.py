@@ -52,8 +52,8 @@ class Stripes:
         return halved(1)
 def propose(trial, cell):
     return {}
-SPACE = Space(cells=grid([Shy], [twice], [1], [2], [digits]), propose=propose, budget=lambda cell: Budget(1, 64), proposals=1,
-              seeds=1, measures={"quality/brightness": brightness})
+SPACE = Space(cells=grid([Shy], [twice], [1], [2], [digits]), propose=propose, budget=lambda cell: Budget(1, 64),
+              replicates=1, measures={"quality/brightness": brightness})
 '''
 
 

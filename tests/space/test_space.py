@@ -11,7 +11,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.data import digits, mnist
 from study.errors import UserError
-from study.space import grid
+from study.space import Search, grid
 from study.space.cells import import_path, slug
 from study.space.importing import imported
 from study.space.loading import checked, load_space, space_names
@@ -76,8 +76,10 @@ def test_a_proposal_that_cannot_be_run_is_refused_with_its_reason(propose, messa
         ({"cells": grid([VAE], [fc], [1], ["2"], [digits])}, "latent_dim must be a whole number"),
         ({"cells": grid([VAE], ["fc"], [1], [2], [digits])}, "net must be"),
         ({"cells": grid([VAE], [fc], [1], [2], [digits], latnt=[3])}, "no hyperparameter 'latnt'"),
-        ({"proposals": 0}, "proposals must be"),
-        ({"seeds": 1.5}, "seeds must be"),
+        ({"replicates": 0}, "replicates must be"),
+        ({"search": Search(rounds=(0,))}, "a round of proposals must be"),
+        ({"search": Search(rungs=(0.5, 0.2))}, "rungs must be"),
+        ({"search": Search(sampler="grid")}, "sampler must be one of"),
         ({"budget": lambda cell: None}, "epochs must be"),
     ],
 )

@@ -30,7 +30,8 @@ from study.space.systems import NARROWEST, TOLERANCE, parameters
 from study.sweep.plan import Plan
 from study.sweep.progress import console, systems_table
 from study.training.replicas import Replicas
-from study.training.run import evaluation_epochs, run_trial
+from study.training.run import run_trial
+from study.training.training import evaluation_epochs
 
 NAMES = ("bottleneck_20", "three_sizes", "dropout_or_dcgan", "matched_weights", "depth_and_latent")
 SPACES = {name: load_space(name) for name in NAMES}
@@ -431,10 +432,10 @@ def run(capsys, *arguments):
 def test_a_dry_run_lists_all_systems_and_runs_those_named(capsys, tmp_path, data_dir):
     here = ["--storage", tmp_path / "studies", "--data-dir", data_dir, "--dry-run", "--space", "matched_weights"]
     code, text = run(capsys, *here)
-    assert code == 0 and "D-vae-imagenette" in text and "26 trials in 13 cells" in text
+    assert code == 0 and "D-vae-imagenette" in text and "104 trials in 13 cells" in text
     assert "= 2,936,120" in text and "= 2,946,577" in text  # its VAE and its GAN on MNIST
     code, text = run(capsys, *here, "--systems", "d-gan-mnist")
-    assert code == 0 and "2 trials in 1 cells" in text
+    assert code == 0 and "8 trials in 1 cells" in text
     code, text = run(capsys, *here, "--systems", "D-gan-mnits")
     assert code == 2 and "did you mean 'd-gan-mnist'" in text
 

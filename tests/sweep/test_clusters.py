@@ -126,7 +126,7 @@ def test_a_job_submitted_to_a_head_carries_its_code_with_it(tmp_path):
             "VAE",
             "--epochs",
             "1",
-            "--seeds",
+            "--replicates",
             "1",
             "--proposals",
             "1",
@@ -235,7 +235,7 @@ sleep 8
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
         time.sleep(6)
         second = on(2, join, **quiet)
-        study.wait_until_at_work(driver, trials=2)
+        study.wait_until_at_work(driver, trials=4)
         os.killpg(second.pid, signal.SIGKILL)
         time.sleep(5)
         on(2, join, **quiet)
@@ -270,7 +270,7 @@ def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_a
         "2",
         "--proposals",
         "2",
-        "--seeds",
+        "--replicates",
         "2",
         "--storage",
         "s3://studies/hosts",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy
 import torch
-from tiny import finish, outcome, tiny_space
+from tiny import IDENTITY, finish, outcome, tiny_space
 from torch.utils._python_dispatch import TorchDispatchMode
 from trials import identity_of
 
@@ -21,9 +21,10 @@ from study.ledger.files import append_line
 from study.ledger.folder import Ledger
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
+from study.space import Search
 from study.sweep.plan import Plan
 from study.sweep.ray_searcher import LedgerSearch
-from study.sweep.worker_messages import TrialConfig
+from study.sweep.worker_messages import PackConfig
 from study.training.replicas import Replicas
 from study.training.run import run_trial
 
@@ -93,22 +94,21 @@ def test_a_trial_opens_no_more_files_for_more_epochs_but_its_rows(tmp_path, data
     assert few == many <= 40 and many_rows - few_rows <= 2 * (24 - 6)
 
 
-def test_a_suggestion_reads_no_more_of_a_study_that_is_nearly_done(ledger):
-    def opened_by_a_suggestion(done):
+def test_a_cell_that_goes_on_reads_no_more_of_a_study_that_is_nearly_done(ledger):
+    def opened_by_the_next_cell(done):
         own = Ledger(ledger.root / f"{done}")
-        space = tiny_space(proposals=40)
-        plan = Plan(
-            space, own, {"digits": {"fingerprint": "f", "features": "e", "features_kind": "classifier", "shape": [1, 8, 8]}}
-        )
-        for trial in plan.left()[:done]:
+        space = tiny_space(search=Search(rounds=(40,), rungs=()), replicates=1)
+        plan = Plan(space, own, IDENTITY)
+        search = LedgerSearch(plan, PackConfig(), lambda trial, result: own.put_result(trial.key, result))
+        first, second = space.cells
+        for trial in plan.search[first.name][:done]:
             finish(plan, trial)
-        search = LedgerSearch(plan, TrialConfig(), lambda trial, result: own.put_result(trial.key, result))
-        search.suggest("warm")
         with files_opened(own.root) as counted:
-            search.suggest("counted")
+            search._advance(second)
+        assert len(search.queue) == 20
         return sum(counted.values())
 
-    assert opened_by_a_suggestion(4) == opened_by_a_suggestion(70) <= 6
+    assert opened_by_the_next_cell(4) == opened_by_the_next_cell(40) <= 6 * 40
 
 
 def test_a_trial_goes_into_mlflow_by_as_many_statements_whatever_its_length(ledger, plan):

@@ -20,7 +20,7 @@ NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
 
 
 def small(folder, **options) -> Study:
-    """Four trials of half a second and two trainings."""
+    """Twelve trainings of half a second, at most two side by side."""
     return Study(folder, models=("VAE",), **{"epochs": 12, **options})
 
 
@@ -44,7 +44,7 @@ def no_driver_left_behind(monkeypatch):
 def test_a_kill_costs_nothing(tmp_path, kind):
     study = small(tmp_path, epochs=60)
     process = study.start()
-    study.wait_until_at_work(process, trials=min(2, os.cpu_count()))  # whichever is hit, it has a checkpoint
+    study.wait_until_at_work(process, trials=2 * min(2, os.cpu_count()))  # whichever is hit, it has a checkpoint
     kind(study, process)
     saved = checkpoints(study)
     if kind is crash.kill_worker:
@@ -190,11 +190,11 @@ open(os.environ["SLOW"], "w").close()
 for child in psutil.Process().children(recursive=True):
     if child.cmdline()[:1] == ["ray::IDLE"]:
         child.kill()  # who comes in its place is slow
-before = executor.alive()
+before = ray_executor.alive()
 raylet = next(child for child in psutil.Process().children() if child.name() == "raylet")
 raylet.kill()
 raylet.wait()
-open(sys.argv[1], "w").write(f"{before} {executor.alive()}")
+open(sys.argv[1], "w").write(f"{before} {ray_executor.alive()}")
 """
 
 
@@ -223,7 +223,7 @@ import torch
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 KEPT = []
 
@@ -235,7 +235,7 @@ class Hungry(VAE):
 
 
 SPACE = Space(cells=grid([Hungry, VAE], [fc], [1], [2], [digits], width=[32]), propose=lambda trial, cell: {},
-              budget=lambda cell: Budget(epochs=40, batch_size=64), proposals=1, seeds=1)
+              budget=lambda cell: Budget(epochs=40, batch_size=64), search=Search(rounds=(1,), rungs=()), replicates=1)
 '''
 
 

@@ -8,11 +8,11 @@ import pytest
 from study import launch
 from study.ledger import storage_check
 from study.ledger.folder import Ledger
-from study.ledger.records import Result
 from study.space.loading import load_space
 from study.sweep import ray_executor
 from study.sweep.plan import Plan
 from study.sweep.preparation import identities, prepare
+from study.sweep.worker_messages import Final
 from study.training import run
 
 SPACE = '''"""Models that raise what a storage could raise as well, and one that is sound."""
@@ -23,7 +23,7 @@ import sys
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.space import Budget, Space, grid
+from study.space import Budget, Search, Space, grid
 
 
 class Missing(VAE):
@@ -47,7 +47,7 @@ class Unbuilt(VAE):
 
 
 SPACE = Space(cells=grid([{models}], [fc], [1], [2], [digits], width=[16]), propose=lambda trial, cell: {{}},
-              budget=lambda cell: Budget(2, 64), proposals=1, seeds=1{more})
+              budget=lambda cell: Budget(2, 64), search=Search(rounds=(1,), rungs=()), replicates=1{more})
 '''
 RAISED = {
     "Missing": "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/\\udcff.txt' ({file}:14)",
@@ -66,7 +66,8 @@ def another_worker():
 def config(ledger, key, data_dir) -> dict:
     return {
         "ledger": ledger.address,
-        "key": key,
+        "keys": (key,),
+        "until": 2,
         "token": storage_check.write_token(ledger),
         "cwd": "/nowhere",
         "data_dir": str(data_dir),
@@ -81,7 +82,7 @@ def config(ledger, key, data_dir) -> dict:
 def test_an_operating_systems_error_is_the_trials_own_where_a_models_code_raised_it(ledger, tmp_path, monkeypatch):
     (tmp_path / "reading.py").write_text("def loss(*_):\n    return open('/nowhere/x')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(run, "run_trial", importlib.import_module("reading").loss)
+    monkeypatch.setattr(run, "run_pack", importlib.import_module("reading").loss)
     told = []
     monkeypatch.setattr(ray_executor.tune, "report", told.append)
     ray_executor.train(config(ledger, "own", tmp_path))
@@ -89,7 +90,7 @@ def test_an_operating_systems_error_is_the_trials_own_where_a_models_code_raised
     (ledger.folder("own") / "error.txt").mkdir()
     with pytest.raises(IsADirectoryError):  # the storage's, as the error is written down
         ray_executor.train(config(ledger, "own", tmp_path))
-    error = json.loads(*[row["outcome"] for row in told])["error"]
+    error = json.loads(*[row["outcome"] for row in told])["results"][0]["error"]
     assert error == f"FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/x' ({tmp_path}/reading.py:2)"
 
 
@@ -107,7 +108,7 @@ def test_an_error_of_a_models_code_is_its_trials_own_and_names_the_line(tmp_path
         ledger.put_spec(first.key, Plan(space, ledger, identities(space, data_dir, options)).spec(first, {}, "default"))
         monkeypatch.setattr(ray_executor.tune, "report", lambda row, key=first.key: told.update({key: row}))
         ray_executor.train(config(ledger, first.key, data_dir))
-    ends = {ledger.spec(key).model.split(":")[1]: Result.from_json(json.loads(row["outcome"])) for key, row in told.items()}
+    ends = {ledger.spec(key).model.split(":")[1]: Final.from_tune(row).results[0] for key, row in told.items()}
     assert ends.pop("VAE").status == "done"
     assert {name: end.error for name, end in ends.items()} == {name: text.format(file=file) for name, text in RAISED.items()}
     key = next(key for key in told if key.startswith("missing"))

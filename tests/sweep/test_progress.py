@@ -13,7 +13,7 @@ from study.sweep.progress import Display
 
 def test_what_has_not_run_yet_is_expected_to_be_off_by_the_factor_of_what_has(ledger, monkeypatch):
     """A quick depth ran twice as long as expected; the slow one, not seen yet, is expected to do so as well."""
-    space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16]), propose=lambda trial, cell: {}, seeds=2)
+    space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16]), propose=lambda trial, cell: {}, replicates=2)
     plan = Plan(space, ledger, IDENTITY)
     quick, slow = (group(cell) for cell in space.cells)
     display = Display(plan, 1, "", {quick: 1.0, slow: 10.0})
@@ -21,8 +21,8 @@ def test_what_has_not_run_yet_is_expected_to_be_off_by_the_factor_of_what_has(le
     clock = iter([0.0, 4.0])
     monkeypatch.setattr("study.sweep.progress.time.monotonic", lambda: next(clock))
     trial = next(trial for trial in plan.left() if trial.cell.depth == 1)
-    display.began(trial.key)
+    display.began([trial.key])
     display.finished(trial, outcome(trial))
     finish(plan, trial, params={})
-    left_quick, left_slow = 2 * 2, (1 + 2) * 2  # epochs of all seeds that are left: confirm, and search with confirm
+    left_quick, left_slow = 1 * 2, 2 * 2  # epochs of all replicates that are left
     assert display.eta() == left_quick * 2.0 + left_slow * 20.0

@@ -1,4 +1,4 @@
-"""The sampler: every cell covered at equal budgets, whatever Optuna thinks; nothing but the ledger remembered."""
+"""What is proposed and served: every cell and replicate at equal budgets, by nothing but the plan; the ledger remembers."""
 
 import math
 
@@ -7,13 +7,14 @@ import pytest
 from tiny import IDENTITY, outcome, tiny_space
 
 from models.nets import fc
-from models.vae import VAE
+from models.wgan import WGAN
+from search_spaces import latent_sweep
 from study.data import digits
-from study.space import grid
-from study.sweep.optuna_sampler import MEMORY, RANDOM_FIRST
+from study.ledger.folder import Ledger
+from study.space import Budget, Search, grid
 from study.sweep.plan import Plan
 from study.sweep.ray_searcher import LedgerSearch
-from study.sweep.worker_messages import TrialConfig
+from study.sweep.worker_messages import Final, PackConfig
 
 
 def searcher(plan, commits=None):
@@ -22,13 +23,11 @@ def searcher(plan, commits=None):
         if commits is not None:
             commits.append(trial.key)
 
-    return LedgerSearch(plan, TrialConfig(ledger=plan.ledger.address), commit)
+    return LedgerSearch(plan, PackConfig(ledger=plan.ledger.address), commit)
 
 
-def serve(search, objective=lambda trial, params: 1.0, at_once=2):
-    """Stand in for Ray Tune: run everything that is suggested, `at_once` trials at a time."""
-    import json
-
+def serve(search, objective=lambda trial, params: 1.0, at_once=2, most=10_000):
+    """Stand in for Ray Tune: run the packs that are suggested, `at_once` at a time; those served, at most so many."""
     running, served = [], []
     for number in range(10_000):
         config = search.suggest(str(number))
@@ -38,93 +37,125 @@ def serve(search, objective=lambda trial, params: 1.0, at_once=2):
         if not running:
             assert config == search.FINISHED
             return served
+        if len(served) == most:
+            return served
         if len(running) == at_once or not isinstance(config, dict):
-            trial_id, trial = running.pop(0)
-            params = search.plan.ledger.spec(trial.key).params
-            value = objective(trial, params)
-            result = {"outcome": json.dumps(outcome(trial, objective=value, params=params).to_json())}
-            search.on_trial_complete(trial_id, result, error=value is None)
+            trial_id, pack = running.pop(0)
+            search.on_trial_complete(trial_id, reported(search, pack, objective), error=False)
     raise AssertionError("the searcher never finished")
 
 
-def test_every_planned_trial_is_served_exactly_once(plan):
+def reported(search, pack, objective) -> dict | None:
+    """What a worker reports of a pack whose trainings score objective(trial, params); None scores: the worker died."""
+    params = [search.plan.ledger.spec(trial.key).params for trial in pack.trials]
+    values = [objective(trial, own) for trial, own in zip(pack.trials, params)]
+    if None in values:
+        return None
+    if pack.until < pack.trials[0].budget.epochs:
+        return Final(waiting=dict(zip(pack.keys, values))).to_tune()
+    ended = [outcome(trial, objective=value, params=own) for trial, value, own in zip(pack.trials, values, params)]
+    return Final(tuple(ended)).to_tune()
+
+
+def specs(ledger):
+    return {key: ledger.spec(key) for key in ledger.keys()}
+
+
+def test_every_planned_training_is_served_exactly_once(plan):
     commits = []
-    served = serve(searcher(plan, commits))
-    assert sorted(trial.key for trial in served) == sorted(commits) == sorted(trial.key for trial in plan.trials())
+    served = [trial.key for pack in serve(searcher(plan, commits)) for trial in pack.trials]
+    assert sorted(served) == sorted(commits) == sorted(trial.key for trial in plan.trials())
     assert len(served) == plan.planned()
 
 
-def test_proposal_0_is_the_default_and_the_others_lie_in_their_ranges(plan):
-    for trial in serve(searcher(plan)):
-        spec = plan.ledger.spec(trial.key)
-        if trial.stage == "search":
-            assert spec.proposed_by == ("default" if trial.proposal == 0 else "random")
-            assert spec.params["lr"] == 1e-3 if trial.proposal == 0 else 1e-4 <= spec.params["lr"] <= 1e-2
+def test_proposal_0_is_the_default_and_the_others_are_a_sequence_of_the_replicate_s_own(plan, ledger):
+    serve(searcher(plan))
+    drawn = {}
+    for spec in specs(ledger).values():
+        if spec.stage == "search":
+            assert spec.proposed_by == ("default" if spec.proposal == 0 else "quasi-random")
+            assert spec.params["lr"] == 1e-3 if spec.proposal == 0 else 1e-4 <= spec.params["lr"] <= 1e-2
+            drawn.setdefault((spec.replicate, spec.proposal), set()).add(spec.params["lr"])
+    assert all(len(rates) == 1 for rates in drawn.values()), "cells of equal ranges get equal sequences"
+    others = [rate for (_, proposal), rates in drawn.items() for rate in rates if proposal]
+    assert len(set(others)) == len(others) == 4 * 2
 
 
-def test_a_crash_changes_nothing_what_was_begun_comes_first_with_its_own_params(plan, ledger):
+def test_what_is_proposed_never_depends_on_who_finished_first(tmp_path):
+    """Six at a time and one at a time, the one of them killed twice, with a sampler that learns and with rungs."""
+    space = tiny_space(
+        cells=grid([WGAN], [fc], [1], [2, 4], [digits], width=[16]),
+        propose=latent_sweep.propose,
+        budget=lambda cell: Budget(4, 64),
+        search=Search(rounds=(4, 2), sampler="tpe", rungs=(0.5,)),
+        replicates=3,
+    )
+
+    def score(trial, params):
+        return 1 + abs(math.log10(params["lr"]) + 2.5) + trial.cell.latent_dim + (trial.proposal or 0) / 100
+
+    quiet, rough = Ledger(tmp_path / "quiet"), Ledger(tmp_path / "rough")
+    serve(searcher(Plan(space, quiet, IDENTITY)), score, at_once=1)
+    for most in (3, 5, 10_000):
+        serve(searcher(Plan(space, rough, IDENTITY)), score, at_once=6, most=most)
+    assert specs(quiet) == specs(rough)
+    found = [{key: (own.result(key).status, own.result(key).objective) for key in own.keys()} for own in (quiet, rough)]
+    assert found[0] == found[1] and len(found[0]) == 2 * 3 * (4 + 2 + 1)
+    assert {spec.proposed_by for spec in specs(quiet).values()} == {"default", "quasi-random", "tpe", "confirm"}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_sampler_that_learns_learns_from_its_own_replicate_where_the_good_region_is(ledger, sampler):
+    space = tiny_space(search=Search(rounds=(6, 4, 4), sampler=sampler, rungs=()), replicates=2)
+    serve(searcher(Plan(space, ledger, IDENTITY)), lambda trial, params: 2 ** abs(3 * (math.log10(params["lr"]) + 2.5)))
+    away = {"quasi-random": [], sampler: []}
+    for spec in specs(ledger).values():
+        if spec.proposed_by in away:
+            away[spec.proposed_by].append(abs(math.log10(spec.params["lr"]) + 2.5))
+    assert len(away[sampler]) == 2 * 2 * 8
+    assert sum(away[sampler]) / len(away[sampler]) < 0.8 * sum(away["quasi-random"]) / len(away["quasi-random"])
+
+
+def test_choices_are_dealt_out_evenly_so_that_packs_split_in_equal_parts(ledger):
+    space = tiny_space(
+        cells=grid([WGAN], [fc], [1], [2], [digits], width=[16]),
+        propose=latent_sweep.propose,
+        search=Search(rounds=(8,), rungs=()),
+        replicates=1,
+    )
+    serve(searcher(Plan(space, ledger, IDENTITY)))
+    steps = [spec.params["critic_steps"] for spec in specs(ledger).values() if spec.stage == "search"]
+    assert sorted(steps) == [1] * 4 + [5] * 4
+
+
+def test_a_crash_changes_nothing_what_was_begun_comes_first(plan, ledger):
     search = searcher(plan)
     first = [search.suggest("a"), search.suggest("b")]
-    specs = [ledger.spec(config["key"]) for config in first]
+    before = specs(ledger)
     again = searcher(Plan(tiny_space(), ledger, IDENTITY))
-    assert [again.suggest("c")["key"], again.suggest("d")["key"]] == [config["key"] for config in first]
-    assert [ledger.spec(config["key"]) for config in first] == specs
+    assert [again.suggest("c")["keys"], again.suggest("d")["keys"]] == [config["keys"] for config in first]
+    assert specs(ledger) == before
 
 
-def test_proposals_do_not_repeat_after_a_restart(plan, ledger):
-    serve(searcher(plan))
-    serve(searcher(Plan(tiny_space(proposals=6), ledger, IDENTITY)))
-    drawn = [ledger.spec(key).params["lr"] for key in ledger.keys() if "search-000" not in key and "search" in key]
-    assert len(set(drawn)) == len(drawn) == 2 * 5
-
-
-def test_the_sampler_finds_the_good_region_across_cells_of_unequal_difficulty(ledger):
-    """Raw objectives would only tell it that the easy cell is easy; ranks inside a cell tell it which rate is good."""
-    space = tiny_space(cells=grid([VAE], [fc], [1], [2, 4, 8, 16], [digits]), proposals=16, seeds=1)
-    served = serve(
-        searcher(Plan(space, ledger, IDENTITY)),
-        lambda trial, params: 100 * trial.cell.latent_dim + abs(math.log10(params["lr"]) + 2.5),
-    )
-    specs = [ledger.spec(trial.key) for trial in served if trial.stage == "search"]
-    distance = {
-        who: [abs(math.log10(spec.params["lr"]) + 2.5) for spec in specs if spec.proposed_by == who] for who in ("random", "tpe")
-    }
-    assert len(distance["tpe"]) > 30
-    assert sum(distance["tpe"]) / len(distance["tpe"]) < 0.6 * sum(distance["random"]) / len(distance["random"])
-
-
-def test_failed_trials_are_recorded_and_the_study_goes_on(plan):
+def test_a_pack_whose_worker_dies_is_tried_one_by_one_and_who_fails_alone_is_recorded(plan):
     served = serve(searcher(plan), lambda trial, params: None if trial.stage == "search" and trial.proposal == 1 else 1.0)
-    assert len(served) == plan.planned()
-    assert sum(result.status == "failed" for result in plan.results.values()) == 2
+    failed = {key for key, result in plan.results.items() if result.status == "failed"}
+    assert failed == {trial.key for trials in plan.search.values() for trial in trials if trial.proposal == 1}
+    assert not plan.left() and len(served) > plan.planned() / 2
 
 
-def test_an_error_in_propose_fails_its_trial_and_not_the_sweep(ledger):
+def test_an_error_in_propose_fails_its_cells_and_not_the_sweep(ledger):
     def propose(trial, cell):
         value = trial.suggest_float("lr", 1e-4, 1e-2, log=True)
-        if isinstance(trial, optuna.Trial):
+        if isinstance(trial, optuna.Trial) and cell.latent_dim == 2:
             raise RuntimeError("broken")
         return {"lr": value}
 
     plan = Plan(tiny_space(propose=propose), ledger, IDENTITY)
     serve(searcher(plan))
     failed = [result for result in plan.results.values() if result.status == "failed"]
-    assert len(failed) == 4 and "broken" in failed[0].error
-    assert not plan.left()
-
-
-def test_what_a_rebuild_looks_at_is_bounded(ledger):
-    space = tiny_space(cells=grid([VAE], [fc], [1], list(range(1, 41)), [digits]), proposals=12, seeds=1)
-    plan = Plan(space, ledger, IDENTITY)
-    search = searcher(plan)
-    for trials in plan.search.values():
-        for trial in trials[:-1]:
-            search._learn(trial, outcome(trial, objective=trial.proposal))
-    trial = plan.search[space.cells[7].name][-1]
-    sampler = search._sampler(trial)
-    assert sum(map(len, sampler.finished.values())) == 440 > MEMORY > RANDOM_FIRST
-    assert len(sampler._study(trial).trials) <= MEMORY
-    assert [row[0] for row in sampler._remembered(trial.cell.name)].count(trial.cell.name) == 11
+    assert failed and "broken" in failed[0].error and not plan.left()
+    assert all(plan.results[trial.key].status == "done" for trial in plan.search[plan.space.cells[1].name])
 
 
 def test_optuna_is_imported_nowhere_else():

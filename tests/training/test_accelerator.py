@@ -161,7 +161,8 @@ def test_a_worker_without_what_was_planned_ends_the_sweep_and_fails_no_trial(led
     ray_executor.train(
         {
             "ledger": ledger.address,
-            "key": folder.name,
+            "keys": (folder.name,),
+            "until": 1,
             "token": storage_check.write_token(ledger),
             "cwd": "/nowhere",
             "data_dir": data_dir,

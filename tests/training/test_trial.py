@@ -23,6 +23,8 @@ from study.errors import UserError
 from study.ledger.files import read_rows, read_sealed, read_spec, write_sealed
 from study.ledger.folder import Ledger
 from study.training import run
+from study.training.checkpoint import Checkpoints, State
+from study.training.training import Training
 
 ROOT = Path(study.__file__).resolve().parent.parent
 
@@ -50,22 +52,29 @@ def test_a_trial_taken_up_again_ends_bit_for_bit_like_one_that_was_never_interru
 def test_a_checkpoint_that_lies_is_quarantined_and_the_trial_starts_again(ledger, data_dir, capsys, content):
     folder = planned(ledger, data_dir, epochs=2)
     killed_after(folder, data_dir, 1)
-    (folder / "last.pt").write_bytes(content if content is not None else (folder / "last.pt").read_bytes()[:-9])
+    place = checkpoint_of(folder)
+    place.write_bytes(content if content is not None else place.read_bytes()[:-9])
     assert run.run_trial(folder, data_dir).attempts == [0]
-    assert "quarantined" in capsys.readouterr().out and list(folder.glob("last.pt.bad-*"))
+    assert "quarantined" in capsys.readouterr().out and list(place.parent.glob("*.bad-*"))
+
+
+def checkpoint_of(folder) -> Path:
+    """The file of packs/ that a trial was in last."""
+    return folder.parent.parent / "packs" / (folder / "pack").read_text()
 
 
 def rewritten(folder, change) -> None:
     """The trial's checkpoint, sealed and well-formed, with something in it changed."""
-    saved = torch.load(io.BytesIO(read_sealed(folder / "last.pt")), weights_only=True)
-    change(saved)
-    torch.save(saved, buffer := io.BytesIO())
-    write_sealed(folder / "last.pt", buffer.getvalue())
+    place = checkpoint_of(folder)
+    members = torch.load(io.BytesIO(read_sealed(place)), weights_only=True)
+    change(members[folder.name])
+    torch.save(members, buffer := io.BytesIO())
+    write_sealed(place, buffer.getvalue())
 
 
 def last(saved) -> dict:
-    """The state of the last replica."""
-    return saved["replicas"]["replicas"][-1]
+    """The state of a training's replica."""
+    return saved["replica"]
 
 
 def first_of(table) -> str:
@@ -89,20 +98,20 @@ DAMAGES = {
     "no random state": lambda saved: last(saved).pop("random"),
     "one generator missing": lambda saved: last(saved)["random"].pop(),
     "a generator's state that is none": lambda saved: last(saved)["random"].append(last(saved)["random"].pop().zero_()),
-    "another epoch's weights": lambda saved: saved["replicas"].update(epoch=1),
-    "no replicas": lambda saved: saved["replicas"]["replicas"].clear(),
-    "one replica missing": lambda saved: saved["replicas"]["replicas"].pop(),
-    "a replica that is none": lambda saved: saved["replicas"]["replicas"].append([saved["replicas"]["replicas"].pop()]),
+    "another epoch's weights": lambda saved: saved.update(epoch=1),
+    "other batches": lambda saved: saved.update(batches=1),
+    "no replica": lambda saved: saved.pop("replica"),
+    "a replica that is none": lambda saved: saved.update(replica=[saved.pop("replica")]),
     "other seeds": lambda saved: last(saved).update(seed=7),
-    "an earlier form": lambda saved: saved["replicas"].update(saved["replicas"].pop("replicas")[0]),
-    "another trial": lambda saved: saved.update(key="other"),
+    "an earlier form": lambda saved: saved.update(replicas={"replicas": [saved.pop("replica")]}),
+    "nothing": lambda saved: saved.clear(),
     "no state": lambda saved: saved.pop("state"),
     "a field of the state missing": lambda saved: saved["state"].pop("attempts"),
-    "an epoch beyond the last": lambda saved: (saved["state"].update(epoch=9), saved["replicas"].update(epoch=9)),
-    "too few replicas": lambda saved: saved["state"].update(diverged_at=[]),
+    "an epoch beyond the last": lambda saved: (saved["state"].update(epoch=9), saved.update(epoch=9)),
+    "a divergence that is none": lambda saved: saved["state"].update(diverged_at=[]),
     "no curve": lambda saved: saved["curves"].clear(),
     "a curve missing": lambda saved: saved["curves"].popitem(),
-    "a curve cut short": lambda saved: saved["curves"].update({name: curve[:, 1:] for name, curve in saved["curves"].items()}),
+    "a curve cut short": lambda saved: saved["curves"].update({name: curve[1:] for name, curve in saved["curves"].items()}),
 }
 
 
@@ -122,10 +131,13 @@ def interrupted(tmp_path_factory, data_dir):
 
 
 def copied(folder) -> Path:
-    """Another trial of the same study with the same files."""
+    """Another trial of the same study with the same files, and a checkpoint of its own."""
     copy = Path(shutil.copytree(folder, folder.with_name(f"copied-{uuid.uuid4().hex}")))
     rewrite(copy / "spec.json", key=copy.name)
-    rewritten(copy, lambda saved: saved.update(key=copy.name))
+    (copy / "pack").write_text(f"{copy.name}.{'0' * 16}.pt")
+    members = torch.load(io.BytesIO(read_sealed(checkpoint_of(folder))), weights_only=True)
+    torch.save({copy.name: members[folder.name]}, buffer := io.BytesIO())
+    write_sealed(checkpoint_of(copy), buffer.getvalue())
     return copy
 
 
@@ -134,12 +146,12 @@ def copied(folder) -> Path:
 def test_a_checkpoint_that_lacks_anything_is_refused_as_if_there_had_never_been_one(interrupted, data_dir, model, damage):
     folder = copied(interrupted[model][1])
     rewritten(folder, DAMAGES[damage])
-    started = run.Run(folder, read_spec(folder), data_dir, "cpu", 1e9, lambda: None)
-    fresh = started.untrained()
-    started.resume()
-    assert list(folder.glob("last.pt.bad-*")) and not (folder / "last.pt").exists()
-    assert started.state.epoch == 0 and started.state.attempts == [0] and started.curves == {}
-    assert same(started.replicas.state_dict(), fresh.state_dict())
+    checkpoints, place = Checkpoints(folder.parent.parent), checkpoint_of(folder)
+    training = Training(folder, read_spec(folder), checkpoints)
+    started = run.Run([training], 4, data_dir, "cpu", checkpoints, 1e9)
+    assert list(place.parent.glob(f"{place.name}.bad-*")) and not place.exists()
+    assert training.state == State(attempts=[0]) and training.curves == {}
+    assert same(started.replicas.state_dict(), started.untrained().state_dict())
 
 
 def same(one, other) -> bool:
@@ -171,7 +183,7 @@ def values_of(folder) -> list:
 def test_rows_that_are_not_what_training_again_gives_are_written_anew(interrupted, data_dir, capsys):
     whole, broken = interrupted[VAE]
     folder = copied(broken)
-    (folder / "last.pt").unlink()
+    checkpoint_of(folder).unlink()
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     lines[1]["values"]["loss/vae/loss"][0] += 1e-3
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -189,7 +201,8 @@ def test_a_hostile_checkpoint_is_not_run(ledger, data_dir, tmp_path):
             return os.system, (f"touch {tmp_path / 'owned'}",)
 
     torch.save(Hostile(), tmp_path / "hostile.pt")
-    write_sealed(folder / "last.pt", (tmp_path / "hostile.pt").read_bytes())
+    (folder / "pack").write_text("hostile.pt")
+    write_sealed(checkpoint_of(folder), (tmp_path / "hostile.pt").read_bytes())
     assert run.run_trial(folder, data_dir).status == "done"
     assert not (tmp_path / "owned").exists()
 
@@ -197,7 +210,7 @@ def test_a_hostile_checkpoint_is_not_run(ledger, data_dir, tmp_path):
 def test_a_trial_that_diverges_is_counted_and_stops_training(ledger, data_dir):
     folder = planned(ledger, data_dir, lr=1e30)
     result = run.run_trial(folder, data_dir)
-    assert result.status == "diverged" and result.objective is None and result.measures["rate/diverged"] == 1
+    assert result.status == "diverged" and result.objective is None and result.replicas[0].status == "diverged"
     assert result.replicas[0].diverged_at == result.epochs < 6
 
 
@@ -248,17 +261,74 @@ def test_every_measure_and_every_picture_is_there_at_the_end(ledger, data_dir):
     assert {"samples", "reconstructions", "interpolation", "sheet", "plane", "traversal"} <= pictures
 
 
-def test_what_tuning_tries_is_measured_at_fewer_looks_and_last_of_all_by_its_result(ledger, data_dir):
-    folder = planned(ledger, data_dir, epochs=6)
-    run.run_trial(folder, data_dir)
-    assert {int(path.stem.rsplit("-", 1)[1]) for path in (folder / "images").glob("samples-*")} == set(range(7))
-    assert measured_after(folder) == [0, 2, 4]
-    confirm = folder.with_name("confirm")
-    confirm.mkdir()
-    shutil.copy(folder / "spec.json", confirm)
-    rewrite(confirm / "spec.json", stage="confirm", key="confirm")
+def test_what_tuning_tries_is_measured_at_its_rungs_and_at_its_end_and_drawn_never(ledger, data_dir):
+    confirm = planned(ledger, data_dir, epochs=6)
+    search = confirm.with_name("search")
+    search.mkdir()
+    shutil.copy(confirm / "spec.json", search)
+    rewrite(search / "spec.json", stage="search", key="search", rungs=[2, 4])
     run.run_trial(confirm, data_dir)
     assert measured_after(confirm) == [0, 1, 2, 3, 4, 5, 6]  # the last too: these looks see other images than the result
+    result = run.run_trial(search, data_dir)
+    assert measured_after(search) == [2, 4] and result.objective == result.measures["quality/fd_rel"] > 0
+    assert sorted(path.name for path in search.iterdir()) == ["metrics.jsonl", "pack", "spec.json"]
+
+
+def proposals(study, data_dir, count=5, epochs=4, rungs=(2,), model=VAE) -> list[Path]:
+    """Search trials of one cell that differ in rate, two of them of each replicate."""
+    first = planned(study, data_dir, model, epochs=epochs)
+    folders = []
+    for k in range(count):
+        folder = first.with_name(f"{first.name[:-10]}{k:010d}")
+        folder.mkdir(parents=True)
+        shutil.copy(first / "spec.json", folder)
+        rewrite(
+            folder / "spec.json", stage="search", key=folder.name, rungs=list(rungs), seeds=[k // 2], params={"lr": 1e-3 * 2**k}
+        )
+        folders.append(folder)
+    return folders
+
+
+@pytest.mark.parametrize("model", [VAE, WGAN])
+def test_a_training_is_the_same_in_a_pack_of_any_size_and_across_packs(tmp_path, data_dir, model):
+    """All at once; in packs of two and three to a rung, and those left in one pack beyond it; each by itself to its end."""
+    at_once, in_packs = (proposals(Ledger(tmp_path / name), data_dir, model=model) for name in ("at_once", "in_packs"))
+    results, waiting = run.run_pack(at_once, 4, data_dir)
+    assert [result.pack for result in results] == [5] * 5 and not waiting
+    _, waiting = run.run_pack(in_packs[:2], 2, data_dir)
+    _, others = run.run_pack(in_packs[2:], 2, data_dir)
+    assert list(waiting | others) == [folder.name for folder in in_packs]
+    left = [in_packs[0], *in_packs[3:]]
+    again, _ = run.run_pack(left, 4, data_dir)
+    assert [result.attempts for result in again] == [[0, 2]] * 3
+    for one, other in zip(results, at_once):
+        assert (one.key, one.objective) in [(result.key, result.objective) for result in again] or other.name not in left
+    assert [values_of(folder) for folder in left] == [values_of(at_once[in_packs.index(folder)]) for folder in left]
+    assert {result.objective for result in again} <= {result.objective for result in results}
+
+
+def test_a_pack_that_was_killed_goes_on_in_packs_of_other_members(tmp_path, data_dir, monkeypatch):
+    whole, broken = (proposals(Ledger(tmp_path / name), data_dir) for name in ("whole", "broken"))
+    expected, _ = run.run_pack(whole, 4, data_dir)
+
+    def die(epoch, objective):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "REPORT_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run.run_pack(broken, 4, data_dir, report=die, checkpoint_s=0.0)
+    found = [result for part in (broken[3:], broken[:3]) for result in run.run_pack(part, 4, data_dir)[0]]
+    assert [result.attempts for result in found] == [[0, 3]] * 5
+    assert sorted(result.objective for result in found) == sorted(result.objective for result in expected)
+
+
+def test_one_of_a_pack_that_diverges_ends_and_the_others_go_on(tmp_path, data_dir):
+    folders = proposals(Ledger(tmp_path), data_dir, count=3)
+    rewrite(folders[1] / "spec.json", params={"lr": 1e30})
+    results, waiting = run.run_pack(folders, 2, data_dir)
+    assert [(result.key, result.status) for result in results] == [(folders[1].name, "diverged")]
+    assert list(waiting) == [folders[0].name, folders[2].name] and all(value > 0 for value in waiting.values())
 
 
 def measured_after(folder) -> list[int]:

@@ -25,7 +25,7 @@ function rangeText(found) {
 
 function stateOf(cell) {
   if (cell.status === "failed") return "failed";
-  return cell.seeds > 0 && cell.diverged[0] === cell.seeds ? "diverged" : "";
+  return cell.replicates > 0 && cell.diverged[0] === cell.replicates ? "diverged" : "";
 }
 
 function fillMeasures() {
@@ -105,7 +105,7 @@ function nameAmong(cell, others) {
 
 function square(cell, measure, shade, named) {
   const found = measure && valueOf(cell, measure.key), state = stateOf(cell);
-  const seeds = `${cell.seeds} seed${cell.seeds === 1 ? "" : "s"}`;
+  const replicates = `${cell.replicates} replicate${cell.replicates === 1 ? "" : "s"}`;
   const lost = cell.diverged[0] && !state ? `, ${cell.diverged[0]} diverged` : "";
   const text = state || (found ? number(found.value) : "–");
   const range = found && !state ? rangeText(found) : "";
@@ -115,11 +115,11 @@ function square(cell, measure, shade, named) {
             level > 0.74 ? "high" : level > 0.52 ? "middle" : ""].join(" "),
     style: `--level:${(100 * level).toFixed(0)}%`,
     "aria-label": `${labelOf(cell)}${named ? `, ${named}` : ""}: ${measure ? measure.name : ""} ${text} ${range}, ` +
-                  `${seeds}${lost}` +
+                  `${replicates}${lost}` +
                   `${cell.stage === "confirm" ? "" : ", search only"}. Show what it draws`},
     named ? element("span", {class: "named"}, named) : null, element("b", {}, text),
     element("small", {}, range.length > 24 ? "" : range),
-    element("small", {}, cell.stage === "confirm" ? seeds + lost : "search"));
+    element("small", {}, cell.stage === "confirm" ? replicates + lost : "search"));
 }
 
 /** Arrow keys, Home and End move the focus; only one square per map is in the tab order. */

@@ -10,6 +10,8 @@ function drawTuning() {
       if (row.tpe.length) lines.push({name: `${name}, sampler`, family, x: steps(row.tpe), y: row.tpe, dash: "5 4"});
       const label = `${name}, published defaults: ${number(row.default)}`;
       if (row.default !== null) points.push({x: 0, y: row.default, family, label});
+      const tuned = `${name}, best of ${row.proposals} proposals: ${number(row.best)}`;
+      if (row.best !== null) points.push({x: row.proposals, y: row.best, family, label: tuned});
     }
     place.append(
       chart({title: place.dataset.dataset, xLabel: "proposals", yLabel: `${data.fidelity.name}, best of k`, lines,
@@ -17,9 +19,6 @@ function drawTuning() {
       legend([...rows.map(row => [familyOf(row.model), row.model.toUpperCase()]),
               ...(lines.some(line => !line.dash) ? [["", "random proposals, expected", "solid"]] : []),
               ...(lines.some(line => line.dash) ? [["", "sampler's, as they came", "dashed"]] : [])]));
-    if (!rows.some(row => row.random.length)) {
-      place.append(element("p", {class: "small"}, "No random proposals were made here."));
-    }
   }
 }
 

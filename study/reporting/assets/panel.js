@@ -56,10 +56,10 @@ function closeCell() {
 function panelOf(cell, pictures) {
   const close = element("button", {type: "button", class: "close", "aria-label": "Close"}, "×");
   close.addEventListener("click", closeCell);
-  const lost = cell.diverged[0] ? `; ${cell.diverged[0]} of ${cell.seeds} trainings diverged` : "";
+  const lost = cell.diverged[0] ? `; ${cell.diverged[0]} of ${cell.replicates} trainings diverged` : "";
   const state = stateOf(cell);
-  const stage = cell.stage === "confirm" ? `${cell.seeds} seed${cell.seeds === 1 ? "" : "s"}, held-out images`
-                                         : "search only: one seed, validation images";
+  const stage = cell.stage === "confirm" ? `${cell.replicates} replicate${cell.replicates === 1 ? "" : "s"}, held-out images`
+                                         : "search only: the best proposal of each replicate, validation images";
   return [close, element("h3", {id: "panel-title"}, keyOf(cell.model), fullName(cell)),
     element("p", {class: "small"}, `${cell.dataset}; ${stage}${lost}`),
     state || cell.error ? element("p", {class: "notice"}, cell.error || `This cell ${state}.`) : null,
@@ -73,7 +73,7 @@ function fullName(cell) {
   return labelOf(cell) + (here.length > 1 && !cell.system ? `, ${nameAmong(cell, here)}` : "");
 }
 
-const CAPTIONS = {samples: "Samples of the first seed, from the same noise at every epoch",
+const CAPTIONS = {samples: "Samples of the first replicate, from the same noise at every epoch",
   reconstructions: "Real images, and below each what the model makes of it",
   nearest: "Samples, and below each its nearest training image by pixels",
   interpolation: "From one latent point to another, along a path of equal norm",
@@ -139,7 +139,7 @@ function valuesPart(cell) {
 function curvesPart(cell) {
   const losses = Object.keys(cell.curves).filter(name => name.startsWith("loss/")).sort();
   const names = [...[data.fidelity.key].filter(name => cell.curves[name]), ...losses];
-  return names.length ? [element("h4", {}, "Curves: median and range over seeds"),
+  return names.length ? [element("h4", {}, "Curves: median and range over replicates"),
     ...names.map(name => {
       const curve = cell.curves[name], short = name.replace(/^(loss|quality)\//, "").replace("/", " ");
       return chart({title: short, xLabel: "epoch", yLabel: short, wholeX: true,
