@@ -60,4 +60,4 @@ def systems(dataset):
 
 
 PUBLISHED = systems(mnist) + systems(cifar10)
-SPACE = Space(cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, replicates=8)
+SPACE = Space(cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, replicates=11)

@@ -86,7 +86,34 @@ def shown(asked, plan, data_dir, screen, log) -> int:
         f"{plan.planned()} trials in {len(plan.space.cells)} cells, {plan.planned() - plan.finished()} left;"
         f" {time_left(plan, rates(plan, data_dir))}. Nothing was started (--dry-run)."
     )
+    for line in prospects(plan.space):
+        log(line)
     return DONE
+
+
+def prospects(space) -> list[str]:
+    """Which words the claims that the space is about can get from its cells and replicates."""
+    from study.analysis.claims import CLAIMS
+    from study.analysis.decidable import decidable
+
+    cells = [
+        {
+            "model": cell.family,
+            "net": cell.net.name,
+            "dataset": cell.dataset.name,
+            **{word: getattr(cell, word) for word in ("depth", "latent_dim", "system")},
+            **cell.settings,
+        }
+        for cell in space.cells
+    ]
+    found = decidable((*CLAIMS, *space.claims), cells, space.replicates)
+    return [
+        f"{each.claim.id} can be {' or '.join(each.words) if each.words else 'neither supported nor refuted'}"
+        + (f"; either from {each.least} replicates on" if len(each.words) < 2 and each.least else "")
+        + (f"; for either: {each.why_not}" if each.why_not else "")
+        for each in found
+        if space.name in each.claim.spaces or each.claim in space.claims
+    ]
 
 
 def repaired(plan, options: LaunchOptions, screen, log):

@@ -31,7 +31,7 @@ from models.vae import VAE
 from study.data import digits
 from study.space import Budget, Search, Space, grid
 
-SPACE = Space(cells=grid([VAE], [fc], [1], [2], [digits], width=[16]), propose=lambda trial, cell: {},
+SPACE = Space(cells=grid([VAE], [fc], [1], [2], [digits], width=[16]), propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)},
               budget=lambda cell: Budget(1, 16), search=Search(rounds=(1,), rungs=()), replicates=1)
 '''
 
