@@ -96,6 +96,9 @@ def prospects(space) -> list[str]:
     from study.analysis.claims import CLAIMS
     from study.analysis.decidable import decidable
 
+    about = {claim.id for claim in CLAIMS if space.name in claim.spaces} | {claim.id for claim in space.claims}
+    if not about:
+        return []
     cells = [
         {
             "model": cell.family,
@@ -112,7 +115,7 @@ def prospects(space) -> list[str]:
         + (f"; either from {each.least} replicates on" if len(each.words) < 2 and each.least else "")
         + (f"; for either: {each.why_not}" if each.why_not else "")
         for each in found
-        if space.name in each.claim.spaces or each.claim in space.claims
+        if each.claim.id in about
     ]
 
 

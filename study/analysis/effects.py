@@ -13,6 +13,7 @@ from study.analysis.inference import median_interval, superiority, tuning_curve,
 from study.analysis.outcomes import FACTORS, Rate, as_measured, rates
 from study.analysis.rules import change
 from study.analysis.trainings import family_order, grouped
+from study.metrics.catalogue import FIRST_RUNG
 
 COMPARED: dict[str, Arms] = {
     "latent_dim": Levels("latent_dim"),
@@ -59,6 +60,17 @@ class VarianceShares:
     model: float
     cell: float
     seed: float
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """How far the trainings of a family's cells lie apart, in doublings of fd_rel (standard deviations, pooled over cells)."""
+
+    dataset: str
+    model: str
+    replicate: float  # of confirm trainings, each after a tuning of its own
+    seed: float  # of search trainings at the published defaults, at the first rung
+    tuning: float  # what is left of `replicate` without `seed`
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,25 @@ def variance(cells: Sequence[TableCell]) -> list[VarianceShares]:
                 values = np.log2(np.maximum(values, 1e-6)) if measure == FIDELITY else values
                 table.append(VarianceShares(dataset, measure, **variance_shares(values, models, names)))
     return table
+
+
+def deviations(rows: Sequence[Mapping]) -> list[Deviations]:
+    """Of every dataset and model of which cells were tuned more than once."""
+    table = []
+    for (dataset, model), group in by_family(rows):
+        alive = [row for row in group if row["status"] in ("done", "stopped")]
+        confirm = pooled([row for row in alive if row["stage"] == "confirm"], FIDELITY)
+        seed = pooled([row for row in alive if row["proposed_by"] == "default"], FIRST_RUNG)
+        if confirm is not None and seed is not None:
+            table.append(Deviations(dataset, model, confirm, seed, max(0.0, confirm**2 - seed**2) ** 0.5))
+    return table
+
+
+def pooled(rows: Sequence[Mapping], measure: str) -> float | None:
+    """The standard deviation of a measure's base-2 logarithm within cells; None without two trainings of one."""
+    cells = grouped([row for row in rows if row.get(measure)], lambda row: row["cell"]).values()
+    logs = [np.log2([row[measure] for row in cell]) for cell in cells if len(cell) > 1]
+    return float(np.mean([values.var(ddof=1) for values in logs]) ** 0.5) if logs else None
 
 
 def separable(points: list[tuple]) -> bool:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, stats
-from statsmodels.stats.proportion import proportion_confint
 
 EXACT_PAIRS = 14  # up to here every one of the 2^n sign patterns is tried
 PIECE = 256  # pairs whose random signs are held at a time
@@ -110,6 +108,8 @@ def median_interval(differences, level: float = 0.95):
     if n < 5:
         return None
     ranks = np.arange(1, n // 2 + 1)
+    from scipy import stats  # here and below: it takes a second to import, and who only asks what can be decided needs none
+
     cover = 1 - 2 * stats.binom.cdf(ranks - 1, n, 0.5)  # of the interval from the k-th least to the k-th largest
     k = max(int((cover >= level).sum()), 1)
     surplus = max((cover[k - 1] - level) / (cover[k - 1] - cover[k]), 0)
@@ -124,6 +124,8 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, flo
     """Wilson's interval of a rate; (0, 1) when nothing was tried."""
     if trials == 0:
         return 0.0, 1.0
+    from statsmodels.stats.proportion import proportion_confint
+
     low, high = proportion_confint(successes, trials, 1 - level, method="wilson")
     return float(low), float(high)
 
@@ -158,6 +160,8 @@ def superiority(a, b, level: float = 0.95) -> tuple[float, float, float]:
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     share = float((np.sign(b[None, :] - a[:, None]).mean() + 1) / 2)
+    from scipy import optimize, stats
+
     z, half = stats.norm.ppf(0.5 + level / 2), (len(a) + len(b)) / 2 - 1
 
     def excess(p):
@@ -215,6 +219,8 @@ def seeds_needed(distance: float, deviation: float, alpha: float, pairs_per_seed
     """
     if not distance > 0:
         return None
+
+    from scipy import stats
 
     def reached(n):
         noncentrality = min(distance / max(deviation, 1e-12 * distance) * n**0.5, 30)  # 30 is certain anyway

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from study.analysis import cell_table, effects
 from study.analysis.cell_table import Leader, TableCell
 from study.analysis.claims import CLAIMS
-from study.analysis.effects import Chance, Effect, Stability, Tuning, VarianceShares
+from study.analysis.effects import Chance, Deviations, Effect, Stability, Tuning, VarianceShares
+from study.analysis.range_ends import range_end_notes
 from study.analysis.sentences import sentences
 from study.analysis.trainings import (
     FinishedTrial,
@@ -96,6 +97,7 @@ class ReportData:
     effects: Sequence[Effect]
     chances: Sequence[Chance]
     variance: Sequence[VarianceShares]
+    deviations: Sequence[Deviations]
     tuning: Sequence[Tuning]
     stability: Sequence[Stability]
     answer: Sequence[str]  # three sentences
@@ -123,7 +125,7 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
         for row in rows_of(trial, curves.get(trial.key, {}))
     ]
     table = cells(ledger, speaking, curves)
-    notes += tuning_notes(table)
+    notes += tuning_notes(table) + range_end_notes(speaking)
     return ReportData(
         space=ledger.root.name,
         question=question(ledger.root.name),
@@ -153,6 +155,7 @@ def conclusions(
         "effects": found,
         "chances": effects.chances(leaders),
         "variance": effects.variance(table),
+        "deviations": effects.deviations(rows),
         "tuning": effects.tuning(rows),
         "stability": effects.stability(rows),
         "answer": sentences(table, leaders, found, verdicts, baselines),
