@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from benchmarks import fused, gpu, scale, sweep, table, verdicts
+from benchmarks import fused, gpu, replicates, scale, sweep, table, verdicts
 
 ROW = {"name", "ours", "peer", "ratio"}
 
@@ -27,6 +28,24 @@ def test_what_verdicts_say_is_simulated_beside_the_customary_rules():
     both = [ours for name, usual, ours in rows if "both at once" in name]
     assert len(both) == 8 and set(both) == {"0.0"}
     assert all(0 <= float(share) <= 100 for row in rows for share in row[1:])
+
+
+@pytest.mark.parametrize(("luck", "least", "most"), [(0.0, 0.7, 1.0), (3.0, 0.0, 0.6)])
+def test_studies_of_one_question_agree_unless_their_cells_have_a_luck_of_their_own(luck, least, most):
+    """Effects of two factors, which two measures of 40 datasets tell; luck: what all replicates of a cell share in one study."""
+    rng, rows = np.random.default_rng(0), []
+    for dataset, depth, latent_dim in np.ndindex(40, 2, 2):
+        about = {"dataset": f"d{dataset}", "model": "vae", "net": "fc", "depth": depth + 1, "latent_dim": latent_dim + 1}
+        shared = luck * rng.normal(size=(4, 2))
+        for seed in range(4 * 9):
+            fidelity, coverage = 9 + shared[seed // 9] + rng.normal(size=2)
+            measures = {"quality/fd_rel": fidelity, "quality/coverage": coverage}
+            rows.append(
+                {**about, "reduction": None, "stage": "confirm", "status": "done", "seed": seed, "proposed_by": "x", **measures}
+            )
+    found = replicates.agreement(rows, 4)
+    assert found.pairs == 40 * 2 * 2 * 12 and least <= found.inside / found.pairs <= most
+    assert "of another study lie in" in replicates.as_markdown(found, 4)
 
 
 def test_what_an_accelerator_is_asked_runs_on_a_processor_to_the_same_result(monkeypatch):
