@@ -1,5 +1,6 @@
 """Answers from trainings: effects of factors, chances, shares of variance, tuning curves, rates."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,7 +14,7 @@ from study.analysis.inference import median_interval, superiority, tuning_curve,
 from study.analysis.outcomes import FACTORS, Rate, as_measured, rates
 from study.analysis.rules import change
 from study.analysis.trainings import family_order, grouped
-from study.metrics.catalogue import FIRST_RUNG
+from study.metrics.catalogue import FIRST_RUNG, OVER_IMAGES
 
 COMPARED: dict[str, Arms] = {
     "latent_dim": Levels("latent_dim"),
@@ -128,6 +129,18 @@ def effects(rows: Sequence[Mapping]) -> list[Effect]:
                         )
                     )
     return table
+
+
+def image_shares(rows: Sequence[Mapping]) -> dict[str, float]:
+    """Dataset -> what the choice of held-out images does to a cell's fd_rel, as a share of what replicates do: of either the
+    standard deviation, the median over cells. No interval holds it, since all models meet the same images."""
+    shares = defaultdict(list)
+    measured = [row for row in rows if row["stage"] == "confirm" and row["status"] == "done" and row.get(OVER_IMAGES) is not None]
+    for (dataset, _), cell in grouped(measured, lambda row: (row["dataset"], row["cell"])).items():
+        deviation = float(np.std([row[FIDELITY] for row in cell], ddof=1)) if len(cell) > 1 else 0.0
+        if deviation > 0:
+            shares[dataset].append(float(np.mean([row[OVER_IMAGES] for row in cell])) / deviation)
+    return {dataset: float(np.median(found)) for dataset, found in shares.items()}
 
 
 def by_family(rows: Sequence[Mapping]) -> list[tuple[tuple[str, str], list[Mapping]]]:

@@ -95,6 +95,7 @@ class ReportData:
     leaders: Sequence[Leader[ReportCell]]
     verdicts: Sequence[Verdict]
     effects: Sequence[Effect]
+    image_shares: Mapping[str, float]  # dataset -> deviation of fd_rel over held-out images, of that over replicates
     chances: Sequence[Chance]
     variance: Sequence[VarianceShares]
     deviations: Sequence[Deviations]
@@ -153,6 +154,7 @@ def conclusions(
         "leaders": leaders,
         "verdicts": verdicts,
         "effects": found,
+        "image_shares": effects.image_shares(rows),
         "chances": effects.chances(leaders),
         "variance": effects.variance(table),
         "deviations": effects.deviations(rows),

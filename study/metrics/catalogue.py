@@ -10,6 +10,7 @@ OBJECTIVE = "quality/fd_rel"  # what every sweep minimises: Frechet distance ove
 FIRST_RUNG = "search/first_rung"  # the objective where all proposals of a round have had as many epochs
 FIDELITY, COVERAGE = OBJECTIVE, "quality/coverage"  # what the answer, the claims and the choice of best are about
 LOWER, HIGHER, NEITHER = "lower", "higher", ""
+OVER_IMAGES = "quality/fd_rel_over_images"
 COSTS = ("time/", "cost/")  # of a diverged training too they are what they are; of a training's own share of its pack
 OF_SOME_MODELS = ("likelihood/", "diagnostics/", "loss/")  # all others ask for samples only
 
@@ -89,6 +90,16 @@ MEASURES = tuple(
         ),
         ("modes/classes", "classes", "Coverage", "", HIGHER, 0.0, "classes that make up more than 1 % of the samples"),
         ("quality/fd", "fd", "Further distances", "squared units of the features", LOWER, None, "the Fréchet distance itself"),
+        (
+            OVER_IMAGES,
+            "fd_rel over images",
+            "Further distances",
+            "",
+            NEITHER,
+            None,
+            "standard deviation of fd_rel over the choice of the held-out images, which is in no interval (infinitesimal"
+            " jackknife, Efron 1982)",
+        ),
         ("quality/fid", "fid", "Further distances", "squared units of the features", LOWER, None, "the same on Inception features"),
         (
             "quality/kid",

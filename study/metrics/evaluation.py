@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from study.errors import UserError
 from study.metrics import PAIRED, Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
+from study.metrics.catalogue import OBJECTIVE, OVER_IMAGES
 from study.metrics.reference import Reference
 
 STAGES = {  # the split held against, the other one that is not trained on, samples at most, images with an iw_nll
@@ -131,8 +132,11 @@ class Evaluation:
         return {"quality/fd": fd, "quality/fd_rel": distances.fd_rel(self.features.moments, fd), **published}
 
     def _quality(self, fake: SampleFeatures):
+        moments = distances.moments(fake.features)
+        frechet = self._frechet(moments)
         return {
-            **self._frechet(distances.moments(fake.features)),
+            **frechet,
+            OVER_IMAGES: distances.fd_rel_deviation(self.features, moments, frechet[OBJECTIVE]),
             "quality/kid": distances.kid(self.features, fake.features),
             **{f"quality/{name}": value for name, value in coverage.prdc(self.features, fake.features).items()},
             "quality/swd": distances.swd(self.features, fake.features),

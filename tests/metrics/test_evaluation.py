@@ -23,7 +23,10 @@ from study.training.image_grids import invert
 from study.training.replicas import Replicas
 from study.training.weights import plain
 
-QUALITY = {f"quality/{name}" for name in ("fd", "fd_rel", "kid", "precision", "recall", "density", "coverage", "swd", "swd_pixel")}
+QUALITY = {
+    f"quality/{name}"
+    for name in ("fd", "fd_rel", "fd_rel_over_images", "kid", "precision", "recall", "density", "coverage", "swd", "swd_pixel")
+}
 COMMON = QUALITY | {
     "modes/label_jsd",
     "modes/classes",

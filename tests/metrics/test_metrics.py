@@ -105,6 +105,26 @@ def test_a_point_mass_at_the_real_mean_scores_exactly_one():
     assert distances.fd_rel(real, distances.fd(real, mass)) == pytest.approx(1, rel=1e-12)
 
 
+@pytest.mark.parametrize("shift, spread, rank, near", [(0.0, 1.0, 12, 0.25), (1.0, 0.5, 12, 0.1), (0.5, 1.0, 3, 0.1)])
+def test_the_deviation_over_held_out_images_is_that_of_drawing_them_again(shift, spread, rank, near):
+    """360 of them, against samples that are perfect, far, or of few directions only."""
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(12, 12, generator=generator)
+    real = torch.randn(360, 12, generator=generator) @ mix
+    fake = distances.moments(torch.randn(2_000, rank, generator=generator) @ mix[:rank] * spread + shift)
+    said = deviation(real, fake)
+    again = [distances.moments(real[torch.randint(360, (360,), generator=generator)]) for _ in range(400)]
+    drawn = torch.tensor([distances.fd_rel(moments, distances.fd(moments, fake)) for moments in again]).std().item()
+    assert said == pytest.approx(drawn, rel=near)
+    assert deviation(real.repeat(4, 1), fake) == pytest.approx(said / 2, rel=0.02)
+    assert deviation(1e-3 * real, distances.Moments(1e-3 * fake.mean, 1e-6 * fake.covariance)) == pytest.approx(said, rel=1e-3)
+
+
+def deviation(real, fake):
+    reference = Reference(real)
+    return distances.fd_rel_deviation(reference, fake, distances.fd_rel(reference.moments, distances.fd(reference.moments, fake)))
+
+
 def test_a_set_is_at_distance_zero_from_itself():
     x = gaussian(0)
     assert distances.fd(distances.moments(x), distances.moments(x)) == pytest.approx(0, abs=1e-10)

@@ -21,6 +21,7 @@ from study.analysis.sentences import data_of
 from study.analysis.verdicts import judge
 from study.errors import UserError
 from study.ledger.folder import Ledger
+from study.metrics.catalogue import number
 from study.mlflow_view.summary_run import summary_files
 from study.reporting.build import write_report
 from study.reporting.embedded_images import embedded, real_images
@@ -343,6 +344,17 @@ def test_real_images_are_the_datasets_own_where_it_is_at_hand(tmp_path, data_dir
     picture, words = real_images(basis, [], tmp_path, data_dir)
     assert picture.size == (263, 131) and words == "training images"
     assert real_images(replace(basis, fingerprint="other"), [], tmp_path, data_dir)[0] is None
+
+
+def test_what_the_choice_of_held_out_images_does_is_said_beside_the_intervals(tmp_path):
+    ledger = sweep(tmp_path / "study", models=("vae",), world=lambda cell: {"quality/fd_rel_over_images": 0.01}, draw=False)
+    found = findings(ledger)
+    deviations = [np.std(cell.values["quality/fd_rel"].points, ddof=1) for cell in found.cells]
+    assert found.image_shares == {"digits": pytest.approx(np.median([0.01 / deviation for deviation in deviations]))}
+    assert (
+        f"In no interval: which images are held out. Others would move a cell's fd_rel by {number(found.image_shares['digits'])}"
+        in (in_words(shown(ledger)))
+    )
 
 
 def test_random_proposals_stand_apart_from_the_samplers(tmp_path):
