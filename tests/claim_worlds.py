@@ -72,7 +72,7 @@ WORLDS = {
         lambda row: {"likelihood/recon": 80 + 3 * log2(row)},
     ),
     "C5": (
-        {**GANS, "latent_dim": [100, 200]},
+        {**GANS, "latent_dim": [100, 200], "seeds": 10},
         lambda row: {
             "quality/fd_rel": 0.5 - 0.001 * row["latent_dim"],
             "quality/coverage": 0.5 + 0.001 * row["latent_dim"],
@@ -92,7 +92,7 @@ WORLDS = {
         lambda row: {"distance_slope": -0.5, "loss_slope": -0.3},
     ),
     "C9": (
-        {"model": ["gan"], "latent_dim": [350, 500, 750, 1000]},
+        {"model": ["gan"], "latent_dim": [350, 500, 750, 1000], "seeds": 12},
         lambda row: {
             "quality/fd_rel": 0.3 if row["latent_dim"] < 600 else 0.5,
             "quality/coverage": 0.7 if row["latent_dim"] < 600 else 0.5,

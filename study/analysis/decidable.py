@@ -70,7 +70,7 @@ def least_p(claim: Claim, part: Part, table: Table, replicates: int, cells: int)
     for effect in PLAIN:
         values = np.zeros((1, table.values.shape[1], 1))
         values[:, 0] = effect
-        evidence = part.rule(values, np.ones((1, 1)), test)
+        evidence = part.rule(values, np.ones((1, 2)), test)
         found.append((float(evidence.p_for), float(evidence.p_against)))
     for_it, against = zip(*found)
     return min(for_it), min(against)

@@ -85,6 +85,15 @@ def family_sign_flip(differences, alternative: str = "two-sided"):
     return np.maximum(blocked_sign_flip(differences, alternative), of_cells)
 
 
+def difference_between_blocks(differences) -> float:
+    """p that some of the blocks of paired differences (blocks, n) lie higher than others (Kruskal and Wallis 1952)."""
+    differences = np.asarray(differences, float)
+    from scipy import stats
+
+    alike = len(differences) < 2 or np.ptp(differences) == 0
+    return 1.0 if alike else float(stats.kruskal(*differences).pvalue)
+
+
 def equivalence(differences, margin, test: Callable = blocked_sign_flip):
     """p that the difference lies within +-margin: two one-sided sign-flip tests (TOST; Schuirmann 1987).
 

@@ -1,11 +1,12 @@
 """When does a table of outcomes speak for a statement, and when against it? One function per kind of statement.
 
-A rule takes values (..., blocks, arms, seeds), margins (..., blocks, 1) in their unit, and the test of paired differences
-that its p are of: over the pairs of these blocks, or over blocks as a sample of a family (study/analysis/inference.py).
-Axes before the blocks are studies, each of which gets its own p. Every statement has one boundary: it is shown when the
-effect is proved to lie on the one side of it, refuted when it is proved to lie on the other, so that it can never be
-both. What rises, rises by more than the margin; "not significant" is neither. Every p is two-sided: twice the one-sided
-one, for the one word as for the other.
+A rule takes values (..., blocks, arms, seeds), margins in their unit (..., blocks, 2), the least and the largest that they
+may be where they are estimated and twice the same where not, and the test of paired differences that its p are of: over
+the pairs of these blocks, or over blocks as a sample of a family (study/analysis/inference.py). Axes before the blocks are
+studies, each of which gets its own p. Every statement has one boundary: it is shown when the effect is proved to lie on
+the one side of it, refuted when it is proved to lie on the other, so that it can never be both. What rises, rises by
+more than the margin; "not significant" is neither. Every p is two-sided: twice the one-sided one, for the one word as
+for the other.
 """
 
 from collections.abc import Callable
@@ -28,9 +29,9 @@ class Evidence:
 
 
 def above(effects, boundary, test: Callable) -> Evidence:
-    """Effects (..., blocks, seeds) lie above the boundary (..., blocks, 1), or below it."""
-    over = effects - boundary
-    return Evidence(upwards(over, test), upwards(-over, test), effects, average(boundary), abs(centre(over)))
+    """Effects (..., blocks, seeds) lie above all of the boundary (..., blocks, 2), or below it."""
+    p_for, p_against = upwards(effects - most(boundary), test), upwards(least(boundary) - effects, test)
+    return Evidence(p_for, p_against, effects, average(boundary), abs(centre(effects) - average(boundary)))
 
 
 def rises(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
@@ -50,16 +51,16 @@ def doubles(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
 
 def stays_below(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
     """The last arm is less than a margin above the first; refuted when more."""
-    return falls(values, -margins, test)
+    return falls(values, -margins[..., ::-1], test)
 
 
 def equivalent(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
     """The arms differ by less than a margin (two one-sided tests); refuted when they differ by more, which they may in
     two ways (Bonferroni)."""
     steps, margin = change(values), average(margins)
-    outside = np.minimum(upwards(steps - margins, test), upwards(-steps - margins, test))
-    distance = abs(abs(centre(steps)) - margin)
-    return Evidence(two_sided(equivalence(steps, margins, test)), np.minimum(2 * outside, 1), steps, margin, distance)
+    outside = np.minimum(*(upwards(side - most(margins), test) for side in (steps, -steps)))
+    within = two_sided(equivalence(steps, least(margins), test))
+    return Evidence(within, np.minimum(2 * outside, 1), steps, margin, abs(abs(centre(steps)) - margin))
 
 
 def is_below(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
@@ -126,8 +127,16 @@ def two_sided(p):
     return np.minimum(2 * p, 1.0)
 
 
+def least(margins) -> np.ndarray:
+    return margins[..., :1]
+
+
+def most(margins) -> np.ndarray:
+    return margins[..., -1:]
+
+
 def average(margins):
-    """Of margins (..., blocks, 1) over blocks."""
+    """Of margins (..., blocks, 2) over blocks."""
     return np.mean(margins, (-2, -1))
 
 

@@ -21,7 +21,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from study.analysis.comparisons import Arms, Table, base, described, kind_of, matches, tabulate
-from study.analysis.inference import blocked_sign_flip, family_sign_flip, holm, median_interval, seeds_needed
+from study.analysis.inference import (
+    blocked_sign_flip,
+    difference_between_blocks,
+    family_sign_flip,
+    holm,
+    median_interval,
+    seeds_needed,
+)
 from study.analysis.outcomes import FACTORS, Rate, as_measured, rate
 from study.analysis.rules import Evidence
 
@@ -156,7 +163,7 @@ def weigh(claim: Claim, part: Part, rows: Sequence[Mapping], alpha: float) -> Fi
         boundary=float(evidence.boundary),
         needed=needed(evidence.distance, points, alpha, 1 if sampled else len(table.blocks)),
         alone=alone(part.rule(table.values, margins, blocked_sign_flip), alpha) if sampled else "",
-        apart=apart(part, table, margins),
+        apart=apart(part, table, margins, evidence.effects),
         diverged=rate([row["status"] == "diverged" for row in about if row["status"] != "failed"]),
         stands_in_for=stood_in_for(part, outcomes),
     )
@@ -186,8 +193,11 @@ def stood_in_for(part: Part, rows: Sequence[Mapping]) -> str:
     return part.on[0] if part.on and all(base(row, "dataset") != part.on[0] for row in rows) else ""
 
 
-def apart(part: Part, table: Table, margins: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The blocks in which the part holds, and those in which it does not, each tested by itself."""
+def apart(part: Part, table: Table, margins: np.ndarray, effects: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The blocks in which the part holds, and those in which it does not, each tested by itself; none where effects (blocks,
+    seeds) are no proof that blocks differ at all, since of many some pass either test by chance."""
+    if difference_between_blocks(effects) > ALPHA:
+        return (), ()
     alone = {name: part.rule(table.values[[index]], margins[[index]]) for index, name in enumerate(table.blocks)}
     return (
         tuple(name for name, evidence in alone.items() if evidence.p_for <= ALPHA),
@@ -206,18 +216,21 @@ def absent(part: Part, outcomes: Sequence[Mapping], arms: Sequence[Mapping]) -> 
 
 
 def margins_of(part: Part, table: Table) -> np.ndarray:
-    """The margin of every block (blocks, 1)."""
+    """The least and the largest value (blocks, 2) that the margin of every block may have."""
     fixed = part.margin is not SEED_DEVIATION
-    return np.full((len(table.blocks), 1), part.margin) if fixed else seed_deviations(table)
+    return np.full((len(table.blocks), 2), part.margin) if fixed else seed_deviations(table)
 
 
 def seed_deviations(table: Table) -> np.ndarray:
-    """The standard deviation over seeds of every block (blocks, 1), pooled over its cells: of finished trainings, since
-    diverged ones count as the worst value and would make any effect look small. 0 where no cell has two of them."""
+    """The standard deviation over seeds of every block, pooled over its cells, less and plus its own standard error
+    (..., blocks, 2): of a few seeds, taken as known, it would be exceeded too often by chance (docs/statistics.md). Of finished
+    trainings, since diverged ones count as the worst value and would make any effect look small. 0 where no cell has two.
+    """
     finished = np.ma.masked_array(table.values, ~table.finished)
-    degrees = (finished.count(2) - 1).clip(0)
-    squares = (finished.var(2, ddof=1).filled(0) * degrees).sum(1, keepdims=True)
-    return np.sqrt(squares / degrees.sum(1, keepdims=True).clip(1))
+    degrees = (finished.count(-1) - 1).clip(0)
+    squares = (finished.var(-1, ddof=1).filled(0) * degrees).sum(-1, keepdims=True)
+    known = degrees.sum(-1, keepdims=True).clip(1)
+    return np.sqrt(squares / known) * (1 + np.array([-1, 1]) / np.sqrt(2 * known))
 
 
 def needed(distance: float, points: np.ndarray, alpha: float, flips: int) -> int | None:

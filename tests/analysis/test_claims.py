@@ -233,12 +233,12 @@ def test_averaged_losses_do_not_answer_for_summed_ones():
 
 def test_a_diverged_training_counts_as_the_worst_and_is_never_dropped():
     rows = [
-        diverge(row) if row["latent_dim"] == 200 and row["stage"] == "confirm" and row["seed"] < 6 else row
+        diverge(row) if row["latent_dim"] == 200 and row["stage"] == "confirm" and row["seed"] < 8 else row
         for row in trainings(WORLDS["C5"][1], **WORLDS["C5"][0])
     ]
     found = verdict("C5", rows)
-    assert found.word == "refuted"  # the two seeds in eight that did not diverge alone would support it
-    assert found.deciding.diverged[:2] == (18, 48)
+    assert found.word == "refuted"  # the two seeds in ten that did not diverge alone would support it
+    assert found.deciding.diverged[:2] == (24, 60)
 
 
 def test_where_all_trainings_of_an_unbounded_measure_diverged_nothing_can_be_said():
@@ -411,6 +411,18 @@ def test_divergences_do_not_widen_the_margin_of_one_seed_deviation(rule, truth):
     assert wrong["finished"] <= 0.025 * studies and wrong["all"] > wrong["finished"]
 
 
+@pytest.mark.parametrize("draw, most", [("normal", 0.025), ("exponential", 0.045)])
+def test_a_margin_that_is_estimated_is_not_taken_as_known(draw, most):
+    """Effects of exactly one seed deviation, in three blocks of eight seeds: neither above it nor below it."""
+    values = getattr(np.random.default_rng(0), draw)(size=(2_000, 3, 2, 8))
+    values[..., 1, :] += 1  # the deviation of either
+    estimated = seed_deviations(Table(values, np.ones(values.shape, bool), (), (), ()))
+    as_known, found = (rises(values, margins) for margins in (estimated.mean(-1, keepdims=True), estimated))
+    said = {name: [(p <= 0.05).mean() for p in (one.p_for, one.p_against)] for name, one in (("known", as_known), ("not", found))}
+    print(f"{draw}: a rise of one estimated seed deviation said to be more, less: {said}")
+    assert max(said["not"]) <= most < max(said["known"])
+
+
 def test_a_diverged_training_is_no_part_of_the_margin_but_of_the_effect():
     rows = trainings(WORLDS["C6"][2], **GANS)
     before = verdict("C6", rows, THESE_CELLS).findings[0]
@@ -421,7 +433,7 @@ def test_a_diverged_training_is_no_part_of_the_margin_but_of_the_effect():
 
 def test_without_two_finished_trainings_of_a_cell_there_is_no_margin():
     table = Table(np.ones((1, 2, 6)), np.zeros((1, 2, 6), bool), ("",), (), ())
-    assert seed_deviations(table).tolist() == [[0]]
+    assert seed_deviations(table).tolist() == [[0, 0]]
 
 
 def test_support_needs_every_part_and_refutation_pays_for_each():
