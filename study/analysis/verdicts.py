@@ -111,7 +111,7 @@ class Verdict:
     p: float | None = None
     p_holm: float | None = None
     more: str = ""  # what would decide an undecided claim
-    enough: int | None = None  # paired seeds that would decide it; None where seeds would not
+    enough: int | None = None  # paired replicates that would decide it; None where no number would
     missing: tuple[str, ...] = ()
 
     @property
@@ -279,12 +279,12 @@ def decide(
         return Verdict(claim, "unanswerable", findings, missing=missing)
     weakest = max(answered, key=lambda found: found.p_for)
     unsettled = [found for found in answered if min(found.p_for, found.p_against) > alpha] or answered
-    more, enough = advice(unsettled), seeds_enough(unsettled)
+    more, enough = advice(unsettled), replicates_enough(unsettled)
     return Verdict(claim, "undecided", findings, weakest, p=support[0], p_holm=support[1], more=more, enough=enough)
 
 
-def seeds_enough(unsettled: Sequence[Finding]) -> int | None:
-    """The paired seeds that would decide all these parts, None where no number of them would."""
+def replicates_enough(unsettled: Sequence[Finding]) -> int | None:
+    """The paired replicates that would decide all these parts, None where no number of them would."""
     beyond = any(found.pairs == "cells" or all(found.apart) or found.needed is None for found in unsettled)
     return None if beyond else max(found.needed for found in unsettled if found.needed)
 
@@ -295,17 +295,17 @@ def advice(unsettled: Sequence[Finding]) -> str:
     if over_cells := [found for found in unsettled if found.pairs == "cells"]:
         return "; ".join([more("cells", over_cells), *filter(None, map(of_these_alone, over_cells)), *divided])
     if divided:
-        return "; ".join(["no number of seeds: the effect differs between cells", *divided])
-    return more("paired seeds", unsettled)
+        return "; ".join(["no number of replicates: the effect differs between cells", *divided])
+    return more("paired replicates", unsettled)
 
 
 def more(what: str, findings: Sequence[Finding]) -> str:
-    """`3 more paired seeds: --seeds 9`: as many as the part needs that needs most."""
+    """`3 more paired replicates: --replicates 9`: as many as the part needs that needs most."""
     numbers = [found.needed for found in findings if found.needed is not None]
     if len(numbers) < len(findings):
         return f"no practical number of {what}: the effect sits at what would decide it"
     lacking = max(numbers) - min(len(found.points) for found in findings)
-    return f"{lacking} more {what}: " + (f"{max(numbers)} would do" if what == "cells" else f"--seeds {max(numbers)}")
+    return f"{lacking} more {what}: " + (f"{max(numbers)} would do" if what == "cells" else f"--replicates {max(numbers)}")
 
 
 def of_these_alone(found: Finding) -> str:

@@ -105,8 +105,8 @@ def test_an_undecided_claim_says_how_many_seeds_would_decide_it_and_they_do():
     factors = {"model": ["vae"], "latent_dim": [2, 8], "depth": [2]}
     few = verdict("C1", trainings(slight, seeds=6, **factors), THESE_CELLS)
     assert few.word == "undecided"
-    advised = int(few.more.split("--seeds ")[1])
-    assert few.more == f"{advised - 6} more paired seeds: --seeds {advised}" and advised >= 10
+    advised = int(few.more.split("--replicates ")[1])
+    assert few.more == f"{advised - 6} more paired replicates: --replicates {advised}" and advised >= 10
     assert verdict("C1", trainings(slight, seeds=advised, **factors), THESE_CELLS).word == "supported"
 
 
@@ -115,8 +115,8 @@ def test_where_cells_disagree_no_seeds_are_advised_but_the_cells_are_named():
         return {"likelihood/recon": 80 + log2(row) * (2 - row["depth"])}
 
     found = verdict("C1", trainings(opposed, model=["vae"], seeds=6), THESE_CELLS)
-    assert found.word == "undecided" and "--seeds" not in found.more
-    assert found.more.startswith("no number of seeds: the effect differs between cells; reconstruction holds in")
+    assert found.word == "undecided" and "--replicates" not in found.more
+    assert found.more.startswith("no number of replicates: the effect differs between cells; reconstruction holds in")
     holds, fails = found.more.split(" and not in ")
     assert "mnist vae fc depth 1 (+" in holds and "depth 3 (-" in fails and "depth 3" not in holds
 
@@ -153,7 +153,7 @@ def test_cells_that_differ_by_chance_alone_are_hardly_ever_said_to():
     advice = [judge([replace(CLAIMS[0], about=THESE_CELLS)], rows)[0].more for rows in studies]
     said = sum("differs between cells" in more for more in advice)
     print(f"three cells at the boundary said to differ: {said} of {len(advice)}")
-    assert said <= 1 and any("--seeds" in more or "no practical number" in more for more in advice)
+    assert said <= 1 and any("--replicates" in more or "no practical number" in more for more in advice)
 
 
 def test_a_comparison_of_cells_is_not_told_to_add_seeds():
