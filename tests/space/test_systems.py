@@ -478,9 +478,10 @@ def test_every_system_takes_its_quick_look_on_digits(name, tmp_path, data_dir):
     identity = identity_of(images)
     space = SPACES[name].with_dataset(digits)
     plan = Plan(replace(space, budget=lambda cell: replace(space.budget(cell), epochs=2)), ledger, identity)
-    for trial in plan.left():
+    first = [trial for trial in plan.left() if trial.replicate == 0]
+    for trial in first:
         ledger.put_spec(trial.key, plan.spec(trial, {}, "default"))
         result = run_trial(ledger.folder(trial.key), data_dir)
         assert result.status in ("done", "diverged") and result.epochs == 2, trial.key
         assert {"samples-00002.png", "sheet-00002.png"} <= {path.name for path in (ledger.folder(trial.key) / "images").iterdir()}
-    assert {trial.cell.system for trial in plan.left()} == {cell.system for cell in SPACES[name].cells}
+    assert {trial.cell.system for trial in first} == {cell.system for cell in SPACES[name].cells}
