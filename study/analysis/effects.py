@@ -218,7 +218,7 @@ def tuning(rows: Sequence[Mapping]) -> list[Tuning]:
                 Tuning(
                     dataset,
                     model,
-                    default=float(np.mean(scores["default"])) if scores["default"] else None,
+                    default=float(np.mean(list(map(np.mean, scores["default"])))) if scores["default"] else None,
                     random=together([tuning_curve(cell) for cell in scores["random"]]),
                     tpe=together([np.minimum.accumulate(cell) for cell in scores["tpe"]]),
                     **best_of_proposals(found),

@@ -9,6 +9,7 @@ from synthetic import sweep
 from tiny import finish
 
 from study.analysis.cell_table import as_text, cells, champions, in_words, nearest_of
+from study.analysis.effects import tuning
 from study.analysis.outcomes import as_measured
 from study.analysis.report_data import findings
 from study.analysis.trainings import over_packs, thinned
@@ -158,3 +159,21 @@ def test_what_a_diverged_gan_has_is_not_in_the_table_either(tmp_path):
     table = cells(sweep(tmp_path / "study", models=("vae", "gan"), depths=(1,), draw=False, world=world))
     for cell in table:
         assert any(name.startswith("likelihood/") for name in cell.values) == (cell.model == "vae")
+
+
+def test_what_the_defaults_score_is_averaged_over_cells_of_which_one_has_fewer_replicates_so_far():
+    about = {"dataset": "digits", "model": "vae", "net": "fc", "depth": 1, "latent_dim": 2, "system": "", "trial": "one"}
+    rows = [
+        {
+            **about,
+            "stage": "search",
+            "proposed_by": "default",
+            "status": "done",
+            "cell": cell,
+            "seed": seed,
+            "quality/fd_rel": value,
+        }
+        for cell, values in {"a": [1.0, 2.0, 3.0], "b": [6.0]}.items()
+        for seed, value in enumerate(values)
+    ]
+    assert tuning(rows)[0].default == 4.0
