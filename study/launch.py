@@ -2,12 +2,16 @@
 
 python study/launch.py --space latent_sweep
 python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --replicates 16
+python study/launch.py --space latent_sweep --until-decided C1 C4 --budget 3
 python study/launch.py --space latent_sweep --datasets folder:my_images --dry-run
 """
 
 import argparse
+import itertools
+import math
 import os
 import sys
+import time
 import webbrowser
 from pathlib import Path
 
@@ -33,7 +37,9 @@ def parse(arguments=None) -> LaunchOptions:
 
 
 def main(arguments=None) -> int:
-    options = parse(arguments)
+    began, options = time.monotonic(), parse(arguments)
+    if options.budget and options.until_decided is None:
+        raise UserError("--budget is for what --until-decided adds: type that as well")
     trust(options)
     from study.data.datasets import data_folder
     from study.ledger.opening import open_study
@@ -52,16 +58,33 @@ def main(arguments=None) -> int:
     asked = chosen_space(options)
     space = with_datasets(asked, options, data_dir, log)
     ledger = open_study(options.storage, space.name)
+    growth = growing(asked, ledger, options, began)
     if options.dry_run:
-        return shown(space if options.datasets else asked, planned(space, ledger, data_dir, options, log), data_dir, screen, log)
+        plan = planned(space, ledger, data_dir, options, log)
+        return shown(space if options.datasets else asked, plan, growth, data_dir, screen, log)
     if options.fast_cuda and not options.address:
         from study.training.numerics import check_precision
 
         check_precision(options.precision, "cuda")
     with ledger.lock():
         prepare(space, options, data_dir, ledger, log)
-        plan = repaired(planned(space, ledger, data_dir, options, log), options, screen, log)
-        return run(plan, options, data_dir, log)
+        plan = planned(space, ledger, data_dir, options, log)
+        if growth:
+            ledger.put_looks(growth.looks)
+            plan = growth.first(plan)
+        plan = repaired(plan, options, screen, log)
+        for line in growth.costs(plan, data_dir) if growth else []:
+            log(line)
+        return run(plan, growth.later(plan, data_dir, log) if growth else (), options, data_dir, log)
+
+
+def growing(space, ledger, options: LaunchOptions, began: float):
+    """How the study grows, where it is to be launched until its claims are decided; began: on time.monotonic()."""
+    if options.until_decided is None:
+        return None
+    from study.looks import growth_of
+
+    return growth_of(space, ledger, options.until_decided, began + 3600 * (options.budget or math.inf))
 
 
 def planned(space, ledger, data_dir, options: LaunchOptions, log):
@@ -74,7 +97,7 @@ def planned(space, ledger, data_dir, options: LaunchOptions, log):
     return plan
 
 
-def shown(asked, plan, data_dir, screen, log) -> int:
+def shown(asked, plan, growth, data_dir, screen, log) -> int:
     """The dry run: what would be trained, and how long that takes."""
     from study.sweep.estimate import rates
     from study.sweep.progress import plan_table, systems_table, time_left
@@ -86,18 +109,17 @@ def shown(asked, plan, data_dir, screen, log) -> int:
         f"{plan.planned()} trials in {len(plan.space.cells)} cells, {plan.planned() - plan.finished()} left;"
         f" {time_left(plan, rates(plan, data_dir))}. Nothing was started (--dry-run)."
     )
-    for line in prospects(plan.space):
+    for line in [*(growth.costs(plan, data_dir) if growth else []), *prospects(plan.space)]:
         log(line)
     return DONE
 
 
 def prospects(space) -> list[str]:
     """Which words the claims that the space is about can get from its cells and replicates."""
-    from study.analysis.claims import CLAIMS
+    from study.analysis.claims import CLAIMS, about
     from study.analysis.decidable import decidable
 
-    about = {claim.id for claim in CLAIMS if space.name in claim.spaces} | {claim.id for claim in space.claims}
-    if not about:
+    if not about(space):
         return []
     cells = [
         {
@@ -115,7 +137,7 @@ def prospects(space) -> list[str]:
         + (f"; either from {each.least} replicates on" if len(each.words) < 2 and each.least else "")
         + (f"; for either: {each.why_not}" if each.why_not else "")
         for each in found
-        if each.claim.id in about
+        if each.claim.id in about(space)
     ]
 
 
@@ -134,29 +156,38 @@ def repaired(plan, options: LaunchOptions, screen, log):
     return plan
 
 
-def run(plan, options: LaunchOptions, data_dir, log) -> int:
+def run(plan, later, options: LaunchOptions, data_dir, log) -> int:
+    """later: further plans, each of which is asked for when the one before has been run."""
     from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
-    from study.sweep.estimate import rates
-    from study.sweep.progress import time_left
 
     uri = options.tracking_uri or default_uri(options.storage)
     tracker_thread = BackgroundTracker(uri, plan.ledger, plan.space.name, plan.space.question, log)
     tracker_thread.start()
-    for trial in plan.trials():
-        tracker_thread.notify(trial.key)
-    if not plan.left():
-        log(f"nothing is left to do: all {plan.planned()} trials are finished")
-        return ended(plan, options, data_dir, tracker_thread, uri, log)
-    expected = rates(plan, data_dir)
-    log(f"{len(plan.left())} trials to start with, {time_left(plan, expected)}; starting Ray (process {os.getpid()})")
+    plans = itertools.chain([plan], later)
     try:
-        sweep(plan, options, data_dir, expected, tracker_thread, uri)
+        for plan in plans:
+            trained(plan, options, data_dir, tracker_thread, uri, log)
     except KeyboardInterrupt:
         tracker_thread.close(CLOSE_S)
         log(f"interrupted: {plan.finished()} of {plan.planned()} trials are finished and kept; the same command goes on from here")
         return INTERRUPTED
     return ended(plan, options, data_dir, tracker_thread, uri, log)
+
+
+def trained(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) -> None:
+    """Run what is left of a plan."""
+    from study.sweep.estimate import rates
+    from study.sweep.progress import time_left
+
+    for trial in plan.trials():
+        tracker_thread.notify(trial.key)
+    if not plan.left():
+        log(f"nothing is left to do: all {plan.planned()} trials are finished")
+        return
+    expected = rates(plan, data_dir)
+    log(f"{len(plan.left())} trials to start with, {time_left(plan, expected)}; starting Ray (process {os.getpid()})")
+    sweep(plan, options, data_dir, expected, tracker_thread, uri)
 
 
 def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri) -> None:

@@ -39,6 +39,7 @@ from study.analysis.rules import (
 )
 from study.analysis.verdicts import THE_FAMILY, Claim, Part
 from study.metrics.catalogue import COVERAGE, FIDELITY
+from study.space.space import Space
 
 REPORTS = {  # the student reports that made the claims: tag -> (space with their systems, what they compared)
     "A": ("bottleneck_20", "a VAE, fully connected and convolutional GANs, and a WGAN on MNIST and CIFAR-10"),
@@ -350,3 +351,8 @@ CLAIMS = (
         ),
     ),
 )
+
+
+def about(space: Space) -> list[str]:
+    """The claims that a space is about, by their ids: the published ones that name it, and its own."""
+    return [claim.id for claim in (*(claim for claim in CLAIMS if space.name in claim.spaces), *space.claims)]

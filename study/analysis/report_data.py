@@ -1,6 +1,7 @@
 """What a ledger says: the answer, verdicts, cells, effects, rates. Pages and files only print it."""
 
 import ast
+import itertools
 import platform
 import sys
 import time
@@ -14,6 +15,7 @@ from study.analysis.claims import CLAIMS
 from study.analysis.effects import Chance, Deviations, Effect, Stability, Tuning, VarianceShares
 from study.analysis.range_ends import range_end_notes
 from study.analysis.sentences import sentences
+from study.analysis.sequential import Look, judge_at, looks_at
 from study.analysis.trainings import (
     FinishedTrial,
     comparable,
@@ -94,6 +96,7 @@ class ReportData:
     cells: Sequence[ReportCell]
     leaders: Sequence[Leader[ReportCell]]
     verdicts: Sequence[Verdict]
+    looks: Sequence[Look]  # none of a study that does not grow until its claims are decided
     effects: Sequence[Effect]
     image_shares: Mapping[str, float]  # dataset -> deviation of fd_rel over held-out images, of that over replicates
     chances: Sequence[Chance]
@@ -126,6 +129,7 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
         for row in rows_of(trial, curves.get(trial.key, {}))
     ]
     table = cells(ledger, speaking, curves)
+    looks = looks_made(ledger.looks(), len(claims), trials, lines)
     notes += tuning_notes(table) + range_end_notes(speaking)
     return ReportData(
         space=ledger.root.name,
@@ -140,8 +144,24 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
         versions=versions(trials),
         rows=rows,
         cells=table,
-        **conclusions(rows, table, judge(claims, rows), real_baselines(ledger)),
+        looks=looks,
+        **conclusions(rows, table, judged(claims, rows, looks), real_baselines(ledger)),
     )
+
+
+def looks_made(looks: Sequence[int], claims: int, trials: Sequence[FinishedTrial], lines: Sequence[CellLine]) -> list[Look]:
+    """The looks planned; one is made when each cell has ended its training of every replicate up to it."""
+    cells = {line.cell for line in lines} or {trial.cell for trial in trials}
+    ended = {(trial.cell, seed) for trial in trials if trial.spec.stage == "confirm" for seed in trial.spec.seeds}
+    made = sum(ended.issuperset(itertools.product(cells, range(number))) for number in looks)
+    return looks_at(looks, made, claims) if looks else []
+
+
+def judged(claims: Sequence[Claim], rows: Sequence[Mapping], looks: Sequence[Look]) -> list[Verdict]:
+    """The verdicts at the looks that were made; until the first is, those on what there is, at its level."""
+    if not looks:
+        return judge(claims, rows)
+    return judge_at(max(1, sum(look.made for look in looks)), [look.replicates for look in looks], claims, rows)
 
 
 def conclusions(

@@ -7,6 +7,7 @@ the p of any rule (docs/statistics.md).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,15 @@ MOST_LOOKS = 5
 REACH, STEPS = 9.0, 3_600  # the walk's end is looked at from -REACH to REACH, in so many steps
 
 
+@dataclass(frozen=True)
+class Look:
+    """One of the looks that are planned at a study."""
+
+    replicates: int
+    level: float  # of all claims together
+    made: bool  # whether every cell has so many replicates
+
+
 def looks_of(first: int, most: int) -> tuple[int, ...]:
     """At most five numbers of replicates to look at, evenly from the first to the most."""
     return tuple(sorted({round(number) for number in np.linspace(first, most, MOST_LOOKS)}))
@@ -27,6 +37,12 @@ def helped_by_more(verdicts: Sequence[Verdict]) -> list[Claim]:
     """The claims still open that more replicates would decide: not those that lack cells, whose cells differ from one
     another, or whose effect sits at what would decide it."""
     return [verdict.claim for verdict in verdicts if verdict.word == "undecided" and verdict.enough]
+
+
+def looks_at(looks: Sequence[int], made: int, claims: int, alpha: float = ALPHA) -> list[Look]:
+    """The looks planned, of which so many are made, at a study that is judged by so many claims."""
+    each = levels(tuple(looks), alpha / claims)
+    return [Look(number, level * claims, index < made) for index, (number, level) in enumerate(zip(looks, each))]
 
 
 @lru_cache(maxsize=64)
@@ -60,12 +76,12 @@ def judge_at(
     the false ones.
     """
     decided: dict[str, Verdict] = {}
-    each = levels(tuple(looks), alpha / len(claims))
-    for replicates, level in zip(looks[:look], each):
+    for each in looks_at(looks, look, len(claims), alpha)[:look]:
         open_claims = [claim for claim in claims if claim.id not in decided]
         if not open_claims:
             break
-        found = judge(open_claims, [row for row in rows if row["seed"] < replicates], level * len(claims))
+        found = judge(open_claims, [row for row in rows if row["seed"] < each.replicates], each.level)
         still = {verdict.claim.id: verdict for verdict in found}
-        decided |= {name: verdict for name, verdict in still.items() if verdict.word in ("supported", "refuted")}
+        words = [verdict for verdict in found if verdict.word in ("supported", "refuted")]
+        decided |= {verdict.claim.id: replace(verdict, at=each.replicates) for verdict in words}
     return [decided.get(claim.id) or still[claim.id] for claim in claims]

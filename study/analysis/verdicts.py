@@ -113,6 +113,7 @@ class Verdict:
     more: str = ""  # what would decide an undecided claim
     enough: int | None = None  # paired replicates that would decide it; None where no number would
     missing: tuple[str, ...] = ()
+    at: int | None = None  # replicates at the look that gave the word, of a study that is looked at more than once
 
     @property
     def speaking(self) -> tuple[Finding, ...]:

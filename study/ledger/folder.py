@@ -22,12 +22,13 @@ from study.errors import UserError
 from study.ledger import records
 from study.ledger.files import as_written, put_once, read_json, read_own, read_rows, valid_lines
 from study.ledger.names import is_key, is_name, is_own_file
-from study.ledger.records import CellLine, EpochRow, RealBaseline, Result, Spec, Tracked
+from study.ledger.records import CellLine, EpochRow, Looks, RealBaseline, Result, Spec, Tracked
 
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
 LOOK_S = 5.0  # for how long at most somebody who only asks whether a study is driven may be in the way
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
 FLOORS = "floors.json"  # beside trials/: dataset -> what real images score against real ones
+LOOKS = "looks.json"  # beside trials/: of a study that grows until its claims are decided
 PACKS, IN_PACK = "packs", "pack"  # beside trials/: checkpoints; in a trial's folder: the name of its own
 DATA = "data"  # beside trials/: images that the driver published, for machines that have no others
 
@@ -121,6 +122,14 @@ class Ledger:
     def floors(self) -> dict[str, RealBaseline]:
         """Dataset -> what real images score."""
         return read_json(self.root / FLOORS, check=records.real_baselines) or {}
+
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of replicates to look at; none of a study that does not grow until its claims are decided."""
+        found = self._read(self.root / LOOKS, lambda value: Looks.from_json(records.unsealed(value)))
+        return tuple(found.looks) if found else ()
+
+    def put_looks(self, looks: Sequence[int]) -> bool:
+        return self._put_once(self.root / LOOKS, as_written(Looks(list(looks))))
 
     def put_spec(self, key: str, spec: Spec) -> Spec:
         """Record the spec if there is none yet; the one that stands."""

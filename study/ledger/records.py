@@ -52,6 +52,10 @@ def is_table(value) -> bool:
     return isinstance(value, dict)
 
 
+def is_rising(value) -> bool:
+    return list_of(is_count, 1)(value) and value == sorted(set(value))
+
+
 def optional(check):
     return lambda value: value is None or check(value)
 
@@ -270,6 +274,13 @@ class RealBaseline(Record):
     real: Whole = 0  # images on one side
     samples: Whole = 0  # images on the other
     drawn: Whole = 0  # samples that are drawn with replacement
+
+
+@dataclass(frozen=True)
+class Looks(Record):
+    """looks.json: at how many replicates a study that grows until its claims are decided is looked at."""
+
+    looks: Annotated[list[int], is_rising]
 
 
 @dataclass(frozen=True)

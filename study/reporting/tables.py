@@ -60,6 +60,7 @@ def verdict_row(verdict: Verdict) -> dict:
         "p": verdict.p,
         "p_holm": verdict.p_holm,
         "would_decide": verdict.more,
+        "decided_at": verdict.at,
         "missing": "; ".join(verdict.missing),
     }
 

@@ -9,6 +9,7 @@ from study.analysis.effects import Chance, Effect
 from study.analysis.outcomes import Rate
 from study.analysis.report_data import ReportCell
 from study.analysis.sentences import data_of
+from study.analysis.sequential import Look
 from study.analysis.trainings import grouped
 from study.analysis.verdicts import THE_FAMILY, Finding, Verdict
 from study.ledger.records import RealBaseline
@@ -33,6 +34,12 @@ def of_verdict(verdict: Verdict) -> str:
     """The word with the data that it is from: "refuted on digits" is another one than "refuted on mnist"."""
     on = data_of(verdict)
     return verdict.word + (on and f" on {on}")
+
+
+def words_at(look: Look, verdicts: Sequence[Verdict]) -> str:
+    """The claims that got their word at a look."""
+    words = [f"{verdict.claim.id} {of_verdict(verdict)}" for verdict in verdicts if verdict.at == look.replicates]
+    return ", ".join(words) or ("none" if look.made else "not made")
 
 
 def scope_of(verdict: Verdict) -> str:

@@ -83,6 +83,12 @@ class LaunchOptions:
     max_concurrent: int | None = option(None, "trials at a time (default: what the machines hold)", type=whole, metavar="N")
     replicates: int | None = option(None, "tunings per cell, each for itself (default: the space's)", type=whole, metavar="N")
     proposals: int | None = option(None, "trainings per tuning (default: the space's)", type=whole, metavar="N")
+    until_decided: list[str] | None = option(
+        None, "add replicates until these claims are decided (default: all that the space is about)", nargs="*", metavar="CLAIM"
+    )
+    budget: float | None = option(
+        None, "with it: no further look that would end later than so many hours after the start", type=number, metavar="HOURS"
+    )
     epochs: int | None = option(None, "for a quick look: another study, with its own trials", type=whole, metavar="N")
     checkpoint_seconds: float = option(CHECKPOINT_S, "what a crash may cost (default: %(default)g)", type=number, metavar="S")
     open: bool = option(False, "show the report in a browser at the end")

@@ -18,6 +18,7 @@ from study.ledger.folder import Ledger, finished, read_planned
 from study.ledger.records import (
     CellLine,
     EpochRow,
+    Looks,
     Record,
     Result,
     Spec,
@@ -182,6 +183,7 @@ READERS = [
     (CellLine.from_json, {"cell": "c", "model": "vae", "dataset": "digits", "planned": 1, "trials": []}),
     (Tracked.from_json, {"store": ["a", "b", "c"], "run_id": "1", "rows": 0, "images": [], "ended": None}),
     (real_baselines, {"digits": {}}),
+    (Looks.from_json, {"looks": [8, 14]}),
 ]
 
 
