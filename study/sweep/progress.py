@@ -138,8 +138,9 @@ class Display:
     def finished(self, trial: Trial, result: Result) -> None:
         """Count a training, and learn from it how long one epoch of it takes in its group."""
         if trial.key in self.running:
-            self.seconds[group(trial.cell)] += self._spent(trial.key)
-            self.units[group(trial.cell)] += result.epochs
+            if result.epochs:  # none where it failed
+                self.seconds[group(trial.cell)] += self._spent(trial.key)
+                self.units[group(trial.cell)] += result.epochs
             del self.running[trial.key]
         self._note_best(trial, result)
         if result.status == "failed":

@@ -1,5 +1,7 @@
 """The time that is left, as a launch says it."""
 
+from dataclasses import replace
+
 from tiny import IDENTITY, finish, outcome, tiny_space
 
 from models.nets import fc
@@ -21,6 +23,10 @@ def test_what_has_not_run_yet_is_expected_to_be_off_by_the_factor_of_what_has(le
     clock = iter([0.0, 4.0])
     monkeypatch.setattr("study.sweep.progress.time.monotonic", lambda: next(clock))
     trial = next(trial for trial in plan.left() if trial.cell.depth == 1)
+    lost = next(trial for trial in plan.left() if trial.cell.depth == 3)
+    display.running[lost.key] = (0.0, 1, 0.0)
+    display.finished(lost, replace(outcome(lost, status="failed"), epochs=0))
+    assert display.eta() is None  # nothing was seen of what trained nothing
     display.began([trial.key])
     display.finished(trial, outcome(trial))
     finish(plan, trial, params={})
