@@ -20,8 +20,8 @@ def copied(tmp_path) -> Path:
         shutil.copytree(ROOT / part, place / part, ignore=shutil.ignore_patterns("__pycache__"))
     command = place / "study" / "cli.py"
     command.write_text(command.read_text() + "\nprint('code of', __file__, file=sys.stderr)\n")
-    trial = place / "study" / "training" / "run.py"
-    trial.write_text(trial.read_text().replace('"device": self.device', '"device": __file__'))
+    training = place / "study" / "training" / "training.py"
+    training.write_text(training.read_text().replace('"device": device', '"device": __file__'))
     return place
 
 
@@ -59,4 +59,4 @@ def test_the_workers_of_a_copied_project_run_the_copys_code(copied, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     results = [json.loads(path.read_text()) for path in (tmp_path / "mlruns").rglob("result.json")]
-    assert {result["device"] for result in results} == {str(copied / "study" / "training" / "run.py")}
+    assert {result["device"] for result in results} == {str(copied / "study" / "training" / "training.py")}
