@@ -120,7 +120,7 @@ def test_only_one_square_of_a_map_is_in_the_tab_order(opened):
 def test_another_measure_changes_numbers_and_labels(opened):
     page = opened()
     label = square(page, "vae-fc-d1-z2-digits").get_attribute("aria-label")
-    assert "fd_rel" in label and "6 seeds" in label
+    assert "fd_rel" in label and "6 replicates" in label
     page.locator("#measure").select_option("quality/coverage")
     assert "coverage" in square(page, "vae-fc-d1-z2-digits").get_attribute("aria-label")
     assert "higher is better" in page.locator("#reads").inner_text()
