@@ -17,10 +17,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from study.analysis.claims import CLAIMS
+from study.analysis.claims import CLAIMS, judged_in
 from study.analysis.effects import Effect, effects
 from study.analysis.report_data import findings
-from study.analysis.verdicts import judge
+from study.analysis.verdicts import Claim, judge
 from study.ledger.folder import Ledger
 from study.ledger.opening import STORAGE
 
@@ -37,7 +37,7 @@ class Agreement:
     words: Mapping[str, tuple[str, ...]]  # claim -> the word of every study
 
 
-def agreement(rows: Sequence[Mapping], studies: int) -> Agreement:
+def agreement(rows: Sequence[Mapping], studies: int, claims: Sequence[Claim] = CLAIMS) -> Agreement:
     """Of rows as in study/analysis/outcomes.py, their replicates dealt out to so many studies in runs of neighbours."""
     size = (max(row["seed"] for row in rows) + 1) // studies
     parts = [[row for row in rows if row["seed"] // size == part] for part in range(studies)]
@@ -48,8 +48,8 @@ def agreement(rows: Sequence[Mapping], studies: int) -> Agreement:
         if found.interval and (other := another.get(name))
         for low, high in [found.interval]
     ]
-    verdicts = [{verdict.claim.id: verdict.word for verdict in judge(CLAIMS, part)} for part in parts]
-    words = {claim.id: tuple(said[claim.id] for said in verdicts) for claim in CLAIMS}
+    verdicts = [{verdict.claim.id: verdict.word for verdict in judge(claims, part)} for part in parts]
+    words = {claim.id: tuple(said[claim.id] for said in verdicts) for claim in claims}
     return Agreement(sum(held), len(held), tuple(name for name, said in words.items() if set(WORDS) <= set(said)), words)
 
 
@@ -79,7 +79,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--studies", type=int, default=4)
     options = parser.parse_args(arguments)
     rows = findings(Ledger(options.storage / options.space)).rows
-    print(as_markdown(agreement(rows, options.studies), options.studies))
+    print(as_markdown(agreement(rows, options.studies, judged_in(options.space, [])), options.studies))
     return 0
 
 

@@ -116,7 +116,7 @@ def shown(asked, plan, growth, data_dir, screen, log) -> int:
 
 def prospects(space) -> list[str]:
     """Which words the claims that the space is about can get from its cells and replicates."""
-    from study.analysis.claims import CLAIMS, about
+    from study.analysis.claims import about, judged_in
     from study.analysis.decidable import decidable
 
     if not about(space):
@@ -131,13 +131,12 @@ def prospects(space) -> list[str]:
         }
         for cell in space.cells
     ]
-    found = decidable((*CLAIMS, *space.claims), cells, space.replicates)
+    found = decidable(judged_in(space.name, space.claims), cells, space.replicates)
     return [
         f"{each.claim.id} can be {' or '.join(each.words) if each.words else 'neither supported nor refuted'}"
         + (f"; either from {each.least} replicates on" if len(each.words) < 2 and each.least else "")
         + (f"; for either: {each.why_not}" if each.why_not else "")
         for each in found
-        if each.claim.id in about(space)
     ]
 
 

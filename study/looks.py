@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from study.analysis.claims import CLAIMS, about
+from study.analysis.claims import about, judged_in
 from study.analysis.report_data import findings
 from study.analysis.sequential import helped_by_more, looks_at, looks_of
 from study.analysis.verdicts import Verdict
@@ -40,7 +40,7 @@ class Growth:
     def costs(self, plan: Plan, data_dir) -> list[str]:
         """What each look costs together with those before it, and the level at which it judges."""
         plans = [grown(plan, replicates) for replicates in self.looks]
-        known, looks = rates(plans[-1], data_dir), looks_at(self.looks, 0, len(CLAIMS) + len(plan.space.claims))
+        known, looks = rates(plans[-1], data_dir), looks_at(self.looks, 0, len(judged_in(plan.space.name, plan.space.claims)))
         return [f"at most {len(looks)} looks to decide {', '.join(self.claims)}; each costs, with those before it:"] + [
             f"  {look.replicates} replicates: {each.planned()} trials, {each.planned() - each.finished()} left;"
             f" {time_left(each, known)}; judged at a level of {look.level:.2g}"
@@ -78,7 +78,7 @@ class Growth:
 
 def growth_of(space: Space, ledger: Ledger, names: Sequence[str], deadline: float) -> Growth:
     """Claims as named, else all that the space is about; looks as noted once, else from the space's replicates on."""
-    named = chosen(names, [claim.id for claim in (*CLAIMS, *space.claims)], "claim", space)
+    named = chosen(names, [claim.id for claim in judged_in(space.name, space.claims)], "claim", space)
     if not (named or about(space)):
         raise UserError(f"space '{space.name}' is about no claim: name those to decide, as in --until-decided C1")
     ledger.fetch(LOOKS)

@@ -27,7 +27,7 @@ def everything(client, experiment):
     """All that MLflow holds, in a form that can be compared."""
     runs = client.search_runs([experiment], max_results=1000)
     return {
-        run.data.tags.get("trial_key", "summary"): (
+        run.data.tags.get("trial_key", run.data.tags.get("cell", "summary")): (
             run.info.status,
             run.data.params,
             run.data.tags.get("status"),

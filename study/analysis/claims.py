@@ -12,6 +12,7 @@ latents or nets that they name, the best cell, or one model of each kind), and a
 """
 
 import math
+from collections.abc import Sequence
 
 from study.analysis.comparisons import Champion, Corners, Levels, Only, Pair
 from study.analysis.outcomes import (
@@ -355,4 +356,14 @@ CLAIMS = (
 
 def about(space: Space) -> list[str]:
     """The claims that a space is about, by their ids: the published ones that name it, and its own."""
-    return [claim.id for claim in (*(claim for claim in CLAIMS if space.name in claim.spaces), *space.claims)]
+    return [claim.id for claim in (*naming(space.name), *space.claims)]
+
+
+def naming(space: str) -> tuple[Claim, ...]:
+    return tuple(claim for claim in CLAIMS if space in claim.spaces)
+
+
+def judged_in(space: str, own: Sequence[Claim]) -> tuple[Claim, ...]:
+    """The claims that a study judges: those that its space is about, so that Holm's correction is for no others; of a space that is
+    about none, all that are published."""
+    return (*naming(space), *own) or CLAIMS

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from study.analysis import cell_table, effects
 from study.analysis.cell_table import Leader, TableCell
-from study.analysis.claims import CLAIMS
+from study.analysis.claims import judged_in
 from study.analysis.effects import Chance, Deviations, Effect, Stability, Tuning, VarianceShares
 from study.analysis.range_ends import range_end_notes
 from study.analysis.sentences import sentences
@@ -108,8 +108,8 @@ class ReportData:
 
 
 def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportData:
-    """Everything a report prints, from the ledger alone; UserError where no trial is finished. claims: the published ones
-    and the space's own unless others are given."""
+    """Everything a report prints, from the ledger alone; UserError where no trial is finished. claims: unless others are
+    given, those that its space is about."""
     lines = planned_lines(ledger)
     planned = {key for line in lines for key in line.trials}
     finished = read(ledger)
@@ -119,7 +119,7 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
             f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
             " report; launch the study first, or say with --storage where it is"
         )
-    claims = (*CLAIMS, *own_claims(trials, notes)) if claims is None else claims
+    claims = judged_in(ledger.root.name, own_claims(trials, notes)) if claims is None else claims
     speaking = cell_table.speaking(trials, planned)
     curves = {trial.key: curves_of(ledger.rows(trial.key)) for group in speaking.values() for trial in group}
     rows = [

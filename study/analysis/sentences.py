@@ -94,7 +94,7 @@ def direction(found: Effect) -> str:
 def claimed(verdicts: Sequence[Verdict]) -> str:
     groups = grouped(verdicts, lambda verdict: verdict.word)
     if set(groups) <= {"unanswerable"}:
-        return f"None of the {len(verdicts)} published claims can be judged yet: cells or replicates they need are missing."
+        return f"None of the {len(verdicts)} claims that this study judges can be answered yet: they lack cells or replicates."
     said = {
         "supported": "support",
         "refuted": "refute",
@@ -102,7 +102,7 @@ def claimed(verdicts: Sequence[Verdict]) -> str:
         "unanswerable": "lack the cells or replicates to answer",
     }
     parts = [f"{said[word]} {counted(word, groups[word])}" for word in WORDS if word in groups]
-    return f"Of the {len(verdicts)} published claims, these trainings {listed(parts)}."
+    return f"Of the {len(verdicts)} claims that this study judges, these trainings {listed(parts)}."
 
 
 def counted(word: str, verdicts: Sequence[Verdict]) -> str:

@@ -7,19 +7,22 @@ page (3.17), which documents none of them; a page that does not know them shows 
 import json
 import time
 
-NAME, KEY = "Measures of confirmed cells", "measures"
-PARAMS = ("model", "net", "depth", "latent_dim", "dataset")
-METRICS = (
-    "test/fd_rel",
-    "test/fd_rel_sd",
-    "test/recall",
-    "test/coverage",
-    "test/two_sample/accuracy",
-    "rate/diverged",
-    "time/train_s",
-)
+NAME, KEY = "Measures of cells", "measures"
+COLUMNS = {
+    "params": ("model", "net", "depth", "latent_dim", "dataset"),
+    "tags": ("replicates",),
+    "metrics": (
+        "test/fd_rel",
+        "test/fd_rel_sd",
+        "test/recall",
+        "test/coverage",
+        "test/two_sample/accuracy",
+        "rate/diverged",
+        "time/train_s",
+    ),
+}
 CHOSEN_RUNS = {
-    "searchFilter": "tags.stage = 'confirm'",
+    "searchFilter": "tags.stage = 'cell'",
     "orderByKey": "metrics.`test/fd_rel`",
     "orderByAsc": True,
     "startTime": "ALL",
@@ -49,7 +52,7 @@ PAGE = {
 
 def tag() -> tuple[str, str]:
     """The experiment's tag that holds the view."""
-    columns = [f"params.`{name}`" for name in PARAMS] + [f"metrics.`{name}`" for name in METRICS]
+    columns = [f"{kind}.`{name}`" for kind, names in COLUMNS.items() for name in names]
     now = int(1000 * time.time())
     state = json.dumps({**CHOSEN_RUNS, **PAGE, "selectedColumns": columns})
     return f"mlflow.sharedViewState.{KEY}", json.dumps({"name": NAME, "createdAt": now, "updatedAt": now, "state": state})

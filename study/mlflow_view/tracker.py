@@ -27,25 +27,27 @@ from study.ledger.names import cell_of
 from study.ledger.records import EpochRow, Result, Spec, Tracked
 from study.metrics.catalogue import aggregate, over_seeds
 from study.metrics.evaluation import STAGES
-from study.mlflow_view import image_cards, saved_view
+from study.mlflow_view import cell_runs, image_cards, saved_view
 from study.mlflow_view.registry import register
 from study.mlflow_view.store import OURS, database_of, make_ready
 from study.mlflow_view.summary_run import summary_files
 
+CELLS_SHARE = 20  # the runs of cells take at most so small a part of the time: they read the whole ledger
 BATCH = 900  # metrics in one call, beside params and tags: MLflow takes 1,000 in all
 WRITTEN = ("spec.json", "result.json", "weights.safetensors", "curves.safetensors")  # of a trial: artifacts of its run
 HOW_TO_READ = """\
-Every training is a run. A replicate of a cell is a tuning of its own: `stage = search` tries its proposals, `stage = confirm`
-trains the best of them with a fresh seed and measures it on held-out data. What was measured on which images is in a metric's
-name: `validation/` in training and in search, `test/` at the end of `confirm`. Compare `confirm` runs only: filter by
-`tags.stage = 'confirm'`, sort by `test/fd_rel` (lower is better; 1 is one constant image), and read `test/recall` and
-`test/coverage` beside it. A cell's number is the median over its replicates, of which a diverged one counts as the worst: it is
-in `cells.csv` of the run named `summary` and in the report, which are the same. A run that ended as KILLED was stopped at a rung,
-as the worse half of its round. Numbers of a run with several seeds, which an earlier version made, are medians over these.
-Diagnostics depend on a model's own critic and compare nothing between runs. The pictures of a run stand first on its *Model
-metrics* page; their slider goes over epochs. The run named `summary` holds a sheet of samples for every model, net and dataset."""
+Every cell is a run (`stage = cell`), with its number over its replicates and, as `_sd`, their deviation: compare these. Sort by
+`test/fd_rel` (lower is better; 1 is one constant image), and read `test/recall` and `test/coverage` beside it. The number is the
+median over replicates, of which a diverged one counts as the worst, as in `cells.csv` of the run named `summary` and in the
+report. Every training is a run as well: of a cell's filter by `tags.cell`. A replicate of a cell is a tuning of its own: `stage =
+search` tries its proposals, `stage = confirm` trains the best of them with a fresh seed and measures it on held-out data. What
+was measured on which images is in a metric's name: `validation/` in training and in search, `test/` at the end of `confirm`. A
+run that ended as KILLED was stopped at a rung, as the worse half of its round. Numbers of a run with several seeds, which an
+earlier version made, are medians over these. Diagnostics depend on a model's own critic and compare nothing between runs. The
+pictures of a run stand first on its *Model metrics* page; their slider goes over epochs. The run `summary` holds a sheet of
+samples for every model, net and dataset."""
 SPLITLESS = ("loss/", "time/", "cost/", "rate/", "likelihood/beta_effective")  # not measured on validation or test images
-VIEW = "split/measure"  # how metrics are named: a store where they have other names is brought up to date
+VIEW = "split/measure, cells"  # how metrics are named and what runs there are: other stores are brought up to date
 OWNER, NAME = "ledger", "study"  # tags of an experiment: the word of its ledger, and what its study is called in this store
 RUN_STATUS = {"done": "FINISHED", "stopped": "KILLED", "diverged": "FAILED", "failed": "FAILED"}
 
@@ -60,6 +62,7 @@ class Tracker:
         self.word = self.words[0][0]
         self.begun = set(ledger.keys())  # what may have a run that was never noted; other trials are new
         self.store: list[str] = []  # as Tracked has it
+        self.cells_due = 0.0  # when the runs of cells are written again
         self.open()
         self._end_former_runs()
 
@@ -144,6 +147,13 @@ class Tracker:
         except MlflowException as error:
             state = self._project(key, spec, self._mended(key, state, error))
         write_atomic(place, json.dumps(state.to_json()).encode())
+        if result and spec.stage == "confirm" and time.monotonic() > self.cells_due:
+            start = time.monotonic()
+            self._cell_runs()
+            self.cells_due = time.monotonic() + CELLS_SHARE * (time.monotonic() - start)
+
+    def _cell_runs(self) -> None:
+        cell_runs.write(self.client, self.experiment, self.ledger, shown_as)
 
     def _mended(self, key: str, state: Tracked | None, error: MlflowException) -> Tracked | None:
         """What is left of what a trial has in MLflow, where that had been deleted there; where it had not, the error."""
@@ -239,10 +249,12 @@ class Tracker:
     def summarise(self) -> None:
         """What is said of the study as a whole, after its trials: the summary run and the registered champions."""
         try:
+            self._cell_runs()
             self._summary_run()
         except MlflowException:
             if not self.open():
                 raise
+            self._cell_runs()
             self._summary_run()
         register(self.client, self.ledger, self.name)
 

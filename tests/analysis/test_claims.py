@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from claim_worlds import GANS, THREE_SETS, TWO_SETS, VAES, WORLDS, log2, trainings
 
-from study.analysis.claims import CLAIMS
+from study.analysis.claims import CLAIMS, judged_in
 from study.analysis.comparisons import Levels, Pair, Table, tabulate
 from study.analysis.outcomes import (
     as_measured,
@@ -266,6 +266,13 @@ def test_fidelity_and_coverage_are_answered_apart():
 def test_the_sixteen_claims_are_there_in_order_and_all_say_where_they_can_be_answered():
     assert [claim.id for claim in CLAIMS] == [f"C{number}" for number in range(1, 17)]
     assert all(claim.spaces and claim.parts and claim.source for claim in CLAIMS)
+
+
+def test_a_study_judges_the_claims_that_its_space_is_about_and_no_others():
+    own = replace(CLAIMS[0], id="X1")
+    assert {"C5", "C9", "C16"}.isdisjoint(claim.id for claim in judged_in("latent_sweep", []))
+    assert [claim.id for claim in judged_in("bottleneck_20", [own])] == ["C15", "X1"]
+    assert judged_in("of_my_own", [own]) == (own,) and judged_in("of_my_own", []) == CLAIMS
 
 
 # The outcomes and rules the claims are made of

@@ -58,11 +58,12 @@ def test_the_experiment_says_its_question_and_lists_its_runs(browser, tracked, a
     page.close()
 
 
-def test_the_saved_view_shows_confirmed_cells_by_their_measures(browser, tracked, address):
+def test_the_saved_view_shows_cells_by_their_measures(browser, tracked, address):
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(address + saved_view.path(tracked[1].experiment))
     page.get_by_text(saved_view.NAME).first.wait_for(timeout=60_000)
     page.get_by_text("Sort: test/fd_rel").first.wait_for(timeout=60_000)
+    page.get_by_text("vae fc d1 z2 digits", exact=True).first.wait_for(timeout=60_000)
     page.get_by_text("vae fc d1 z2 digits search replicate 0 proposal 0").first.wait_for(state="detached", timeout=60_000)
     page.close()
 

@@ -13,8 +13,9 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow_runs import everything, train
 from PIL import Image
-from tiny import outcome
+from tiny import finish, outcome
 
+from study.analysis.cell_table import cells
 from study.errors import UserError
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
@@ -22,7 +23,7 @@ from study.ledger.records import Replica
 from study.mlflow_view.background import BackgroundTracker
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.sync import sync
-from study.mlflow_view.tracker import Tracker
+from study.mlflow_view.tracker import VIEW, Tracker
 from study.training.image_grids import png, tile
 
 
@@ -78,7 +79,7 @@ def test_a_store_where_metrics_have_the_names_of_an_earlier_version_is_brought_u
     tracker = Tracker(uri, ledger, "tiny", "Does it work?")
     tracker.project(trial.key)
     ((*_, curves, _),) = everything(tracker.client, tracker.experiment).values()
-    assert len(curves["validation/x"]) == 3 and tracker.client.get_experiment(tracker.experiment).tags["view"] == "split/measure"
+    assert len(curves["validation/x"]) == 3 and tracker.client.get_experiment(tracker.experiment).tags["view"] == VIEW
 
 
 def test_pictures_are_stored_once_and_nothing_done_to_an_artifact_reaches_the_results(ledger, plan, uri):
@@ -162,6 +163,30 @@ def test_mlflow_is_made_again_from_the_ledger_alone(ledger, plan, uri, tmp_path,
     assert sync(tmp_path, "tiny", other) == 3
     again = Tracker(other, ledger, "tiny")
     assert everything(again.client, again.experiment) == first
+
+
+def test_every_confirmed_cell_is_a_run_with_the_median_of_its_replicates_and_their_deviation(ledger, plan, uri):
+    cell = plan.space.cells[0]
+    for trial in plan.search[cell.name]:
+        finish(plan, trial)
+    tracker = Tracker(uri, ledger, "tiny")
+
+    def runs():
+        return tracker.client.search_runs([tracker.experiment], "tags.stage = 'cell'")
+
+    assert len(plan.confirm[cell.name]) == 4
+    for number, trial in enumerate(plan.confirm[cell.name], 1):
+        finish(plan, trial, objective=0.1 * number)
+        tracker.project(trial.key)
+        assert len(runs()) == 1  # while the study goes on
+    tracker.summarise()
+    (run,) = runs()
+    tracker.summarise()
+    assert [again.to_dictionary() for again in runs()] == [run.to_dictionary()]
+    assert run.info.status == "FINISHED" and run.data.tags["replicates"] == "4" and run.data.tags["cell"] == cell.name
+    assert run.data.params["latent_dim"] == str(cell.latent_dim) and run.data.metrics["rate/diverged"] == 0
+    assert run.data.metrics["test/fd_rel"] == pytest.approx(0.25) == cells(ledger)[0].values["quality/fd_rel"].value
+    assert run.data.metrics["test/fd_rel_sd"] == pytest.approx(0.129, abs=1e-3)
 
 
 def test_the_summary_run_is_one_and_holds_a_sheet_and_the_table(ledger, plan, uri):

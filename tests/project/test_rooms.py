@@ -23,7 +23,13 @@ ROOMS = (
 LIBRARIES = {
     "ray": {"sweep/ray_executor.py", "sweep/ray_searcher.py", "launch.py"},
     "optuna": {"sweep/optuna_sampler.py"},
-    "mlflow": {"mlflow_view/tracker.py", "mlflow_view/registry.py", "mlflow_view/store.py", "mlflow_view/sync.py"},
+    "mlflow": {
+        "mlflow_view/tracker.py",
+        "mlflow_view/cell_runs.py",
+        "mlflow_view/registry.py",
+        "mlflow_view/store.py",
+        "mlflow_view/sync.py",
+    },
 }
 FILES = sorted([*(ROOT / "study").rglob("*.py"), *(ROOT / "models").glob("*.py")])
 

@@ -63,7 +63,7 @@ def test_the_page_opens_with_three_sentences_about_families_factors_and_claims(f
     first, second, third = findings(finished).answer
     assert re.search(r"fd_rel .*\(WGAN\).*\(GAN\) and .*\(VAE\).*cover .*\(WGAN\).*\(VAE\) and .*\(GAN\)", first)
     assert re.match(r"From latent 2 to 8, fd_rel falls for VAE .*; from depth 1 to 3, fd_rel rises", second)
-    assert re.match(r"Of the 16 published claims, these trainings support \d", third)
+    assert re.match(r"Of the 16 claims that this study judges, these trainings support \d", third)
     words = in_words(shown(finished))
     assert words.index(f"The answer {first}") < words.index("Verdicts Each claim")
 

@@ -1,0 +1,59 @@
+"""A run for every confirmed cell: its number over its replicates and their deviation, as the report has them.
+
+The runs are found by their tags and written under the times of their trainings: doing it twice changes nothing.
+"""
+
+import hashlib
+import json
+import statistics
+from collections.abc import Mapping
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from study.analysis.cell_table import TableCell, basis, cells, confirmed
+from study.ledger.folder import Ledger
+
+STAGE = "cell"  # as the tag `stage` has it
+
+
+def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> None:
+    """Bring the runs of all cells up to date. shown_as(key, stage): a measure's name in MLflow."""
+    known = {run.data.tags["cell"]: run for run in client.search_runs([experiment], f"tags.stage = '{STAGE}'", max_results=10_000)}
+    for cell in confirmed(cells(ledger)):
+        run, tags, measured = known.get(cell.name), tags_of(cell), numbers(cell)
+        if run and run.data.tags.get("numbers") == tags["numbers"]:
+            continue
+        times = [result.time for key in cell.trials if (result := ledger.result(key))]
+        info = run.info if run else client.create_run(experiment, start_time=int(1000 * min(times)), run_name=named(cell)).info
+        at = int(1000 * max(times))
+        metrics = [Metric(shown_as(name, cell.stage), value, at, cell.epochs) for name, value in measured.items()]
+        params = [] if run else [Param(name, str(value)) for name, value in params_of(cell).items()]
+        client.log_batch(info.run_id, metrics[:900], params, [RunTag(*tag) for tag in tags.items()])
+        client.set_terminated(info.run_id, "FINISHED", end_time=at)
+
+
+def named(cell: TableCell) -> str:
+    return f"{cell.system or f'{cell.model} {cell.net}'} d{cell.depth} z{cell.latent_dim} {cell.dataset}"
+
+
+def numbers(cell: TableCell) -> dict[str, float]:
+    """By the measure's key the median over replicates, and as `_sd` their deviation."""
+    found = {name: estimate.value for name, estimate in cell.values.items()}
+    deviations = {f"{name}_sd": statistics.stdev(each.points) for name, each in cell.values.items() if len(each.points) > 1}
+    return {**found, **deviations, "rate/diverged": cell.diverged.count / max(1, cell.replicates)}
+
+
+def params_of(cell: TableCell) -> Mapping:
+    about = {name: getattr(cell, name) for name in ("model", "net", "depth", "latent_dim", "dataset")}
+    return {**about, **cell.settings, "epochs": cell.epochs, "batch_size": cell.batch_size}
+
+
+def tags_of(cell: TableCell) -> dict[str, str]:
+    return {
+        "stage": STAGE,
+        "cell": cell.name,
+        "replicates": str(cell.replicates),
+        "numbers": hashlib.sha256(json.dumps(numbers(cell)).encode()).hexdigest()[:16],  # others are to be written
+        "mlflow.note.content": f"Its number is the {basis(cell)}. Their runs: filter by `tags.cell = '{cell.name}'`.",
+    }
