@@ -13,7 +13,7 @@ from tiny import outcome
 from study import launch, looks
 from study.analysis.report_data import findings
 from study.analysis.verdicts import judge
-from study.cli import DONE, INTERRUPTED, run_command
+from study.cli import DONE, INTERRUPTED, USAGE, run_command
 from study.ledger.folder import Ledger
 from study.mlflow_view import background
 from study.reporting.page import page
@@ -111,9 +111,16 @@ def test_a_claim_whose_cells_are_seen_to_differ_gets_no_more_replicates(study):
     assert code == DONE and "no further look: more replicates would not help: X1 undecided" in said and replicates(ledger) == 7
 
 
-def test_a_claim_that_lacks_its_cells_gets_no_replicates(study):
-    _, said, ledger = study(lower, "--until-decided", "C9")
-    assert "more replicates would not help: C9 unanswerable" in said and replicates(ledger) == 4
+def test_a_claim_that_lacks_its_cells_gets_no_replicates(study, tmp_path):
+    (file,) = tmp_path.glob("q*.py")
+    file.write_text(SPACE.replace('Levels("latent_dim")', 'Levels("latent_dim", (20, 100))'))
+    _, said, ledger = study(lower, "--until-decided")
+    assert "more replicates would not help: X1 unanswerable" in said and replicates(ledger) == 4
+
+
+def test_a_claim_that_the_study_does_not_judge_cannot_be_decided_by_it(study):
+    code, said, ledger = study(lower, "--until-decided", "C9")
+    assert code == USAGE and "has no claim 'C9'; it has: X1" in said and not ledger.root.exists()
 
 
 @pytest.mark.parametrize(("hours", "made"), [(5, 4), (15, 7)])
@@ -170,7 +177,7 @@ def test_a_report_shows_which_claim_got_its_word_at_which_look(study):
     *_, ledger = study(lower, "--until-decided")
     html = page(findings(ledger), {}, {"digits": (None, "no real images")}, 0)
     words = " ".join(re.sub(r"<[^>]*>", " ", html).split())
-    for row in ("4 0.00312 none", "7 0.00712 X1 supported on digits", "10 0.0126 not made"):
+    for row in ("4 0.00312 none", "7 0.00761 X1 supported on digits", "10 0.0141 not made"):
         assert row in words
     assert words.rindex("Looks at this study") < words.rindex("What depth, latent size and net change")
 
