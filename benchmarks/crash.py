@@ -153,7 +153,7 @@ def count(study: Study, saved: list[tuple]) -> Count:
     ended = {key: result for key in ledger.keys() if (result := ledger.result(key)) and result.status in ("done", "stopped")}
     tracker = Tracker(default_uri(study.storage), ledger, study.name)
     runs = tracker.client.search_runs([tracker.experiment], "tags.stage != 'summary'", max_results=1000)
-    tracked = [run.data.tags["trial_key"] for run in runs]
+    tracked = [run.data.tags.get("trial_key", run.data.tags["cell"]) for run in runs]
     rows = {key: [row.epoch for row in ledger.rows(key)] for key in ended}
     attempts = {key: result.attempts for key, result in ended.items()}
     retrained = sum(max(0, epoch - attempts[key][begun]) for key, begun, epoch in saved if len(attempts.get(key, ())) > begun)

@@ -22,13 +22,14 @@ def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> No
     known = {run.data.tags["cell"]: run for run in client.search_runs([experiment], f"tags.stage = '{STAGE}'", max_results=10_000)}
     for cell in confirmed(cells(ledger)):
         run, tags, measured = known.get(cell.name), tags_of(cell), numbers(cell)
-        if run and run.data.tags.get("numbers") == tags["numbers"]:
+        if run and run.data.tags.get("numbers") == tags["numbers"] and run.info.status == "FINISHED":
             continue
         times = [result.time for key in cell.trials if (result := ledger.result(key))]
-        info = run.info if run else client.create_run(experiment, start_time=int(1000 * min(times)), run_name=named(cell)).info
-        at = int(1000 * max(times))
+        start, at = int(1000 * min(times)), int(1000 * max(times))
+        found_by = {name: tags[name] for name in ("stage", "cell")}  # at once, so that a crash leaves no run that nobody finds
+        info = run.info if run else client.create_run(experiment, start, found_by, named(cell)).info
         metrics = [Metric(shown_as(name, cell.stage), value, at, cell.epochs) for name, value in measured.items()]
-        params = [] if run else [Param(name, str(value)) for name, value in params_of(cell).items()]
+        params = [Param(name, str(value)) for name, value in params_of(cell).items()]
         client.log_batch(info.run_id, metrics[:900], params, [RunTag(*tag) for tag in tags.items()])
         client.set_terminated(info.run_id, "FINISHED", end_time=at)
 

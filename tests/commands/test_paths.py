@@ -94,6 +94,7 @@ def test_a_study_runs_wherever_its_folders_lie(tmp_path):
     client = MlflowClient(default_uri(odd / "linked"))
     runs = client.search_runs([client.get_experiment_by_name("odd_question").experiment_id])
     assert (real.parent / "mlflow.db").exists() and sorted(run.data.tags["stage"] for run in runs) == [
+        "cell",
         "confirm",
         "search",
         "summary",

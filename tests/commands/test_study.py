@@ -43,8 +43,8 @@ def test_every_planned_trial_is_done_once_in_the_ledger_and_once_in_mlflow(study
     assert status["planned"] == status["done"] == 54 and status["left"] == status["failed"] == 0
     client = MlflowClient(default_uri(storage))
     experiment = client.get_experiment_by_name("smoke")
-    runs = client.search_runs([experiment.experiment_id], "tags.stage != 'summary'")
-    assert sorted(run.data.tags["trial_key"] for run in runs) == Ledger(storage / "smoke").keys()
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags["trial_key"] for run in runs if "trial_key" in run.data.tags) == Ledger(storage / "smoke").keys()
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert "best vae on digits" in text and "make ui" in text
     champion = client.get_model_version_by_alias("smoke-digits", "champion")

@@ -66,6 +66,25 @@ def test_a_greater_kill_costs_nothing_either(tmp_path, kind):
 
 
 @pytest.mark.long
+def test_launches_of_different_concurrency_one_of_them_killed_twice_give_equal_ledgers(tmp_path):
+    studies = [small(tmp_path / name, epochs=60) for name in ("one", "other")]
+    for study in studies:
+        study.folder.mkdir()
+    one, other = studies
+    one.finish("--max-concurrent", "1")
+    for _ in range(2):
+        process = other.start("--max-concurrent", "2")
+        other.wait_until_at_work(process)
+        crash.kill_everything(other, process)
+        process.wait(20)
+    other.finish("--max-concurrent", "2")
+    assert any(len(other.ledger.result(key).attempts) > 1 for key in other.ledger.keys())
+    params = [{key: study.ledger.spec(key).params for key in study.ledger.keys()} for study in studies]
+    assert params[0] == params[1] and len(params[0]) == one.planned
+    assert crash.numbers(one) == crash.numbers(other)  # to the bit
+
+
+@pytest.mark.long
 def test_two_first_launches_at_once_both_end_well(tmp_path):
     assert crash.two_first_launches(1, tmp_path, seed=1) == (1, NOTHING)
 
