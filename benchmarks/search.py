@@ -30,7 +30,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.data.datasets import data_folder, named
 from study.ledger.folder import Ledger, finished
-from study.metrics.catalogue import FIRST_RUNG
+from study.metrics.catalogue import OBJECTIVE
 from study.space import Budget, Search, Space, grid
 from study.sweep.launch_options import LaunchOptions
 from study.sweep.optuna_sampler import learned, quasi_random
@@ -38,7 +38,9 @@ from study.sweep.plan import Plan, kept
 from study.sweep.preparation import identities, prepare
 from study.training.run import run_pack
 
-RECORDED, RUNG = 128, 1 / 3
+RECORDED, EPOCHS = 128, 20
+RUNGS = (2, 4, 7)  # epochs at which the objective is recorded beside the last
+HALVINGS = {"": (), "halved at 1/3": (7,), "halved at 1/5": (4,), "halved at 1/10 and 1/3": (2, 7)}
 SEARCHED = (4, 8, 16, 32)
 REPEATS = {"random": 200, "quasi-random": 200, "tpe": 40, "gp": 10}  # searches per cell; what learns takes its time
 NEIGHBOURS = 6  # a training itself left out
@@ -57,8 +59,8 @@ def space_of(dataset) -> Space:
     return Space(
         cells=grid([VAE, GAN, WGAN], [fc], [1, 3], [8], [dataset], width=[128]),
         propose=propose,
-        budget=lambda cell: Budget(20, 32 if dataset.name == "digits" else 64),
-        search=Search(rounds=(RECORDED,), rungs=(RUNG,)),
+        budget=lambda cell: Budget(EPOCHS, 32 if dataset.name == "digits" else 64),
+        search=Search(rounds=(RECORDED,), rungs=tuple(epoch / EPOCHS for epoch in RUNGS)),
         replicates=1,
         name=f"search-{dataset.slug}",
     )
@@ -68,8 +70,9 @@ def record(space: Space, ledger: Ledger, data_dir: Path) -> None:
     options = LaunchOptions(space=space.name, storage=ledger.root.parent)
     prepare(space, options, data_dir, ledger, print)
     plan = Plan(space, ledger, identities(space, data_dir, options))
-    packs = [pack for cell in space.cells for pack in plan.advance(cell)[1]]
-    work = [([str(ledger.folder(key)) for key in pack.keys], str(data_dir), space.budget(pack.cell).epochs) for pack in packs]
+    left = [[trial for trial in trials if trial.key not in plan.results] for trials in plan.search.values()]
+    packs = [pack for trials in left for pack in plan.packs(trials, 1, EPOCHS)]
+    work = [([str(ledger.folder(key)) for key in pack.keys], str(data_dir)) for pack in packs]
     with multiprocessing.get_context("spawn").Pool(torch.get_num_threads()) as pool:
         for number, results in enumerate(pool.imap_unordered(trained, work), 1):
             for result in results:
@@ -77,11 +80,11 @@ def record(space: Space, ledger: Ledger, data_dir: Path) -> None:
             print(f"{number} of {len(work)} packs", flush=True)
 
 
-def trained(work: tuple[list[str], str, int]) -> list:
+def trained(work: tuple[list[str], str]) -> list:
     """A pack to its end, whatever its rungs."""
-    folders, data_dir, epochs = work
+    folders, data_dir = work
     torch.set_num_threads(1)
-    return run_pack([Path(folder) for folder in folders], epochs, data_dir)[0]
+    return run_pack([Path(folder) for folder in folders], EPOCHS, data_dir)[0]
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,11 @@ class Curves:
     ranges: dict
     default: dict
     points: np.ndarray  # (n, hyperparameters), numbers in [0, 1] by their own scale, choices far apart
-    at_rung: np.ndarray  # (n,), log2 of fd_rel at the rung, infinite where it diverged
-    final: np.ndarray  # (n,), at the end
+    at: dict[int, np.ndarray]  # epoch -> (n,), log2 of fd_rel there, infinite where it diverged
+
+    @property
+    def final(self) -> np.ndarray:
+        return self.at[EPOCHS]
 
     @property
     def truth(self) -> np.ndarray:
@@ -130,17 +136,23 @@ def read(space: Space, ledger: Ledger) -> dict[str, Curves]:
             ranges,
             space.default_proposal(cell)[1],
             np.stack([placed(spec.suggested, ranges) for spec, _ in kept_]),
-            np.array([log2(result.measures.get(FIRST_RUNG), result.status) for _, result in kept_]),
-            np.array([log2(result.objective, result.status) for _, result in kept_]),
+            {
+                **{epoch: np.array([log2(at_epoch(ledger, spec.key, epoch)) for spec, _ in kept_]) for epoch in RUNGS},
+                EPOCHS: np.array([log2(result.objective if result.status == "done" else None) for _, result in kept_]),
+            },
         )
     return found
 
 
-def log2(value: float | None, status: str) -> float:
-    return math.log2(max(value, 1e-6)) if value is not None and status == "done" else math.inf
+def at_epoch(ledger: Ledger, key: str, epoch: int) -> float | None:
+    return next((row.values.get(OBJECTIVE, [None])[0] for row in ledger.rows(key) if row.epoch == epoch), None)
 
 
-def played(curves: Curves, sampler: str, proposals: int, halved: bool, repeat: int) -> tuple[float, float]:
+def log2(value: float | None) -> float:
+    return math.inf if value is None else math.log2(max(value, 1e-6))
+
+
+def played(curves: Curves, sampler: str, proposals: int, rungs: Sequence[int], repeat: int) -> tuple[float, float]:
     """(regret, trainings spent) of one search."""
     learns = sampler in ("tpe", "gp")
     rounds = (proposals // 2, proposals // 4, proposals // 4) if learns else (proposals,)
@@ -149,13 +161,17 @@ def played(curves: Curves, sampler: str, proposals: int, halved: bool, repeat: i
         places = []
         for suggested in suggestions(curves, sampler, size, repeat, told):
             places.append(curves.nearest(suggested, taken + places))
-        going = sorted(places, key=lambda place: (curves.at_rung[place], places.index(place)))[: kept(size) if halved else size]
-        spent += len(going) + RUNG * (size - len(going))
-        ended += going
+        going, reached = list(places), dict.fromkeys(places, EPOCHS)
+        for rung in rungs:
+            ranked = sorted(going, key=lambda place: (curves.at[rung][place], places.index(place)))
+            going = ranked[: kept(len(ranked))]
+            reached |= dict.fromkeys(ranked[len(going) :], rung)
         for place in places:
-            value = (curves.final if place in going else curves.at_rung)[place]
+            value = curves.at[reached[place]][place]
             told.append((numbers(curves, place), float(2**value) if math.isfinite(value) else None))
+        ended += going
         taken += places
+        spent += sum(reached.values()) / EPOCHS
     truth = curves.truth
     return float(truth[min(ended, key=lambda place: curves.final[place])] - truth.min()), spent
 
@@ -193,19 +209,19 @@ def compare(found: dict[str, Curves]) -> str:
         "| search | " + " | ".join(f"{proposals} proposals" for proposals in SEARCHED) + " |",
         "|---|" + "---|" * len(SEARCHED),
     ]
-    for sampler, halved in product(REPEATS, (False, True)):
+    for sampler, (halving, rungs) in product(REPEATS, HALVINGS.items()):
         told = []
         for proposals in SEARCHED:
             games = np.array(
                 [
-                    [played(curves, sampler, proposals, halved, repeat) for repeat in range(REPEATS[sampler])]
+                    [played(curves, sampler, proposals, rungs, repeat) for repeat in range(REPEATS[sampler])]
                     for curves in found.values()
                 ]
             )  # (cells, repeats, 2)
             regret, spent = games[..., 0], games[..., 1].mean()
             error = math.sqrt((regret.var(1, ddof=1) / regret.shape[1]).mean() / len(regret))
             told.append(f"{regret.mean():.3f} ± {error:.3f} for {spent:.1f}")
-        lines.append(f"| {sampler}{', halved' if halved else ''} | {' | '.join(told)} |")
+        lines.append(f"| {', '.join(filter(None, [sampler, halving]))} | {' | '.join(told)} |")
         print(lines[-1], flush=True)
     return "\n".join(lines)
 

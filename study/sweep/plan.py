@@ -107,18 +107,18 @@ class Plan:
             each, end = len(replicates[0]), replicates[0][0].budget.epochs
             for rung in replicates[0][0].rungs:
                 if waiting := [trial for trials in replicates for trial in trials if self._is_before(trial, rung)]:
-                    return stopped, self._packs(waiting, each, rung)
+                    return stopped, self.packs(waiting, each, rung)
                 stopped += [pair for trials in replicates for pair in self._stopped(trials, rung)]
                 each = kept(each)
             if waiting := [trial for trials in replicates for trial in trials if trial.key not in self.results]:
-                return stopped, self._packs(waiting, each, end)
+                return stopped, self.packs(waiting, each, end)
         self._plan_confirm(cell)
         if len(self.confirm[cell.name]) > self.noted.get(cell.name, 0):
             with open(self.ledger.root / PLANNED, "a") as file:
                 file.write(planned_line(self, cell))  # the last line of a cell is the one that counts
             self.ledger.publish(PLANNED)
         waiting = [trial for trial in self.confirm[cell.name] if trial.key not in self.results]
-        return stopped, self._packs(waiting, 1, self.space.budget(cell).epochs)
+        return stopped, self.packs(waiting, 1, self.space.budget(cell).epochs)
 
     def trials(self) -> list[Trial]:
         """Every training that is known: confirm trials as soon as there are any."""
@@ -243,7 +243,7 @@ class Plan:
             spec=spec,
         )
 
-    def _packs(self, waiting: Sequence[Trial], each: int, until: int) -> list[Pack]:
+    def packs(self, waiting: Sequence[Trial], each: int, until: int) -> list[Pack]:
         """The trainings that wait, side by side: of as many replicates as a pack holds with `each` of theirs, whether or not all
         of these still wait, so that a launch after a crash makes the same packs; those of another program apart."""
         together, blocks = max(1, self.space.pack // each), {}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import fused, gpu, replicates, scale, sweep, table, verdicts
+from benchmarks import fused, gpu, replicates, scale, search, sweep, table, verdicts
 
 ROW = {"name", "ours", "peer", "ratio"}
 
@@ -53,6 +53,25 @@ def test_what_an_accelerator_is_asked_runs_on_a_processor_to_the_same_result(mon
         monkeypatch.setattr(gpu, name, value)
     rows = gpu.Bench("cpu").fully_connected("VAE", *gpu.FULLY_CONNECTED["VAE 784-400-20"])
     assert [row["difference"] for row in rows if "difference" in row] == [0]
+
+
+def test_a_search_on_recorded_curves_costs_what_it_trains_and_finds_more_the_more_it_tries():
+    draw = np.random.default_rng(0)
+    points = np.column_stack([draw.random(128), 10.0 * draw.integers(2, size=128)])
+    final = (points[:, 0] - 0.7) ** 2 + 0.1 * points[:, 1] + draw.normal(0, 0.02, 128)
+    final[points[:, 0] > 0.95] = np.inf  # diverged
+    ranges = {"lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True, "step": None}, "critic_steps": {"choices": [1, 5]}}
+    curves = search.Curves(ranges, {"lr": 1e-4, "critic_steps": 5}, points, {7: final + draw.normal(0, 0.1, 128), 20: final})
+    assert search.placed(search.numbers(curves, 3), ranges) == pytest.approx(points[3])
+    for sampler in search.REPEATS:
+        few, many = (
+            np.array([search.played(curves, sampler, size, (), repeat) for repeat in range(2 if sampler == "gp" else 8)])
+            for size in (4, 16)
+        )
+        assert (few[:, 1] == 4).all() and (many[:, 1] == 16).all()
+        assert (many[:, 0] >= 0).all() and many[:, 0].mean() < few[:, 0].mean() and many[:, 0].mean() < 0.05
+    assert search.played(curves, "quasi-random", 8, (7,), 0)[1] == pytest.approx(4 + 4 * 7 / 20)
+    assert search.played(curves, "tpe", 8, (7,), 0)[1] == pytest.approx(4 + 4 * 7 / 20)  # rounds of 4, 2 and 2
 
 
 @pytest.mark.long
