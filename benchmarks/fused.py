@@ -32,7 +32,7 @@ MODELS = {  # name -> (model, net, depth, latent size, image shape, grey levels,
 }
 TOGETHER, CELL_BATCH, CELL_STEPS = 16, 32, 16
 CELLS = [(model, depth) for model in (VAE, GAN, WGAN) for depth in (1, 2, 3)]  # 8x8, width 128, latent size 8
-RANGES = {"lr": (5e-5, 1e-2), "penalty": (0.1, 10.0)}  # of search_spaces/latent_sweep.py, logarithmic
+RANGES = {"lr": (5e-5, 3e-2), "penalty": (0.1, 10.0)}  # of search_spaces/latent_sweep.py, logarithmic
 
 
 def main(arguments=None) -> int:

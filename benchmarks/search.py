@@ -28,6 +28,7 @@ from models.gan import GAN
 from models.nets import fc
 from models.vae import VAE
 from models.wgan import WGAN
+from search_spaces.latent_sweep import propose
 from study.data.datasets import data_folder, named
 from study.ledger.folder import Ledger, finished
 from study.metrics.catalogue import OBJECTIVE
@@ -44,15 +45,6 @@ HALVINGS = {"": (), "halved at 1/3": (7,), "halved at 1/5": (4,), "halved at 1/1
 SEARCHED = (4, 8, 16, 32)
 REPEATS = {"random": 200, "quasi-random": 200, "tpe": 40, "gp": 10}  # searches per cell; what learns takes its time
 NEIGHBOURS = 6  # a training itself left out
-
-
-def propose(trial, cell):
-    """The ranges of search_spaces/latent_sweep.py, with rates up to 3e-2, so that their ends can be seen."""
-    params = {"lr": trial.suggest_float("lr", 5e-5, 3e-2, log=True)}
-    if cell.model is WGAN:
-        params["critic_steps"] = trial.suggest_categorical("critic_steps", [1, 5])
-        params["penalty"] = trial.suggest_float("penalty", 0.1, 10, log=True)
-    return params
 
 
 def space_of(dataset) -> Space:
