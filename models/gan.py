@@ -7,11 +7,13 @@ from torch.nn.functional import softplus
 from models.phase import Adam, Phase
 
 LOSSES = ("non_saturating", "minimax")
+OUTPUTS = ("tanh", "sigmoid")
 
 
 class GAN(nn.Module):
-    """A generator against a critic that tells its images from real ones; both see images in [-1, 1].
+    """A generator against a critic that tells its images from real ones.
 
+    `output`: what ends the generator. Both sides see images in its range: [-1, 1] under "tanh", [0, 1] under "sigmoid".
     `loss`: "non_saturating" or "minimax", the generator's. `smoothing`: real images count as 1 - smoothing.
     `feature_matching`: the generator instead matches the mean of the critic's last hidden layer (Salimans et al. 2016).
     `lr_generator`, `lr_discriminator`: where the two differ from `lr` (Heusel et al. 2017).
@@ -37,6 +39,7 @@ class GAN(nn.Module):
         loss="non_saturating",
         smoothing=0.0,
         feature_matching=False,
+        output="tanh",
         lr=2e-4,
         betas=(0.5, 0.999),
         lr_generator=None,
@@ -46,10 +49,10 @@ class GAN(nn.Module):
         **body,
     ):
         super().__init__()
-        if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r} must be among {LOSSES}")
+        if loss not in LOSSES or output not in OUTPUTS:
+            raise ValueError(f"loss={loss!r} and output={output!r} must be among {LOSSES} and {OUTPUTS}")
         self.shape, self.latent_dim = tuple(shape), latent_dim
-        self.minimax, self.feature_matching = loss == "minimax", feature_matching
+        self.minimax, self.feature_matching, self.centred = loss == "minimax", feature_matching, output == "tanh"
         self.register_buffer("smoothing", torch.tensor(float(smoothing)), persistent=False)
         convolutional = net.name == "conv"
         self.critic = net.encoder(
@@ -75,29 +78,33 @@ class GAN(nn.Module):
     def generator_loss(self, x, noise, epoch) -> dict:
         fake = self.generate(noise["z"])
         if self.feature_matching:
-            return {"loss": (self.features(2 * x - 1).mean(0) - self.features(fake).mean(0)).square().sum()}
+            return {"loss": (self.features(self.seen(x)).mean(0) - self.features(fake).mean(0)).square().sum()}
         score = self.score(fake)
         return {"loss": (-softplus(score) if self.minimax else softplus(-score)).mean()}
 
+    def seen(self, x):
+        """Images in [0, 1] -> in the range of the generator's output, as the critic sees them."""
+        return 2 * x - 1 if self.centred else x
+
     def features(self, image):
-        """The critic's last hidden layer for images in [-1, 1]."""
+        """The critic's last hidden layer for images as it sees them."""
         return self.critic[:-1](image)
 
     def score(self, image):
-        """The critic's logits (n,) for images in [-1, 1]."""
+        """The critic's logits (n,) for images as it sees them."""
         return self.critic(image).squeeze(1)
 
     def discriminate(self, x):
         """The critic's logits (n,) for images in [0, 1]: positive where it takes them for real."""
-        return self.score(2 * x - 1)
+        return self.score(self.seen(x))
 
     def generate(self, z):
-        """(n, latent_dim) -> images in [-1, 1]."""
-        return torch.tanh(self.generator(z))
+        """(n, latent_dim) -> images as the critic sees them."""
+        return torch.tanh(self.generator(z)) if self.centred else torch.sigmoid(self.generator(z))
 
     def sample(self, z):
         """(n, latent_dim) -> images (n, *shape) in [0, 1]."""
-        return (self.generate(z) + 1) / 2
+        return (self.generate(z) + 1) / 2 if self.centred else self.generate(z)
 
 
 def initialise_as_dcgan(module):

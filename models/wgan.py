@@ -12,7 +12,7 @@ class WGAN(GAN):
     """The critic's gap between real and generated images estimates a multiple of the earth mover's distance.
 
     The critic pays `penalty` times the squared deviation of its gradient's norm from 1, taken between real and
-    generated images in [-1, 1]; with `clip` its weights are clamped to [-clip, clip] instead, and nothing is paid.
+    generated images as it sees them; with `clip` its weights are clamped to [-clip, clip] instead, and nothing is paid.
     `critic_steps`: critic updates, each on its own batch, per generator update.
     `optimiser`: "adam" or "rmsprop"; Arjovsky et al. clip at 0.01 under RMSprop with lr 5e-5.
     """
@@ -37,6 +37,7 @@ class WGAN(GAN):
         penalty=10.0,
         critic_steps=5,
         optimiser="adam",
+        output="tanh",
         lr=1e-4,
         betas=(0.0, 0.9),
         lr_generator=None,
@@ -60,6 +61,7 @@ class WGAN(GAN):
             loss="non_saturating",
             smoothing=0.0,
             feature_matching=False,
+            output=output,
             encoder={**unnormed, **(encoder or {})},
             decoder=decoder,
             **body,
@@ -82,7 +84,7 @@ class WGAN(GAN):
         """ "distance": the gap between mean scores, the critic's estimate; "penalty": as added to the loss."""
         with torch.no_grad():
             fake = self.generate(noise["z"])
-        real = 2 * x - 1
+        real = self.seen(x)
         distance = self.score(real).mean() - self.score(fake).mean()
         if not self.penalised:
             return {"loss": -distance, "distance": distance}
@@ -90,7 +92,7 @@ class WGAN(GAN):
         return {"loss": penalty - distance, "distance": distance, "penalty": penalty}
 
     def gradient_penalty(self, image):
-        """Mean squared deviation of the critic's gradient norm from 1, at images in [-1, 1]."""
+        """Mean squared deviation of the critic's gradient norm from 1, at images as it sees them."""
         gradient = torch.func.grad(lambda image: self.score(image).sum())(image)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 

@@ -60,7 +60,7 @@ class LaunchOptions:
     typed: tuple[str, ...] = ()
     datasets: list[str] | None = names("only these: digits, mnist, ..., or folder:PATH for your own images")
     models: list[str] | None = names("only these: VAE, GAN, WGAN")
-    systems: list[str] | None = names("only these systems of a report: A-vae-20-epochs, ...")
+    systems: list[str] | None = names("only these systems of a report: A-vae, ...")
     tracking_uri: str | None = option(None, "MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
     download: bool = option(False, "fetch the datasets that are not on disk")
     skip_corrupt: bool = option(False, "leave out images of a folder that cannot be read")

@@ -64,7 +64,7 @@ OPTIONS = {
         ]
     ),
     "--models": st.sampled_from(["VAE", "gan", "WGAN", "vea", "*", "VAE'"]),
-    "--systems": st.sampled_from(["A", "A-vae-20-epochs", "' OR 1"]),
+    "--systems": st.sampled_from(["A", "A-vae", "' OR 1"]),
     "--features": st.sampled_from(["classifier", "inception", "x"]),
     "--inception-weights": st.sampled_from(["/nowhere", "/dev/null", "."]),
     "--address": st.sampled_from(["auto", ":", "x:y"]),

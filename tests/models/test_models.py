@@ -137,6 +137,7 @@ def test_a_wgan_has_none_of_a_gans_own_options(options):
         (VAE, {"likelihood": "poisson"}),
         (VAE, {"reduction": "median"}),
         (GAN, {"loss": "hinge"}),
+        (WGAN, {"output": "softplus"}),
         (WGAN, {"optimiser": "sgd"}),
         (WGAN, {"encoder": {"norm": True}}),
         (VAE, {"width": [3]}),
@@ -314,6 +315,16 @@ def test_feature_matching_vanishes_only_when_the_mean_features_agree():
     same = model.generator_loss(model.sample(z), {"z": z}, None)["loss"]
     other = model.generator_loss(torch.rand(6, 1, 8, 8), {"z": z}, None)["loss"]
     assert same.item() < 1e-9 < other.item()
+
+
+@pytest.mark.parametrize("model", [GAN, WGAN])
+def test_a_generator_that_ends_in_a_sigmoid_and_its_critic_see_images_as_they_are(model):
+    model, x, z = model((1, 8, 8), fc, 1, 3, output="sigmoid", norm=False), torch.rand(6, 1, 8, 8), torch.randn(6, 3)
+    assert torch.equal(model.sample(z), torch.sigmoid(model.generator(z)))
+    assert torch.equal(model.discriminate(x), model.critic(x).squeeze(1))
+    losses = model.critic_loss(x, {"z": z, "uniform_mix": torch.rand(6, 1, 1, 1)}, None)
+    gap = losses["real"] - losses["fake"] if "real" in losses else losses["distance"]
+    assert gap.item() == pytest.approx((model.critic(x).mean() - model.critic(model.sample(z)).mean()).item(), abs=1e-6)
 
 
 def test_two_learning_rates_reach_their_own_optimisers():

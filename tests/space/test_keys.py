@@ -9,7 +9,7 @@ from study.space.loading import load_space, space_names
 from study.sweep.plan import Plan
 
 KEYS = {  # space -> how many keys, the first of them, and a digest of all
-    "bottleneck_20": (135, "a-vae-20-epochs-d1-z20-mnist-r00-confirm-fb56cd4cc7", "c0822bca2c62262d"),
+    "bottleneck_20": (108, "a-vae-d1-z20-mnist-r00-confirm-7cbda972fa", "27b4e4f822ef6b84"),
     "depth_and_latent": (924, "e-vae-depth-d2-z2-mnist-r00-confirm-161a363e43", "8e202208a2c5a297"),
     "dropout_or_dcgan": (36, "c-vae-d2-z20-mnist-r00-confirm-4827d22920", "2f13c88b9cdc2b1b"),
     "latent_sweep": (15180, "vae-fc-d1-z2-width-128-digits-r00-search-000-f7f73caa5a", "f7b70199eae77f78"),

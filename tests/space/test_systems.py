@@ -50,16 +50,12 @@ DOWN_4, UP_4 = "3-16-32-64-128", "256-128bn-64bn-32bn-16bn-8bn-3"
 FC_DOWN, FC_UP = "1024-512-256", "z-256-512-1024"
 MNIST, CIFAR = "784", "3072"
 TABLE = [
+    *(("A-vae", dataset, 1, [20], f"{size}-400-(z,z)", f"z-400-{size}") for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))),
     *(
-        (f"A-vae-{epochs}-epochs", dataset, 1, [20], f"{size}-400-(z,z)", f"z-400-{size}")
-        for epochs in (20, 50)
+        ("A-gan-fc", dataset, 3, [100], f"{size}-{FC_DOWN}-1", f"{FC_UP}-{size}")
         for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))
     ),
-    *(
-        (name, dataset, 3, [100], f"{size}-{FC_DOWN}-1", f"{FC_UP}-{size}")
-        for name in ("A-gan-fc", "A-wgan")
-        for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))
-    ),
+    *(("A-wgan", dataset, 1, [10], f"{size}-128-1", f"z-128-{size}") for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))),
     ("A-dcgan", mnist, 3, [100], "1-64-128bn-256bn/4096-1", "z-4096bn/256-128bn-64bn-1"),
     ("A-dcgan", cifar10, 3, [100], "3-64-128bn-256bn/4096-1", "z-4096bn/256-128bn-64bn-3"),
     ("B-vae-1", mnist, 1, [50, 100], "784-512-(z,z)", "z-512-784"),
@@ -104,11 +100,10 @@ MATCHED = {"D-gan-mnist-matched", "D-gan-imagenette-matched"}  # whose widths th
 ADAM, GAN_ADAM = Adam(1e-3, (0.9, 0.999)), Adam(2e-4, (0.5, 0.999))
 CLIPPED, FASTER = RMSprop(5e-5), RMSprop(5e-4)
 TRAINING = {  # system -> optimiser, batch size, epochs on each of its datasets
-    "A-vae-20-epochs": (ADAM, 128, (20, 20)),
-    "A-vae-50-epochs": (ADAM, 128, (50, 50)),
+    "A-vae": (ADAM, 128, (50, 50)),
     "A-gan-fc": (GAN_ADAM, 128, (50, 50)),
     "A-dcgan": (GAN_ADAM, 128, (50, 50)),
-    "A-wgan": (CLIPPED, 128, (20, 50)),
+    "A-wgan": (RMSprop(1e-4), 32, (20, 50)),
     "B-vae": (ADAM, 64, (50,)),
     "B-gan": (GAN_ADAM, 64, (50,)),
     "B-wgan": (CLIPPED, 64, (50,)),
@@ -218,6 +213,13 @@ def test_clipped_systems_clip_at_a_hundredth_and_take_five_critic_steps():
         assert (critic.clip, generator.every) == (0.01, 5)
 
 
+def test_the_wgan_of_report_a_is_the_tutorial_that_it_links():
+    model = built(cell_of("A-wgan"), "cpu")
+    assert all(kinds(side, nn.ReLU, nn.LeakyReLU, nn.BatchNorm1d) == ["ReLU"] for side in sides(model))
+    z = torch.randn(2, 10)
+    assert torch.equal(model.sample(z), torch.sigmoid(model.generator(z)))
+
+
 def test_report_c_keeps_nine_units_of_ten_and_its_dcgan_grows_1_3_7_14_28():
     encoder, decoder = sides(built(cell_of("C-vae")))
     assert kinds(encoder, nn.ELU, nn.Tanh) == ["ELU", "Tanh"] and kinds(decoder, nn.ELU, nn.Tanh) == ["Tanh", "ELU", "ELU"]
@@ -282,8 +284,8 @@ def test_latent_size_is_crossed_with_the_reduction_of_the_loss():
         assert len({cell.latent_dim for cell in cells if cell.dataset == dataset}) >= 3
 
 
-def test_a_dcgan_is_measured_half_way_where_its_report_stopped_first():
-    assert 25 in evaluation_epochs(50)
+def test_trainings_of_50_epochs_are_measured_where_their_reports_looked_first():
+    assert {17, 25} <= set(evaluation_epochs(50))  # of 20 and 25 epochs
 
 
 # Every system trains
