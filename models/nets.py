@@ -45,22 +45,24 @@ def normed(norm, depth, spared=0) -> list:
 
 
 class Hidden:
-    """What follows the weights of a hidden layer: BatchNorm (with its `eps`), activation, dropout."""
+    """What follows the weights of a hidden layer: BatchNorm (with its `eps`), activation, dropout; with `norm_last` BatchNorm
+    comes after the activation."""
 
-    def __init__(self, depth, activation, slope, dropout, normed, eps):
+    def __init__(self, depth, activation, slope, dropout, normed, eps, norm_last=False):
         if depth < 1:
             raise ValueError(f"depth={depth}: at least one hidden layer is needed")
         self.activations = per_layer("activation", activation, depth)
         self.dropouts = per_layer("dropout", dropout, depth)
-        self.slope, self.normed, self.eps = slope, normed, eps
+        self.slope, self.normed, self.eps, self.norm_last = slope, normed, eps, norm_last
 
     def bias(self, index) -> bool:
-        """BatchNorm subtracts any bias before it."""
-        return index not in self.normed
+        """BatchNorm subtracts any bias right before it."""
+        return self.norm_last or index not in self.normed
 
     def after(self, index, size, batch_norm) -> list[nn.Module]:
-        layers = [batch_norm(size, eps=self.eps)] if index in self.normed else []
-        layers.append(make_activation(self.activations[index], self.slope))
+        norm = [batch_norm(size, eps=self.eps)] if index in self.normed else []
+        activation = [make_activation(self.activations[index], self.slope)]
+        layers = activation + norm if self.norm_last else norm + activation
         return layers + ([nn.Dropout(self.dropouts[index])] if self.dropouts[index] else [])
 
 
@@ -149,19 +151,23 @@ def conv_decoder(
     dropout=0.0,
     norm=False,
     eps=1e-5,
+    norm_last=False,
     kernel=4,
     sides=None,
     upsample=False,
+    last_activation=None,
+    interpolation="bilinear",
 ) -> nn.Sequential:
     """(n, inputs) -> (n, *shape): a linear layer makes a small image, which `depth` blocks enlarge.
 
     The hidden layers are the images that enter the blocks. `width` lists their channels, or counts those of the last,
     and the others mirror the encoder. `sides` lists the sides of all images, first to last (default: the encoder's
-    halvings in reverse); when the last is not the image's own, the result is interpolated. A block is a transposed
-    convolution, or with `upsample` nearest-neighbour enlargement and a convolution (Odena et al. 2016).
+    halvings in reverse); when the last is not the image's own, the result is interpolated, after its `last_activation` if
+    there is one. A block is a transposed convolution, or with `upsample` nearest-neighbour enlargement and a convolution
+    (Odena et al. 2016).
     """
     check_square(shape)
-    hidden = Hidden(depth, activation, slope, dropout, normed(norm, depth), eps)
+    hidden = Hidden(depth, activation, slope, dropout, normed(norm, depth), eps, norm_last)
     sides = sides or halvings(shape[1], depth)[::-1]
     if len(sides) != depth + 1:
         raise ValueError(f"sides={sides} must list {depth + 1} sides: before the first block and after each of {depth}")
@@ -174,7 +180,8 @@ def conv_decoder(
         bias = index + 1 == depth or hidden.bias(index + 1)
         (narrow, wide), (side, side_after) = channels[index : index + 2], sides[index : index + 2]
         layers += enlarge(narrow, wide, side, side_after, size, upsample, bias)
-    layers += [nn.Upsample(size=shape[1], mode="bilinear")] if sides[-1] != shape[1] else []
+    layers += [make_activation(last_activation, slope)] if last_activation else []
+    layers += [nn.Upsample(size=shape[1], mode=interpolation)] if sides[-1] != shape[1] else []
     return nn.Sequential(*layers)
 
 

@@ -61,6 +61,8 @@ VAE = {"model": "vae", "reduction": (None, "sum")}
 GAN, WGAN, GANS = {"model": "gan"}, {"model": "wgan"}, {"model": ("gan", "wgan")}
 EITHER = {"model": ("vae", "gan"), "reduction": (None, "sum")}
 ALL = {"reduction": (None, "sum")}
+# Of report D the systems that it published: not those that it tried in vain, nor ours of equal weights
+OF_D = {"system": (None, "", "D-vae-mnist", "D-gan-mnist", "D-vae-imagenette", "D-gan-imagenette")}
 VAE_TO_GAN = Pair({"model": "vae"}, {"model": "gan"})
 
 
@@ -263,14 +265,14 @@ CLAIMS = (
         "D",
         ("latent_sweep", "matched_weights"),
         (
-            Part("fidelity", FIDELITY, equivalent, VAE_TO_GAN, EITHER, on=MNIST, within=("dataset", "net", "depth")),
-            Part("coverage", COVERAGE, equivalent, VAE_TO_GAN, EITHER, on=MNIST, within=("dataset", "net", "depth")),
+            Part("fidelity", FIDELITY, equivalent, VAE_TO_GAN, {**EITHER, **OF_D}, on=MNIST, within=("dataset", "net", "depth")),
+            Part("coverage", COVERAGE, equivalent, VAE_TO_GAN, {**EITHER, **OF_D}, on=MNIST, within=("dataset", "net", "depth")),
             Part(
                 "epochs",
                 "curve/quality/fd_rel",
                 rises,
                 VAE_TO_GAN,
-                EITHER,
+                {**EITHER, **OF_D},
                 on=MNIST,
                 outcome=epochs_to_arrive,
                 within=("dataset", "net", "depth"),
@@ -281,7 +283,7 @@ CLAIMS = (
                 "quality/precision",
                 rises,
                 VAE_TO_GAN,
-                EITHER,
+                {**EITHER, **OF_D},
                 on=MNIST,  # blur leaves the real manifold
                 within=("dataset", "net", "depth"),
             ),
@@ -319,7 +321,7 @@ CLAIMS = (
                 "quality/precision",
                 exceeds_half,
                 Only({"model": model}),
-                {**ALL, "model": model, "dataset": (*MNIST, "imagenette")},
+                {**ALL, **OF_D, "model": model, "dataset": (*MNIST, "imagenette")},
                 unit="share of samples",
             )
             for model in ("vae", "gan")

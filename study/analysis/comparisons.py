@@ -186,5 +186,5 @@ def described(settings: Mapping) -> str:
     """`model gan latent_dim 350 or 500`, for messages."""
     alternatives = {key: value if isinstance(value, tuple) else (value,) for key, value in settings.items()}
     return " ".join(
-        f"{key} {' or '.join(str(value) for value in values if value is not None)}" for key, values in alternatives.items()
+        f"{key} {' or '.join(str(value) for value in values if value not in (None, ''))}" for key, values in alternatives.items()
     )

@@ -177,6 +177,16 @@ def test_lists_name_every_layer(net, small):
     assert [layer.negative_slope for layer in side if hasattr(layer, "negative_slope")] == [0.3]
 
 
+def test_a_decoder_may_normalise_after_activations_and_activate_its_last_image_before_it_is_interpolated():
+    decoder = conv.decoder(
+        5, (1, 8, 8), 2, width=[4, 2], sides=[2, 4, 7], norm=[1], norm_last=True, last_activation="Tanh", interpolation="nearest"
+    )
+    kinds = [type(layer).__name__ for layer in decoder]
+    assert kinds == ["Linear", "Unflatten", "ReLU", "ConvTranspose2d", "ReLU", "BatchNorm2d", "ConvTranspose2d", "Tanh", "Upsample"]
+    assert decoder[3].bias is not None  # which BatchNorm after an activation does not subtract
+    assert decoder[-1].mode == "nearest" and decoder(torch.randn(3, 5)).abs().max() <= 1
+
+
 @every_net
 def test_batchnorm_spares_the_layer_that_reads_the_image(net, small):
     model = VAE((1, 28, 28), net, 3, 5, norm=True, **small)
