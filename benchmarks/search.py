@@ -1,7 +1,7 @@
 """Which search finds good hyperparameters for its price? Regret against trainings spent, on recorded learning curves.
 
     python benchmarks/search.py record [--dataset digits] [--storage FOLDER]     # 768 trainings: half an hour on two cores
-    python benchmarks/search.py compare [--dataset digits] [--storage FOLDER] [--markdown docs/search.md]
+    python benchmarks/search.py compare [--dataset digits] [--storage FOLDER]
 
 Recorded are trainings at the points of a scrambled Sobol sequence over each cell's ranges, none of them stopped. A search is
 then played on the record: what it proposes is the nearest recorded training that it does not have yet. The regret of what it

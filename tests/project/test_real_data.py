@@ -52,7 +52,7 @@ def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
         "SPACE = replace(WHOLE, cells=[cell for cell in WHOLE.cells if cell.dataset.name == 'mnist'\n"
         "                              and cell.net.name == 'fc' and cell.depth == 1 and cell.latent_dim == 8])\n"
     )
-    launch(tmp_path / "studies", real_data, "--proposals", 1, "--replicates", 2, "--epochs", 1, space=str(file))
+    launch(tmp_path / "studies", real_data, "--proposals", 1, "--replicates", 1, "--epochs", 1, space=str(file))
     found = {each.key.split("-")[0]: each for each in results(tmp_path / "studies", "mnist_row") if "confirm" in each.key}
     assert set(found) == {"vae", "gan", "wgan"}
     assert found["vae"].measures[OBJECTIVE] < 0.6  # one epoch already shows: an untrained one scores above 1
