@@ -5,7 +5,7 @@ reported effect: the share of the other studies' values that lie in its 95 % int
 with probability .83, since both of them err. And the claims to which studies give opposite words.
 
     python study/launch.py --space latent_sweep --replicates 36
-    python benchmarks/replicates.py --space latent_sweep --studies 4
+    python benchmarks/replicates.py --space latent_sweep --studies 4 [--markdown docs/replicates.md]
 """
 
 import argparse
@@ -77,9 +77,15 @@ def main(arguments=None) -> int:
     parser.add_argument("--space", required=True)
     parser.add_argument("--storage", type=Path, default=STORAGE)
     parser.add_argument("--studies", type=int, default=4)
+    parser.add_argument("--markdown", type=Path, help="also write it there")
     options = parser.parse_args(arguments)
     rows = findings(Ledger(options.storage / options.space)).rows
-    print(as_markdown(agreement(rows, options.studies, judged_in(options.space, [])), options.studies))
+    said = as_markdown(agreement(rows, options.studies, judged_in(options.space, [])), options.studies)
+    print(said)
+    if options.markdown:
+        options.markdown.write_text(
+            "\n".join(["# Do independent studies agree?", "", *(__doc__ or "").splitlines()[2:], "", said, ""])
+        )
     return 0
 
 
