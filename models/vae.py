@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.phase import Adam, Phase
+from models.published_losses import PUBLISHED_LOSSES
 
 REDUCTIONS = ("sum", "mean", "mean_both")
 
@@ -19,12 +20,13 @@ class VAE(nn.Module):
     is the sum of squared errors) or "learned", one value for all pixels (Dai and Wipf 2019).
     `warmup`: epochs over which the KL weight rises linearly to `beta`.
     `reduction`: "mean" averages the likelihood over the D pixels, "mean_both" also the KL over the latent dimensions.
+    `published_loss`: one of models/published_losses.py, minimised as it stands in place of all that; measures stay as they are.
     `encoder` and `decoder`: options of one side; `body`: options of both. See models/nets.py.
     """
 
     stackable = ("lr", "betas", "beta", "variance", "dropout")
     loss_scales = {
-        "vae/loss": "minimised: recon + beta kl, over the pixel values under a mean reduction",
+        "vae/loss": "minimised: recon + beta kl, over the pixel values under a mean reduction; or a published loss",
         "vae/recon": "nats per image, summed over pixels",
         "vae/kl": "nats per image, summed over latents",
     }
@@ -41,6 +43,7 @@ class VAE(nn.Module):
         beta=1.0,
         warmup=0,
         reduction="sum",
+        published_loss=None,
         lr=1e-3,
         betas=(0.9, 0.999),
         encoder=None,
@@ -52,7 +55,10 @@ class VAE(nn.Module):
             raise ValueError(
                 f"reduction={reduction!r} and likelihood={likelihood!r} must be among {REDUCTIONS} and {tuple(LIKELIHOODS)}"
             )
+        if published_loss not in (None, *PUBLISHED_LOSSES):
+            raise ValueError(f"published_loss={published_loss!r} must be None or among {tuple(PUBLISHED_LOSSES)}")
         self.shape, self.latent_dim = tuple(shape), latent_dim
+        self.published_loss = PUBLISHED_LOSSES.get(published_loss)
         self.log_density, self.mean = LIKELIHOODS[likelihood]
         self.warmup, self.reduction = warmup, reduction
         pixels = 1 if reduction == "sum" else prod(shape)
@@ -74,24 +80,31 @@ class VAE(nn.Module):
         return self.log_density is bernoulli
 
     def loss(self, x, noise, epoch) -> dict:
-        """ "loss" under the chosen weights and reduction; "recon" and "kl" always in nats per image."""
-        recon, kl = self.terms(x, noise["z"])
+        """ "loss" under the chosen weights and reduction, or as published; "recon" and "kl" always in nats per image."""
+        logits, *posterior = self.decoded(x, noise["z"])
+        recon, kl = self.terms(logits, x, *posterior)
         recon, kl = recon.mean(), kl.sum(1).mean()
+        if self.published_loss:
+            return {"loss": self.published_loss(logits, x, *posterior).mean(), "recon": recon, "kl": kl}
         weight = self.kl_weight * (((epoch + 1) / self.warmup).clamp(max=1) if self.warmup else 1)
         scale = 1 if self.reduction == "sum" else 1 / prod(self.shape)
         return {"loss": scale * (recon + weight * kl), "recon": recon, "kl": kl}
 
-    def terms(self, x, eps):
-        """`elbo_terms` without its check, which would stop the accelerator at every step."""
+    def decoded(self, x, eps):
+        """Logits of the mean images, and mean and log-variance of q(z|x) from which their latents are drawn."""
         mean, log_variance = self.posterior(x)
-        logits = self.decoder(mean + eps * torch.exp(0.5 * log_variance))
+        return self.decoder(mean + eps * torch.exp(0.5 * log_variance)), mean, log_variance
+
+    def terms(self, logits, x, mean, log_variance):
+        """What `elbo_terms` gives, without its check, which would stop the accelerator at every step."""
         kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)
         return -self.log_density(logits, x, self.log_variance).flatten(1).sum(1), kl
 
     def elbo_terms(self, x, eps):
         """Images in [0, 1] and N(0, 1) noise (n, latent_dim) -> -log p(x|z) (n,) and KL (n, latent_dim), in nats."""
         check_unit_interval(x)
-        return self.terms(x, eps)
+        logits, *posterior = self.decoded(x, eps)
+        return self.terms(logits, x, *posterior)
 
     def log_likelihood(self, x, z):
         """log p(x|z) (n,), in nats."""

@@ -56,11 +56,12 @@ STEADY = 0.5  # Kendall's tau beyond which three of four pairs of epochs are in 
 FLAT = 0.3  # Kendall's tau within which a loss has no trend: what pure noise reaches over ten epochs
 ANY_CHANGE = 0.0  # for a spread over seeds, which is no larger than the seed deviation itself
 
-# Averaging the loss over pixels or latent units changes the effective beta, so the default sum is compared
-VAE = {"model": "vae", "reduction": (None, "sum")}
+# Averaging the loss over pixels or latent units changes the effective beta, so the default sum is compared; and a loss with a
+# fault is no autoencoder's bound
+BOUND = {"reduction": (None, "sum"), "published_loss": None}
+VAE = {"model": "vae", **BOUND}
 GAN, WGAN, GANS = {"model": "gan"}, {"model": "wgan"}, {"model": ("gan", "wgan")}
-EITHER = {"model": ("vae", "gan"), "reduction": (None, "sum")}
-ALL = {"reduction": (None, "sum")}
+EITHER = {"model": ("vae", "gan"), **BOUND}
 # Of report D the systems that it published: not those that it tried in vain, nor ours of equal weights
 OF_D = {"system": (None, "", "D-vae-mnist", "D-gan-mnist", "D-vae-imagenette", "D-gan-imagenette")}
 VAE_TO_GAN = Pair({"model": "vae"}, {"model": "gan"})
@@ -89,19 +90,25 @@ def far_worse_than_mnist(dataset: str) -> tuple[Part, ...]:
     return (
         *(
             Part(
-                f"{model} on {dataset}", FIDELITY, doubles, harder, {**ALL, "model": model}, outcome=in_doublings, unit="doublings"
+                f"{model} on {dataset}",
+                FIDELITY,
+                doubles,
+                harder,
+                {**BOUND, "model": model},
+                outcome=in_doublings,
+                unit="doublings",
             )
             for model in ("vae", "gan", "wgan")
         ),
-        Part(f"coverage on {dataset}", COVERAGE, falls, harder, ALL),
+        Part(f"coverage on {dataset}", COVERAGE, falls, harder, BOUND),
     )
 
 
 def best_of_all(champion: dict, on: tuple[str, ...]) -> tuple[Part, Part]:
     best = Champion(champion)
     return (
-        Part(f"fidelity on {on[0]}", FIDELITY, lowest, best, ALL, on=on, within=("dataset",)),
-        Part(f"coverage on {on[0]}", COVERAGE, highest, best, ALL, on=on, within=("dataset",)),
+        Part(f"fidelity on {on[0]}", FIDELITY, lowest, best, BOUND, on=on, within=("dataset",)),
+        Part(f"coverage on {on[0]}", COVERAGE, highest, best, BOUND, on=on, within=("dataset",)),
     )
 
 
@@ -255,7 +262,7 @@ CLAIMS = (
         (
             *far_worse_than_mnist("cifar10"),
             *far_worse_than_mnist("imagenette"),
-            *worse(Pair({"net": "conv"}, {"net": "fc"}), where={**ALL, "dataset": HARDER}),
+            *worse(Pair({"net": "conv"}, {"net": "fc"}), where={**BOUND, "dataset": HARDER}),
         ),
         THE_FAMILY,
     ),
@@ -321,7 +328,7 @@ CLAIMS = (
                 "quality/precision",
                 exceeds_half,
                 Only({"model": model}),
-                {**ALL, **OF_D, "model": model, "dataset": (*MNIST, "imagenette")},
+                {**BOUND, **OF_D, "model": model, "dataset": (*MNIST, "imagenette")},
                 unit="share of samples",
             )
             for model in ("vae", "gan")

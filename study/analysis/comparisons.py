@@ -183,8 +183,7 @@ def name_of(block: tuple) -> str:
 
 
 def described(settings: Mapping) -> str:
-    """`model gan latent_dim 350 or 500`, for messages."""
+    """`model gan latent_dim 350 or 500`, for messages; what must not be set is left out."""
     alternatives = {key: value if isinstance(value, tuple) else (value,) for key, value in settings.items()}
-    return " ".join(
-        f"{key} {' or '.join(str(value) for value in values if value not in (None, ''))}" for key, values in alternatives.items()
-    )
+    named = {key: [str(value) for value in values if value not in (None, "")] for key, values in alternatives.items()}
+    return " ".join(f"{key} {' or '.join(values)}" for key, values in named.items() if values)

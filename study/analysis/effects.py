@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from study.analysis.cell_table import Leader, TableCell, confirmed
-from study.analysis.claims import ALL, COVERAGE, FIDELITY
+from study.analysis.claims import BOUND, COVERAGE, FIDELITY
 from study.analysis.comparisons import Arms, Levels, Pair, matches, tabulate
 from study.analysis.inference import median_interval, superiority, tuning_curve, variance_shares
 from study.analysis.outcomes import FACTORS, Rate, as_measured, rates
@@ -103,7 +103,7 @@ class Stability:
 def effects(rows: Sequence[Mapping]) -> list[Effect]:
     """What changes from the least to the largest level of a factor, everything else being equal, per dataset and model:
     the median over seeds of the average over blocks, as study/analysis/verdicts.py has it, of what the claims are about."""
-    confirmed, table = [row for row in rows if row["stage"] == "confirm" and matches(row, ALL)], []
+    confirmed, table = [row for row in rows if row["stage"] == "confirm" and matches(row, BOUND)], []
     for (dataset, model), group in by_family(confirmed):
         for measure in (FIDELITY, COVERAGE):
             outcomes = as_measured(group, measure)

@@ -136,6 +136,7 @@ def test_a_wgan_has_none_of_a_gans_own_options(options):
     [
         (VAE, {"likelihood": "poisson"}),
         (VAE, {"reduction": "median"}),
+        (VAE, {"published_loss": "elbo"}),
         (GAN, {"loss": "hinge"}),
         (WGAN, {"output": "softplus"}),
         (WGAN, {"optimiser": "sgd"}),
@@ -265,6 +266,36 @@ def test_a_reduction_is_a_kl_weight_and_says_which(reduction, pixels, latents):
     terms = model.loss(torch.rand(5, 1, 8, 8), {"z": torch.randn(5, 3)}, torch.tensor(0.0))
     assert terms["loss"].item() == pytest.approx((terms["recon"] / pixels + 2 * terms["kl"] / latents).item(), rel=1e-5)
     assert model.beta_effective == pytest.approx(2 * pixels / latents)
+
+
+def test_an_unhalved_kl_is_the_divergence_from_half_the_prior_and_charges_a_third_of_a_nat_for_every_latent():
+    model = VAE((1, 8, 8), fc, 1, 3, likelihood="gaussian", published_loss="unhalved_kl").double()
+    x, eps = torch.rand(5, 1, 8, 8).double(), torch.randn(5, 3).double()
+    mean, log_variance = model.posterior(x)
+    sigma = (0.5 * log_variance).exp()
+    error = (x - model.sample(mean + eps * sigma)).square().sum((1, 2, 3))
+    printed = (sigma**2 + mean**2 - torch.log(sigma) - 1 / 2).sum(1)
+    divergence = kl_divergence(Normal(mean, sigma), Normal(torch.zeros(()).double(), 0.5**0.5)).sum(1)
+    assert torch.allclose(printed, divergence + 3 * 0.5 * log(2)) and 0.5 * log(2) == pytest.approx(0.347, abs=5e-4)
+    losses = model.loss(x, {"z": eps}, torch.tensor(0.0))
+    assert losses["loss"].item() == pytest.approx((error + printed).mean().item())
+    assert losses["recon"].item() == pytest.approx(model.elbo_terms(x, eps)[0].mean().item())  # which stays as it is
+
+
+def test_cross_entropy_of_normalised_images_falls_below_zero():
+    model = VAE((1, 8, 8), fc, 1, 3, published_loss="normalised_cross_entropy")
+    x, eps = torch.rand(5, 1, 8, 8), torch.randn(5, 3)
+    mean, log_variance = model.posterior(x)
+    target, decoded = 2 * x - 1, model.sample(mean + eps * (0.5 * log_variance).exp())
+    expected = -(target * decoded.log() + (1 - target) * (1 - decoded).log()).sum((1, 2, 3))
+    kl = model.elbo_terms(x, eps)[1].sum(1)
+    noise, optimiser = {"z": eps}, torch.optim.Adam(model.parameters(), 1e-2)
+    assert model.loss(x, noise, None)["loss"].item() == pytest.approx((expected + kl).mean().item(), rel=1e-5)
+    for _ in range(100):
+        optimiser.zero_grad()
+        model.loss(x, noise, None)["loss"].backward()
+        optimiser.step()
+    assert model.loss(x, noise, None)["loss"].item() < -100
 
 
 def test_warmup_raises_the_kl_weight_linearly_to_beta():

@@ -9,13 +9,13 @@ from study.space.loading import load_space, space_names
 from study.sweep.plan import Plan
 
 KEYS = {  # space -> how many keys, the first of them, and a digest of all
-    "bottleneck_20": (108, "a-vae-d1-z20-mnist-r00-confirm-7cbda972fa", "27b4e4f822ef6b84"),
+    "bottleneck_20": (135, "a-vae-d1-z20-mnist-r00-confirm-7cbda972fa", "3bfaf9e3ea8e0914"),
     "depth_and_latent": (924, "e-vae-depth-d2-z2-mnist-r00-confirm-161a363e43", "8e202208a2c5a297"),
     "dropout_or_dcgan": (36, "c-vae-d2-z20-mnist-r00-confirm-4827d22920", "2f13c88b9cdc2b1b"),
     "latent_sweep": (15180, "vae-fc-d1-z2-width-128-digits-r00-search-000-f7f73caa5a", "f7b70199eae77f78"),
     "matched_weights": (234, "d-vae-mnist-d3-z20-mnist-r00-confirm-6755f770ae", "e48f24f49c005caf"),
     "smoke": (45, "vae-fc-d1-z2-width-64-digits-r00-search-000-af76c5649d", "2372f3880fcb5ba7"),
-    "three_sizes": (312, "b-vae-1-d1-z50-mnist-r00-confirm-d3d3d0241f", "31dcd792a90c5d10"),
+    "three_sizes": (416, "b-vae-1-d1-z50-mnist-r00-confirm-d3d3d0241f", "83eb64c0d0ab2b66"),
 }
 
 
