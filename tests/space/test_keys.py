@@ -10,7 +10,7 @@ from study.sweep.plan import Plan
 
 KEYS = {  # space -> how many keys, the first of them, and a digest of all
     "bottleneck_20": (135, "a-vae-d1-z20-mnist-r00-confirm-7cbda972fa", "3bfaf9e3ea8e0914"),
-    "depth_and_latent": (924, "e-vae-depth-d2-z2-mnist-r00-confirm-161a363e43", "8e202208a2c5a297"),
+    "depth_and_latent": (768, "e-vae-depth-d1-z2-mnist-r00-confirm-ff7cae809d", "3ed74929f6f69463"),
     "dropout_or_dcgan": (36, "c-vae-d2-z20-mnist-r00-confirm-4827d22920", "2f13c88b9cdc2b1b"),
     "latent_sweep": (15180, "vae-fc-d1-z2-width-128-digits-r00-search-000-f7f73caa5a", "f7b70199eae77f78"),
     "matched_weights": (234, "d-vae-mnist-d3-z20-mnist-r00-confirm-6755f770ae", "e48f24f49c005caf"),
