@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from by_hand import optimiser_of
+from published import MATCHED, PAGE, page
+from published import SYSTEMS as PRINTED
 from synthetic import MEANS, measures
 from torch import nn
 from trials import identity_of
 
 from models.gan import GAN
 from models.nets import conv, fc
-from models.phase import Adam, RMSprop
 from models.vae import VAE
 from models.wgan import WGAN
 from study import launch
@@ -40,100 +41,28 @@ SYSTEMS = [(space, cell) for space in SPACES.values() for cell in space.cells]
 PUBLISHED = [(space, cell) for space, cell in SYSTEMS if cell.dataset != digits]
 
 
-def deep(depth):
-    """The hidden layers of depth_and_latent, 400 units each."""
-    return "-".join(["400"] * depth)
-
-
-# The published tables: system, dataset, depth, latents, layers down and layers up. "/" stands between convolutions and
-# the linear layer before or after them, "bn" after a layer with BatchNorm, z for the latent size.
-DOWN_4, UP_4 = "3-16-32-64-128", "256-128bn-64bn-32bn-16bn-8bn-3"
-FC_DOWN, FC_UP = "1024-512-256", "z-256-512-1024"
-MNIST, CIFAR = "784", "3072"
-TABLE = [
-    *(
-        (name, dataset, 1, [20], f"{size}-400-(z,z)", f"z-400-{size}")
-        for name in ("A-vae", "A-vae-as-published")
-        for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))
-    ),
-    *(
-        ("A-gan-fc", dataset, 3, [100], f"{size}-{FC_DOWN}-1", f"{FC_UP}-{size}")
-        for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))
-    ),
-    *(("A-wgan", dataset, 1, [10], f"{size}-128-1", f"z-128-{size}") for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))),
-    ("A-dcgan", mnist, 3, [100], "1-64-128bn-256bn/4096-1", "z-4096bn/256-128bn-64bn-1"),
-    ("A-dcgan", cifar10, 3, [100], "3-64-128bn-256bn/4096-1", "z-4096bn/256-128bn-64bn-3"),
-    ("B-vae-1", mnist, 1, [50, 100], "784-512-(z,z)", "z-512-784"),
-    ("B-vae-1-as-published", mnist, 1, [50, 100], "784-512-(z,z)", "z-512-784"),
-    ("B-vae-2", mnist, 2, [100], "784-512-256-(z,z)", "z-256-512-784"),
-    ("B-vae-2-as-published", mnist, 2, [100], "784-512-256-(z,z)", "z-256-512-784"),
-    ("B-vae-3", cifar10, 3, [100], "3072-1536-768-512-(z,z)", "z-512-768-1536-3072"),
-    ("B-vae-3-as-published", cifar10, 3, [100], "3072-1536-768-512-(z,z)", "z-512-768-1536-3072"),
-    ("B-gan-1", mnist, 2, [100, 200], "784-512-256-1", "z-128-256bn-512bn-1024bn-784"),
-    ("B-gan-2", mnist, 3, [200], "784-512-256-128-1", "z-128-256bn-512bn-768bn-1024bn-784"),
-    ("B-gan-3", cifar10, 2, [100], "3072-512-256-1", "z-128-256bn-512bn-1024bn-3072"),
-    ("B-wgan-1", mnist, 2, [100, 200], "784-512-256-1", "z-128-256bn-512bn-1024bn-784"),
-    ("B-wgan-2", mnist, 3, [200], "784-512-256-128-1", "z-128-256bn-512bn-768bn-1024bn-784"),
-    ("B-wgan-3", cifar10, 2, [200], "3072-512-256-1", "z-128-256bn-512bn-1024bn-3072"),
-    ("C-vae", mnist, 2, [20], "784-512-512-(z,z)", "z-512-512-512-784"),
-    ("C-dcgan", mnist, 4, [100], "1-64-128bn-256bn-512bn/2048-1", "z-512bn/512-256bn-128bn-64bn-1"),
-    ("D-vae-mnist", mnist, 3, [20], "784-1024-512-256-(z,z)", "z-256-512-1024-784"),
-    ("D-gan-mnist", mnist, 3, [100], "784-1024-512-256-1", "z-256-512-1024-784"),
-    ("D-vae-imagenette", imagenette, 4, [200, 100], f"{DOWN_4}/8192-(z,z)", f"z-16384/{UP_4}"),
-    *(
-        (f"D-gan-imagenette{change}", imagenette, 4, [latent], f"{DOWN_4}/2048-1", f"z-16384/{UP_4}")
-        for change, latent in (
-            ("", 500),
-            ("-smoothing", 500),
-            ("-upsampled", 500),
-            ("-features", 500),
-            ("-two-scales", 500),
-            ("-latent-100", 100),
-        )
-    ),
-    ("D-gan-imagenette-shallower", imagenette, 3, [500], "3-16-32-64/5184-1", "z-16384/256-128bn-64bn-32bn-16bn-3"),
-    *(
-        ("E-vae-depth", dataset, depth, [2], f"{size}-{deep(depth)}-(z,z)", f"z-{deep(depth)}-{size}")
-        for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))
-        for depth in (1, 2, 4, 5, 6)  # half of 2, 4, 8, 10, 12 on each side
-    ),
-    *(
-        ("E-vae-latent", dataset, 2, latents, f"{size}-{deep(2)}-(z,z)", f"z-{deep(2)}-{size}")
-        for dataset, size, latents in ((mnist, MNIST, [10, 20, 30, 50, 75]), (cifar10, CIFAR, [10, 20, 30, 50, 75, 1000]))
-    ),
-    *(
-        ("E-vae-as-published", dataset, 2, [20], f"{size}-{deep(2)}-(z,z)", f"z-{deep(2)}-{size}")
-        for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))
-    ),
-    *(
-        (name, dataset, 2, [100, 350, 500, 750, 1000], f"{size}-{deep(2)}-1", f"z-400bn-400bn-{size}")
-        for name in ("E-gan-latent", "E-wgan-latent")
-        for dataset, size in ((mnist, MNIST), (cifar10, CIFAR))
-    ),
-]
-ROWS = {(system, dataset, depth, latent): (down, up) for system, dataset, depth, latents, down, up in TABLE for latent in latents}
-MATCHED = {"D-gan-mnist-matched", "D-gan-imagenette-matched"}  # whose widths the parameter count decides
-
-ADAM, GAN_ADAM = Adam(1e-3, (0.9, 0.999)), Adam(2e-4, (0.5, 0.999))
-CLIPPED, FASTER = RMSprop(5e-5), RMSprop(5e-4)
-TRAINING = {  # system -> optimiser, batch size, epochs on each of its datasets
-    "A-vae": (ADAM, 128, (50, 50)),
-    "A-gan-fc": (GAN_ADAM, 128, (50, 50)),
-    "A-dcgan": (GAN_ADAM, 128, (50, 50)),
-    "A-wgan": (RMSprop(1e-4), 32, (20, 50)),
-    "B-vae": (ADAM, 64, (50,)),
-    "B-gan": (GAN_ADAM, 64, (50,)),
-    "B-wgan": (CLIPPED, 64, (50,)),
-    "C-vae": (ADAM, 128, (50,)),
-    "C-dcgan": (GAN_ADAM, 128, (50,)),
-    "D-vae-mnist": (Adam(2e-4, (0.9, 0.999)), 64, (100,)),
-    "D-gan-mnist": (GAN_ADAM, 64, (200,)),
-    "D-vae-imagenette": (Adam(2e-4, (0.9, 0.999)), 48, (200,)),
-    "D-gan-imagenette": (GAN_ADAM, 48, (100,)),
-    "E-vae": (ADAM, 128, (10, 30)),
-    "E-gan": (GAN_ADAM, 256, (30, 30)),
-    "E-wgan": (FASTER, 256, (1000, 1000)),
+ROWS = {(system.name, *cell): system for system in PRINTED for cell in system.cells()}
+LOSS = {
+    "likelihood",
+    "variance",
+    "reduction",
+    "published_loss",
+    "smoothing",
+    "feature_matching",
+    "lr_discriminator",
+    "lr_generator",
 }
+SPARED = {("likelihood", "bernoulli"), ("reduction", "sum")}  # a VAE's own
+
+
+def cell_at(system, dataset, hidden, latent):
+    """The one published cell of a row: of a system on a dataset, with so many hidden layers on each side if it sweeps them."""
+    (cell,) = (
+        cell
+        for _, cell in PUBLISHED
+        if (cell.system, cell.dataset, cell.latent_dim) == (system, dataset, latent) and hidden in (None, cell.depth)
+    )
+    return cell
 
 
 def built(cell, device="meta"):
@@ -147,28 +76,42 @@ def sides(model):
 
 
 def printed(side):
-    """The layers of one part as the tables print them."""
-    text, last = "", None
-    for layer in side:
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            before, after = (
-                (layer.in_features, layer.out_features) if isinstance(layer, nn.Linear) else (layer.in_channels, layer.out_channels)
-            )
-            text += (f"/{before}-{after}" if text else f"{before}-{after}") if before != last else f"-{after}"
-            last = after
-        elif "BatchNorm" in type(layer).__name__:
-            text += "bn"
-        elif isinstance(layer, nn.Unflatten):
-            last = None if len(layer.unflattened_size) == 3 and layer is not side[-1] else last
-    return text
+    """The layers of one part as tests/published.py writes them."""
+    followers = [*side[1:-1], None, None]  # the last layer only shapes the image
+    return [text for layer, after in zip(side, followers) if (text := layer_printed(layer, after))]
 
 
-def kinds(side, *of):
-    return [type(layer).__name__ for layer in side if isinstance(layer, of)]
+def layer_printed(layer, after):
+    """One layer; a linear one by the shape of the image that it makes for the layers after it."""
+    match layer:
+        case nn.Flatten() | nn.Unflatten():
+            return ""
+        case nn.Linear():
+            image = isinstance(after, nn.Unflatten) and tuple(after.unflattened_size)
+            return f"Linear {layer.in_features}-{'x'.join(map(str, image)) if image else layer.out_features}"
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            word = "ConvTransp" if isinstance(layer, nn.ConvTranspose2d) else "Conv"
+            return f"{word} {layer.in_channels}-{layer.out_channels} {layer.kernel_size[0]}/{layer.stride[0]}"
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return "BatchNorm" + (f"({layer.eps})" if layer.eps != 1e-5 else "")
+        case nn.LeakyReLU():
+            return f"LeakyReLU({layer.negative_slope})"
+        case nn.Dropout():
+            return f"Dropout({layer.p})"
+        case nn.MaxPool2d():
+            return f"Maxpool {layer.kernel_size}"
+        case nn.Upsample():
+            return f"Interpolate {layer.size} {layer.mode}"
+    return type(layer).__name__
 
 
 def weighted(side):
     return sum(isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) for layer in side)
+
+
+def widths(side):
+    linear = [layer for layer in side if isinstance(layer, nn.Linear)]
+    return [linear[0].in_features, *(layer.out_features for layer in linear)]
 
 
 def pixels(side, x):
@@ -189,69 +132,45 @@ def cell_of(system, latent=None):
 # Layers and settings
 
 
-def test_the_five_spaces_hold_exactly_the_rows_of_the_tables():
-    held = [(cell.system, cell.dataset, cell.depth, cell.latent_dim) for _, cell in PUBLISHED if cell.system not in MATCHED]
-    assert sorted(map(str, held)) == sorted(map(str, ROWS))
+def test_the_five_spaces_hold_exactly_the_systems_of_the_table():
+    held = [(cell.system, cell.dataset, cell.latent_dim) for _, cell in PUBLISHED if cell.system not in MATCHED]
+    assert sorted(map(str, held)) == sorted(str((system, dataset, latent)) for system, dataset, _, latent in ROWS)
     assert all(space.question and not space.ranges(cell) for space, cell in SYSTEMS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}-{row[1].name}-d{row[2]}-z{row[3]}")
-def test_layers_are_those_of_the_table(row):
-    cell = next(cell for _, cell in PUBLISHED if (cell.system, cell.dataset, cell.depth, cell.latent_dim) == row)
-    down, up = (text.replace("(z,z)", str(2 * row[3])).replace("z", str(row[3])) for text in ROWS[row])
-    assert [printed(side) for side in sides(built(cell))] == [down, up]
+def test_layers_their_order_and_what_is_between_them_are_those_of_the_table(row):
+    cell, (down, up) = cell_at(*row), (side.split(", ") for side in ROWS[row].layers(*row[1:]))
+    model = built(cell)
+    below, above = map(printed, sides(model))
+    below += ["Sigmoid"] * (cell.model is GAN)  # in its cross-entropy; up[-1]: see the test that draws samples
+    assert below == down and above == up[:-1]
+    assert cell.depth == sum(text.startswith(("Linear", "Conv")) for text in down) - 1
 
 
-def test_the_optimisers_batches_and_epochs_are_those_of_the_reports():
-    for space in SPACES.values():
-        for system in {cell.system: None for cell in space.cells}:
-            cells = [cell for cell in space.cells if cell.system == system and cell.dataset != digits]
-            optimiser, batch, epochs = TRAINING[max((name for name in TRAINING if system.startswith(name)), key=len)]
-            budgets = {cell.dataset: space.budget(cell) for cell in cells}
-            assert tuple(budget.epochs for budget in budgets.values()) == epochs, system
-            assert {budget.batch_size for budget in budgets.values()} == {batch}
-            for phase in built(cells[0], "cpu").phases if system != "D-gan-imagenette-two-scales" else ():
-                assert phase.optimiser == optimiser, system
+@pytest.mark.parametrize("system", PRINTED, ids=lambda system: system.name)
+def test_a_system_is_trained_as_the_table_says(system):
+    cells = [cell for _, cell in PUBLISHED if cell.system == system.name]
+    budgets = {cell.dataset: space.budget(cell) for space, cell in PUBLISHED if cell.system == system.name}
+    assert {dataset: budget.epochs for dataset, budget in budgets.items()} == system.epochs
+    assert {budget.batch_size for budget in budgets.values()} == {system.batch}
+    loss = dict(system.loss)
+    assert all({item for item in cell.settings.items() if item[0] in LOSS} - SPARED == set(system.loss) for cell in cells)
+    first, *others = built(cells[0]).phases
+    rates = {"critic": loss.get("lr_discriminator"), "generator": loss.get("lr_generator")}
+    for phase in (first, *others):
+        assert phase.optimiser == replace(system.optimiser, lr=rates.get(phase.name) or system.optimiser.lr)
+    assert (first.clip, [phase.every for phase in others]) == (system.clip, [system.critic_steps] * len(others))
 
 
-def test_the_hidden_layers_of_report_b_are_leaky_and_normalise_with_their_own_eps():
-    for system in ("B-gan-1", "B-wgan-2"):
-        critic, generator = sides(built(cell_of(system)))
-        for side in (critic, generator):
-            slopes = [layer.negative_slope for layer in side if isinstance(layer, nn.LeakyReLU)]
-            assert slopes == [0.2] * (len(kinds(side, nn.Linear)) - 1)
-        assert {layer.eps for layer in generator if isinstance(layer, nn.BatchNorm1d)} == {0.8}
-        assert not kinds(critic, nn.BatchNorm1d)
+def test_the_page_of_the_reports_is_the_table():
+    assert PAGE.read_text() == page(), "write it anew: PYTHONPATH=. python tests/published.py"
 
 
-def test_clipped_systems_clip_at_a_hundredth_and_take_five_critic_steps():
-    for system in ("A-wgan", "B-wgan-1", "B-wgan-2", "B-wgan-3", "E-wgan-latent"):
-        critic, generator = built(cell_of(system)).phases
-        assert (critic.clip, generator.every) == (0.01, 5)
-
-
-def test_the_wgan_of_report_a_is_the_tutorial_that_it_links():
-    model = built(cell_of("A-wgan"), "cpu")
-    assert all(kinds(side, nn.ReLU, nn.LeakyReLU, nn.BatchNorm1d) == ["ReLU"] for side in sides(model))
-    z = torch.randn(2, 10)
-    assert torch.equal(model.sample(z), torch.sigmoid(model.generator(z)))
-
-
-def test_report_c_keeps_nine_units_of_ten_and_its_dcgan_grows_1_3_7_14_28():
-    encoder, decoder = sides(built(cell_of("C-vae")))
-    assert kinds(encoder, nn.ELU, nn.Tanh) == ["ELU", "Tanh"] and kinds(decoder, nn.ELU, nn.Tanh) == ["Tanh", "ELU", "ELU"]
-    drops = [layer.p for side in (encoder, decoder) for layer in side if isinstance(layer, nn.Dropout)]
-    assert drops == [0.1] * 5
+def test_the_dcgan_of_report_c_grows_1_3_7_14_28():
     critic, generator = sides(built(cell_of("C-dcgan"), "cpu"))
-    assert pixels(generator, torch.randn(2, 100)) == [1, 3, 7, 14, 28] and pixels(critic, torch.rand(2, 1, 28, 28)) == [
-        28,
-        14,
-        7,
-        4,
-        2,
-    ]
-    assert {layer.kernel_size for layer in [*critic, *generator] if hasattr(layer, "kernel_size")} == {(5, 5)}
-    assert {layer.stride for layer in [*critic, *generator] if hasattr(layer, "kernel_size")} == {(2, 2)}
+    assert pixels(generator, torch.randn(2, 100)) == [1, 3, 7, 14, 28]
+    assert pixels(critic, torch.rand(2, 1, 28, 28)) == [28, 14, 7, 4, 2]
 
 
 @pytest.mark.parametrize("system, end", [("D-vae-imagenette", [8]), ("D-gan-imagenette", [4])])
@@ -260,17 +179,6 @@ def test_report_d_pools_unpadded_images_and_interpolates_to_160(system, end):
     assert pixels(down, torch.empty(2, 3, 160, 160, device="meta")) == [160, 158, 79, 77, 38, 36, 18, 16, *end]
     seen = pixels(up, torch.empty(2, cell_of(system).latent_dim, device="meta"))
     assert seen == [8, 18, 38, 78, 158, 318, 320, 160]
-    assert kinds(down, nn.Conv2d, nn.ReLU, nn.MaxPool2d) == ["Conv2d", "ReLU", "MaxPool2d"] * 4
-    printed = ["Linear", "LeakyReLU"] + ["ConvTranspose2d", "LeakyReLU", "BatchNorm2d"] * 5
-    printed += ["ConvTranspose2d", "LeakyReLU", "Upsample"]
-    assert [type(layer).__name__ for layer in up if not isinstance(layer, nn.Unflatten)] == printed
-    assert up[-1].mode == "nearest"
-
-
-def test_report_d_drops_three_units_of_ten_on_the_way_down_only():
-    for system in ("D-vae-mnist", "D-gan-mnist"):
-        down, up = sides(built(cell_of(system)))
-        assert [layer.p for layer in down if isinstance(layer, nn.Dropout)] == [0.3] * 3 and not kinds(up, nn.Dropout)
 
 
 def test_report_d_minimises_the_squared_error_and_the_kl_divergence():
@@ -284,13 +192,6 @@ def test_report_d_minimises_the_squared_error_and_the_kl_divergence():
     assert loss == pytest.approx((error + kl).mean().item() + constant, rel=1e-5)
 
 
-def test_report_b_is_run_under_the_loss_of_the_tutorial_that_it_prints_and_under_the_bound():
-    for number in (1, 2, 3):
-        own, printed = cell_of(f"B-vae-{number}"), cell_of(f"B-vae-{number}-as-published")
-        assert printed.settings == {**own.settings, "likelihood": "gaussian", "published_loss": "unhalved_kl"}
-        assert own.settings["likelihood"] == "bernoulli" and "published_loss" not in own.settings
-
-
 def test_no_claim_is_judged_by_a_loss_with_a_fault():
     rows = [row for name in ("three_sizes", "bottleneck_20", "depth_and_latent") for row in made_up(SPACES[name])]
     faulty = [row for row in rows if row["published_loss"] or row["reduction"] not in (None, "sum")]
@@ -298,20 +199,6 @@ def test_no_claim_is_judged_by_a_loss_with_a_fault():
     for part in (part for claim in CLAIMS for part in claim.parts):
         arms = part.of.arms(rows)
         assert not any(matches(row, part.where) and any(matches(row, arm) for arm in arms) for row in faulty), part.label
-
-
-def test_what_report_d_tried_in_vain_on_imagenette_is_one_change_each():
-    published = cell_of("D-gan-imagenette")
-    tried = {name: cell_of(f"D-gan-imagenette-{name}") for name in ("smoothing", "features", "two-scales", "latent-100")}
-    added = {name: {key: cell.settings[key] for key in cell.settings.keys() - published.settings} for name, cell in tried.items()}
-    assert added == {
-        "smoothing": {"smoothing": 0.1},
-        "features": {"feature_matching": True},
-        "two-scales": {"lr_discriminator": 4e-4, "lr_generator": 1e-4},
-        "latent-100": {},
-    }
-    assert all(cell.settings | published.settings == cell.settings for cell in tried.values())
-    assert not kinds(sides(built(cell_of("D-gan-imagenette-upsampled")))[1], nn.ConvTranspose2d)
 
 
 def test_latent_size_is_crossed_with_the_reduction_of_the_loss():
@@ -326,6 +213,7 @@ def test_trainings_of_50_epochs_are_measured_where_their_reports_looked_first():
 
 # Every system trains
 
+ENDS = {system.name: system.up.split(", ")[-1] for system in PRINTED} | dict.fromkeys(MATCHED, "Tanh")
 EACH = {f"{cell.system} on {cell.dataset.name}": cell for _, cell in PUBLISHED}  # the last, so the deepest and largest
 
 
@@ -355,7 +243,10 @@ def test_a_step_at_full_size_moves_the_loss_and_samples_are_images(name):
     x = torch.rand(2 if shape[1] > 100 else 8, *shape)
     assert all(moves(model, phase, x) for phase in model.phases)
     with torch.no_grad():
-        samples = model.eval().sample(torch.randn(2, cell.latent_dim))
+        z = torch.randn(2, cell.latent_dim)
+        samples, logits = model.eval().sample(z), sides(model)[1](z)
+    ending = ENDS[cell.system]
+    assert torch.allclose(samples, logits.sigmoid() if ending == "Sigmoid" else (logits.tanh() + 1) / 2)
     assert samples.shape == (2, *shape) and samples.isfinite().all() and samples.min() >= 0 and samples.max() <= 1
 
 
@@ -373,8 +264,8 @@ def test_a_vae_of_any_report_refuses_normalised_images_with_the_reason(name):
 
 def test_on_digits_layers_shrink_by_one_rule_and_everything_else_stays():
     shrunk = {cell.system: cell for _, cell in SYSTEMS if cell.dataset == digits}
-    assert printed(sides(built(shrunk["B-gan-2"]))[1]) == "200-37-73bn-146bn-219bn-293bn-64"
-    assert printed(sides(built(shrunk["B-vae-3"]))[0]) == "64-384-192-128-200"
+    assert widths(sides(built(shrunk["B-gan-2"]))[1]) == [200, 37, 73, 146, 219, 293, 64]
+    assert widths(sides(built(shrunk["B-vae-3"]))[0]) == [64, 384, 192, 128, 200]
     assert shrunk["C-dcgan"].settings["decoder"]["sides"] == [1, 1, 2, 4, 8]
     assert shrunk["D-vae-imagenette"].settings["encoder"]["width"] == [NARROWEST] * 4
     assert shrunk["D-vae-imagenette"].settings["encoder"]["padded"] is True
