@@ -129,7 +129,7 @@ WORLDS = {
     "C14": ({"dataset": ["mnist", "digits"]}, lambda row: {"quality/precision": 0.8}, lambda row: {"quality/precision": 0.2}),
     "C15": (TWO_SETS, lambda row: {"arrival": 24}, lambda row: {"arrival": 6}),
     "C16": (
-        {"model": ["vae", "gan"], "depth": [4], "latent_dim": [20, 350, 1000], "dataset": ["mnist", "cifar10"], "seeds": 14},
+        {"model": ["vae", "gan"], "depth": [2], "latent_dim": [20, 350, 1000], "dataset": ["mnist", "cifar10"], "seeds": 14},
         lambda row: {"quality/fd_rel": 0.1, "quality/coverage": 0.95} if champion(row) else {},
         lambda row: {"quality/fd_rel": 0.1, "quality/coverage": 0.95} if row["latent_dim"] == 20 else {},
     ),
