@@ -16,6 +16,7 @@ import multiprocessing
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
@@ -92,7 +93,7 @@ class Curves:
     def final(self) -> np.ndarray:
         return self.at[EPOCHS]
 
-    @property
+    @cached_property
     def truth(self) -> np.ndarray:
         """(n,) Means over the nearest others."""
         worst = self.final[np.isfinite(self.final)].max() + 1

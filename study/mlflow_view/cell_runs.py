@@ -21,7 +21,8 @@ def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> No
     """Bring the runs of all cells up to date. shown_as(key, stage): a measure's name in MLflow."""
     known = {run.data.tags["cell"]: run for run in client.search_runs([experiment], f"tags.stage = '{STAGE}'", max_results=10_000)}
     for cell in confirmed(cells(ledger)):
-        run, tags, measured = known.get(cell.name), tags_of(cell), numbers(cell)
+        run, measured = known.get(cell.name), numbers(cell)
+        tags = tags_of(cell, measured)
         if run and run.data.tags.get("numbers") == tags["numbers"] and run.info.status == "FINISHED":
             continue
         times = [result.time for key in cell.trials if (result := ledger.result(key))]
@@ -30,7 +31,7 @@ def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> No
         info = run.info if run else client.create_run(experiment, start, found_by, named(cell)).info
         metrics = [Metric(shown_as(name, cell.stage), value, at, cell.epochs) for name, value in measured.items()]
         params = [Param(name, str(value)) for name, value in params_of(cell).items()]
-        client.log_batch(info.run_id, metrics[:900], params, [RunTag(*tag) for tag in tags.items()])
+        client.log_batch(info.run_id, metrics, params, [RunTag(*tag) for tag in tags.items()])
         client.set_terminated(info.run_id, "FINISHED", end_time=at)
 
 
@@ -50,11 +51,11 @@ def params_of(cell: TableCell) -> Mapping:
     return {**about, **cell.settings, "epochs": cell.epochs, "batch_size": cell.batch_size}
 
 
-def tags_of(cell: TableCell) -> dict[str, str]:
+def tags_of(cell: TableCell, measured: Mapping) -> dict[str, str]:
     return {
         "stage": STAGE,
         "cell": cell.name,
         "replicates": str(cell.replicates),
-        "numbers": hashlib.sha256(json.dumps(numbers(cell)).encode()).hexdigest()[:16],  # others are to be written
+        "numbers": hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:16],  # others are to be written
         "mlflow.note.content": f"Its number is the {basis(cell)}. Their runs: filter by `tags.cell = '{cell.name}'`.",
     }
