@@ -22,7 +22,9 @@ from study.mlflow_view.background import BackgroundTracker
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import Tracker
 
-LONGEST_S = 0.05  # that the Tune loop may be held up by MLflow
+LONGEST_S = (
+    0.5  # that the Tune loop may be held up: far less than any wait for MLflow, more than a busy machine takes from a thread
+)
 
 
 def longest_touch(sink, key, seconds: float) -> float:

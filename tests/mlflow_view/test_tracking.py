@@ -211,7 +211,7 @@ def test_training_never_waits_for_a_server_that_is_down(ledger, plan):
     start = time.perf_counter()
     for _ in range(1000):
         sink.notify(trial.key)
-    assert time.perf_counter() - start < 0.2
+    assert time.perf_counter() - start < 1
     assert not sink.close(20) and "training goes on" in said[0]
 
 
@@ -248,7 +248,7 @@ def test_a_locked_database_is_waited_for_and_nobody_else_waits(ledger, plan, uri
     sink.start()
     start = time.monotonic()
     sink.notify(trial.key)
-    assert time.monotonic() - start < 0.05
+    assert time.monotonic() - start < 0.5
     time.sleep(3)
     lock.execute("ROLLBACK")
     assert sink.close(60) and everything(tracker.client, tracker.experiment).keys() == {trial.key}
