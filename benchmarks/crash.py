@@ -6,6 +6,7 @@ A round is one crash at a random moment; a study takes several of them before it
 """
 
 import argparse
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -13,6 +14,7 @@ import io
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +51,13 @@ SPACE = Space(cells=grid([{models}], [fc], [1], [2], [digits], width=[32]),
 '''
 
 
+@functools.lru_cache
+def shared_data() -> Path:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return Path(folder)
+
+
 @dataclass
 class Study:
     """One study in a folder of its own, launched as a user launches it, here or on a cluster of Ray nodes."""
@@ -58,6 +67,7 @@ class Study:
     models: tuple = ("VAE", "GAN")
     epochs: int = 200
     cluster: Cluster | None = None
+    own_data: bool = False  # its images and features are prepared by itself, not found beside those of the study before
 
     @property
     def planned(self) -> int:
@@ -66,6 +76,10 @@ class Study:
     @property
     def storage(self) -> Path:
         return self.folder / "mlruns" / "studies"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data" if self.own_data else shared_data()
 
     @property
     def ledger(self) -> Ledger:
@@ -90,7 +104,7 @@ class Study:
             "--storage",
             self.storage,
             "--data-dir",
-            self.folder / "data",
+            self.data,
             "--checkpoint-seconds",
             "0.001",
         ]
@@ -315,7 +329,7 @@ def features_being_made(study, process) -> bool:
     """Any moment of a first launch from the first prepared image on, until features and floors have surely been made."""
     if study.ledger.root.exists():
         return False
-    wait_until((study.folder / "data").exists, process)
+    wait_until(study.data.exists, process)
     time.sleep(random.random() * 5)
     return process.poll() != 0
 
@@ -366,7 +380,7 @@ def crash_again_and_again(
 
 def two_first_launches(crashes: int, folder: Path, seed: int) -> tuple[int, Count]:
     """Two spaces, one storage, from nothing and at the same time; both must end well by themselves. One such pair a call."""
-    studies = [Study(folder, name, models=("VAE",), epochs=12) for name in ("one", "other")]
+    studies = [Study(folder, name, models=("VAE",), epochs=12, own_data=True) for name in ("one", "other")]
     for study, process in [(study, study.start()) for study in studies]:
         study.wait_for_the_end(process)
     return 1, count(studies[0], []) + count(studies[1], [])
@@ -387,7 +401,7 @@ ROWS = {
     "kill -9 of one node of three": row(kill_node),
     "kill -9, MLflow being made": row(kill_driver, moment=mlflow_being_made, models=("VAE",), epochs=12),
     "kill -9, its checkpoints damaged": row(damage_checkpoints, damaged=True, models=("VAE", "GAN"), epochs=200),
-    "kill -9, features being made": row(kill_driver, moment=features_being_made, models=("VAE",), epochs=12),
+    "kill -9, features being made": row(kill_driver, moment=features_being_made, models=("VAE",), epochs=12, own_data=True),
     "two first launches at once": two_first_launches,
     "kill -9, report being written": row(kill_driver, moment=report_being_written, models=("VAE",), epochs=12),
 }

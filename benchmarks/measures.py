@@ -21,6 +21,7 @@ from study.metrics.real_baseline import real_baseline
 COLUMNS = {  # key -> heading
     "quality/fd_rel": "fd_rel",
     "quality/kid": "kid",
+    "quality/sharpness": "sharpness",
     "quality/precision": "precision",
     "quality/recall": "recall",
     "quality/density": "density",
@@ -68,6 +69,7 @@ def generators(images, n):
         "one image repeated": repeated(x[:1], n),
         "class means": class_means(x, labels, n),
         "blurred images": blurred(some),
+        "sharpened images": (2 * some - blurred(some)).clamp(0, 1),
         "half the contrast": some / 2,
         "uniform noise": torch.rand(some.shape, generator=torch.Generator().manual_seed(0)),
     }
@@ -120,11 +122,12 @@ real baseline: other held-out images as if they were samples, the mean over rand
 of them (study/metrics/real_baseline.py).
 Written by `python benchmarks/measures.py --markdown docs/measures.md`; definitions, units and sources are in the
 docstrings of `study/metrics/`. Lower is better for fd_rel, kid, swd, label_jsd and two-sample jsd; higher for
-precision, recall, density, coverage and classes; two-sample accuracy is best at .5, nn_ratio about 1 and authenticity
-no lower than that of the first row.
+precision, recall, density, coverage and classes; two-sample accuracy is best at .5, sharpness and nn_ratio at
+about 1, and authenticity no lower than that of the first row.
 
 No column catches every defect, so the study never reports one alone: copies pass all but the memory measures, class
-means have full precision and, on digits, a small fd_rel, and noise can fall among the real features of a classifier."""
+means have full precision and, on digits, a small fd_rel, noise can fall among the real features of a classifier, and the
+precision of blurred MNIST is that of real images, whose sharpness it has not."""
 
 if __name__ == "__main__":
     sys.exit(run_command(main))

@@ -8,6 +8,9 @@ of study/space/systems.py.
 from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
+from study.analysis.claims import MNIST, better
+from study.analysis.comparisons import Pair
+from study.analysis.verdicts import Claim
 from study.data import digits, mnist
 from study.space import Budget, Cell, Space, moved_to, shortened
 
@@ -36,11 +39,24 @@ LATENT = {"C-vae": 20, "C-dcgan": 100}  # silent on the DCGAN's: as Radford et a
 
 
 def budget(cell):
-    return shortened(Budget(EPOCHS[cell.system], BATCH), cell)
+    return shortened(Budget(EPOCHS[cell.system], BATCH, measured_every=5), cell)
 
 
 PUBLISHED = [
     Cell(VAE, fc, 2, LATENT["C-vae"], mnist, DEEP_VAE, "C-vae"),
     Cell(GAN, conv, 4, LATENT["C-dcgan"], mnist, DCGAN_5, "C-dcgan"),
 ]
-SPACE = Space(cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, replicates=8)
+DCGAN_BETTER = Claim(
+    "Q1",
+    "the DCGAN draws better digits than the VAE with dropout",
+    "C",
+    (),
+    better(Pair({"system": "C-vae"}, {"system": "C-dcgan"}), on=MNIST, within=("dataset",)),
+)
+SPACE = Space(
+    cells=PUBLISHED + moved_to(PUBLISHED, digits),
+    propose=lambda trial, cell: {},
+    budget=budget,
+    replicates=8,
+    claims=[DCGAN_BETTER],
+)

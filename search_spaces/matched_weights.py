@@ -12,6 +12,9 @@ from dataclasses import replace
 from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
+from study.analysis.claims import MNIST, better
+from study.analysis.comparisons import Pair
+from study.analysis.verdicts import Claim
 from study.data import digits, imagenette, mnist
 from study.space import Budget, Cell, Space, match_parameters, moved_to, shortened
 
@@ -94,9 +97,16 @@ BATCH = {"D-vae-mnist": 64, "D-gan-mnist": 64, "D-vae-imagenette": 48, "D-gan-im
 
 def budget(cell):
     published = "-".join(cell.system.split("-")[:3])
-    return shortened(Budget(EPOCHS[published], BATCH[published]), cell)
+    return shortened(Budget(EPOCHS[published], BATCH[published], measured_every=4), cell)  # one grid: who arrives first?
 
 
+VAE_BETTER = Claim(
+    "Q1",
+    "of a VAE and a GAN with as many parameters the VAE draws better digits",
+    "D",
+    (),
+    better(Pair({"system": "D-gan-mnist-matched"}, {"system": "D-vae-mnist"}), on=MNIST, within=("dataset",)),
+)
 SPACE = Space(
     cells=PUBLISHED
     + [matched(*pair) for pair in PAIRS]
@@ -107,4 +117,5 @@ SPACE = Space(
     propose=lambda trial, cell: {},
     budget=budget,
     replicates=8,
+    claims=[VAE_BETTER],
 )

@@ -201,4 +201,7 @@ def measures(means, rng):
     ):
         found[f"curve/loss/{name}"] = [None, *(means[slope] * epochs + jitter)[1:].tolist()]
     found["modes/classes"] = 3.0 if rng.random() < means["collapse"] else 10.0
+    for name in sorted(means.keys() - MEANS.keys() - found.keys()):  # what a world has besides
+        value = np.asarray(means[name])
+        found[name] = (value + rng.normal(0, 0.03, value.shape)).tolist()
     return found

@@ -14,6 +14,7 @@ import numpy as np
 from study.analysis.outcomes import FACTORS, grouped_by
 
 ANY = (0, math.inf)
+CELL = ("model", "net", "depth", "latent_dim")
 
 
 class Arms(Protocol):
@@ -71,26 +72,11 @@ class Levels:
 
 
 @dataclass(frozen=True)
-class Corners:
-    """Two arms: several factors at their least level, and all of them at their largest."""
-
-    factors: tuple[str, ...]
-
-    def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]:
-        if any(len({row[factor] for row in rows}) < 2 for factor in self.factors):
-            return ()
-        return tuple({factor: side(row[factor] for row in rows) for factor in self.factors} for side in (min, max))
-
-    def __str__(self):
-        return f"two levels of {' and of '.join(self.factors)}"
-
-
-@dataclass(frozen=True)
 class Champion:
     """The cell said to be the best as first arm, then every other cell."""
 
     settings: Mapping
-    factors: tuple[str, ...] = ("model", "net", "depth", "latent_dim")
+    factors: tuple[str, ...] = CELL
 
     def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]:
         rivals = {block_of(row, self.factors) for row in rows if not matches(row, self.settings)}

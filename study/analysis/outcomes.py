@@ -104,14 +104,6 @@ def collapsed(rows: Sequence[Mapping], measure: str) -> list[dict]:
     return [{**row, "value": float(row["value"] <= COLLAPSED)} for row in as_measured(rows, measure)]
 
 
-def instability(rows: Sequence[Mapping], measure: str) -> list[dict]:
-    """Distance of each training from the median of its cell (Brown and Forsythe 1974), in the measure's unit."""
-    groups = grouped_by(as_measured(rows, measure), FACTORS).values()
-    return [
-        {**row, "value": abs(row["value"] - np.median([other["value"] for other in group]))} for group in groups for row in group
-    ]
-
-
 def spread_over_proposals(rows: Sequence[Mapping], measure: str) -> list[dict]:
     """Spread of a cell over its hyperparameter proposals: log2 of the standard deviation of log2, one row per replicate.
 
@@ -179,23 +171,46 @@ def epochs_to_arrive(rows: Sequence[Mapping], measure: str) -> list[dict]:
     ]
 
 
-def half_and_end(rows: Sequence[Mapping], measure: str) -> list[dict]:
-    """Two rows per training, with `share` "half" and "end" of its cell's epochs (of a measure to be lowered).
+def early_and_end(rows: Sequence[Mapping], measure: str, early: float = 0.5) -> list[dict]:
+    """Two rows per training, with `share` "early" (of its cell's epochs, half by default) and "end" (of a measure to be lowered).
 
-    A diverged training ends at the worst value its dataset has seen, and is there at half unless it was measured then.
+    A diverged training ends at the worst value its dataset has seen, and is there early on unless it was measured then.
     """
     rows, found, worst = taken(rows, measure), [], defaultdict(float)
     for row in rows:
         worst[row["dataset"]] = max([worst[row["dataset"]], *curve_of(row, measure).values()])
     for cell in grouped_by(rows, FACTORS).values():
         epochs = set().union(*(curve_of(row, measure) for row in cell)) or {0}
-        end, half = max(epochs), max(epoch for epoch in epochs if epoch <= max(epochs) / 2 or epoch == min(epochs))
-        for row in cell if half < end else ():
+        end, first = max(epochs), max(epoch for epoch in epochs if epoch <= max(epochs) * early or epoch == min(epochs))
+        for row in cell if first < end else ():
             curve = curve_of(row, measure)
             last = {} if row["status"] == "diverged" else curve
-            found.append(slim(row, curve.get(half, worst[row["dataset"]])) | {"share": "half"})
+            found.append(slim(row, curve.get(first, worst[row["dataset"]])) | {"share": "early"})
             found.append(slim(row, last.get(end, worst[row["dataset"]])) | {"share": "end"})
     return found
+
+
+def unsteadiness(rows: Sequence[Mapping], measure: str) -> list[dict]:
+    """How far a curve moves from one look to the next, on average; a diverged training moves as far as any on its dataset."""
+    moves = [
+        (row, None if row["status"] == "diverged" else float(np.abs(np.diff(curve)).mean()))
+        for row in taken(rows, measure)
+        if row["status"] == "diverged" or len(curve := list(curve_of(row, measure).values())) > 1
+    ]
+    worst = defaultdict(float)
+    for row, value in moves:
+        worst[row["dataset"]] = max(worst[row["dataset"]], value or 0.0)
+    return [slim(row, worst[row["dataset"]] if value is None else value) for row, value in moves]
+
+
+def spread_over_architectures(rows: Sequence[Mapping], measure: str) -> list[dict]:
+    """Spread of a model over its depths and latent sizes: log2 of the standard deviation of log2, one row per replicate."""
+    groups = grouped_by(in_doublings(rows, measure), ("dataset", "model", "net", "seed")).values()
+    return [
+        {**group[0], "depth": None, "latent_dim": None, "value": math.log2(max(float(np.std(spread, ddof=1)), TINY))}
+        for group in groups
+        if len(spread := [row["value"] for row in group]) > 1
+    ]
 
 
 def rates(rows: Sequence[Mapping], factors=("dataset", "model", "net")) -> dict[tuple, dict]:

@@ -54,6 +54,11 @@ def stays_below(values, margins, test: Callable = blocked_sign_flip) -> Evidence
     return falls(values, -margins[..., ::-1], test)
 
 
+def stays_above(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
+    """The mirror image of `stays_below`: what is a gain when it falls is none."""
+    return mirrored(stays_below(-values, margins, test))
+
+
 def equivalent(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
     """The arms differ by less than a margin (two one-sided tests); refuted when they differ by more, which they may in
     two ways (Bonferroni)."""
@@ -76,6 +81,11 @@ def is_flat(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
 def exceeds_half(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
     """The one arm, a share, is above a half; refuted when below."""
     return above(first(values), np.full_like(margins, 0.5), test)
+
+
+def below_half(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
+    """The mirror image of `exceeds_half`."""
+    return mirrored(above(-first(values), np.full_like(margins, -0.5), test))
 
 
 def mostly_happens(values, margins, test: Callable = blocked_sign_flip) -> Evidence:

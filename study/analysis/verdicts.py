@@ -45,7 +45,7 @@ class Part:
     label: str
     measure: str
     rule: Callable
-    of: Arms  # Pair, Only, Levels, Corners or Champion
+    of: Arms  # Pair, Only, Levels or Champion
     where: Mapping = field(default_factory=dict)
     margin: float | None = SEED_DEVIATION  # in `unit`
     on: tuple[str, ...] = ()  # the dataset asked about, then its stand-ins; () takes all, as blocks

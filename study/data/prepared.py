@@ -7,6 +7,7 @@ overwrites the file changes it, and a file that then proves equal is given the r
 """
 
 import contextlib
+import filecmp
 import hashlib
 import json
 import os
@@ -89,6 +90,36 @@ def copy(folder, place):
         raise UserError(f"cannot write prepared images to {place.parent}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def take(file, shelves):
+    """Copy a file of that name from the first of the folders `shelves` that has one, if `file` is not there yet."""
+    for shelf in shelves:
+        with contextlib.suppress(OSError):
+            if not file.exists():
+                _copy_file(shelf / file.name, file)
+
+
+def leave(file, shelves):
+    """Copy `file` to the first of the folders `shelves` that can be written, unless one of them has the same."""
+    for shelf in shelves:
+        with contextlib.suppress(OSError):
+            if not (shelf / file.name).exists() or not filecmp.cmp(file, shelf / file.name, shallow=False):
+                _respect_read_only(shelf)
+                _copy_file(file, shelf / file.name)
+            return
+
+
+def _copy_file(source, target):
+    """Complete or not at all."""
+    content = source.read_bytes()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def quarantine(folder):

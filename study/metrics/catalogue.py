@@ -12,7 +12,7 @@ FIDELITY, COVERAGE = OBJECTIVE, "quality/coverage"  # what the answer, the claim
 LOWER, HIGHER, NEITHER = "lower", "higher", ""
 OVER_IMAGES = "quality/fd_rel_over_images"
 COSTS = ("time/", "cost/")  # of a diverged training too they are what they are; of a training's own share of its pack
-OF_SOME_MODELS = ("likelihood/", "diagnostics/", "loss/")  # all others ask for samples only
+OF_SOME_MODELS = ("likelihood/", "path_real/", "diagnostics/", "loss/")  # all others ask for samples only
 
 
 class Measure(NamedTuple):
@@ -60,6 +60,16 @@ MEASURES = tuple(
             HIGHER,
             0.0,
             "how many real neighbourhoods hold a sample (Naeem et al. 2020)",
+        ),
+        (
+            "quality/sharpness",
+            "sharpness",
+            "Fidelity",
+            "",
+            NEITHER,
+            None,
+            "variance of the images' second differences over that of the real images: below 1 is blur, above 1 is noise or"
+            " hard edges (Tolstikhin et al. 2018)",
         ),
         (
             "quality/recall",
@@ -131,6 +141,15 @@ MEASURES = tuple(
             "share that a classifier of real against generated gets right; 0.5 is chance",
         ),
         ("two_sample/jsd", "two-sample JSD", "Two-sample test", "bits", LOWER, 1.0, "the divergence that this classifier proves"),
+        *(
+            (f"{group}/{key}", f"{name} {between}", "Paths between latents", "", better, worst, f"{reads}, {between}")
+            for group, between in (("path", "between draws"), ("path_real", "between images"))
+            for key, name, better, worst, reads in (
+                ("precision", "precision", HIGHER, 0.0, "share of the images among the real ones"),
+                ("confidence", "confidence", HIGHER, 0.0, "mean probability of the class that the classifier sees"),
+                ("largest_jump", "largest jump", LOWER, 1.0, "share of the largest of 11 steps in the way that the features go"),
+            )
+        ),
         (
             "memory/nn_ratio",
             "nearest-neighbour ratio",
@@ -196,6 +215,15 @@ MEASURES = tuple(
             HIGHER,
             0.0,
             "latent dimensions that the data moves by more than 0.01",
+        ),
+        (
+            "likelihood/class_kept",
+            "class kept",
+            "Likelihood",
+            "",
+            HIGHER,
+            0.0,
+            "share of held-out images whose reconstruction the classifier puts into the same class",
         ),
         (
             "likelihood/beta_effective",

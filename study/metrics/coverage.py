@@ -51,6 +51,14 @@ def prdc(reference: "Reference", fake: Tensor) -> dict[str, float]:
     }
 
 
+def precision(reference: "Reference", fake: Tensor) -> float:
+    """The share of features (m, d) inside some real point's ball, as in `prdc`, whatever their number."""
+    real, radius = reference.vectors[:PAIRED], reference.radii
+    check(fake, at_least=1)
+    inside = [(distances(rows, real) < radius).any(1) for rows in row_chunks(fake, len(real))]
+    return torch.cat(inside).double().mean().item()
+
+
 def shares(labels: Tensor, classes: int) -> Tensor:
     """Share (classes,) of each class among the labels (n,), float64."""
     check(labels, at_least=1)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from study.errors import UserError
-from study.metrics import PAIRED, Unmeasurable, check, coverage, critics, distances, likelihood, memorisation
+from study.metrics import PAIRED, Unmeasurable, check, coverage, critics, distances, likelihood, memorisation, paths
 from study.metrics.catalogue import OBJECTIVE, OVER_IMAGES
 from study.metrics.reference import Reference
+from study.metrics.sharpness import sharpness
 
 STAGES = {  # the split held against, the other one that is not trained on, samples at most, images with an iw_nll
     "search": ("validation", "test", 2_500, 50),
@@ -35,6 +36,7 @@ class SampleFeatures(NamedTuple):
     features: Tensor  # (n, d)
     labels: Tensor | None  # (n,) classes as the classifier sees them; None without classes
     pixels: Tensor  # (n, at most memorisation.VALUES), averaged over squares where the images are larger
+    sharpness: Tensor  # (n,)
 
 
 class Evaluation:
@@ -76,13 +78,32 @@ class Evaluation:
     @torch.no_grad()
     def of_model(self, model: nn.Module) -> dict[str, float]:
         """All measures of one model in eval mode: those of its samples, and what else it allows (study/space/contracts.py)."""
-        noise = self.noise(model.latent_dim).split(self._at_once)
-        measures = self.of_samples(model.sample(z) for z in noise)
-        if hasattr(model, "posterior") and hasattr(model, "log_likelihood"):
+        measures = self.of_samples(self._samples(model)) | _measured(self._between_draws, model)
+        if hasattr(model, "posterior"):
+            measures |= _measured(self._between_images, model)
+        if has_likelihood(model):
             measures |= _measured(self._of_posterior, model)
         if hasattr(model, "discriminate"):
             measures |= _measured(self._of_critic, model)
         return measures
+
+    @torch.no_grad()
+    def over_training(self, model: nn.Module) -> dict[str, float]:
+        """What reports show of a model after one epoch and another: fidelity, coverage, classes, the divergence that judges prove
+        and the losses on images that it is not trained on."""
+        try:
+            fake = self._summary(self._samples(model))
+        except Unmeasurable:
+            return {}
+        measures = self._near(fake, distances.moments(fake.features)) | self._modes(fake) | _measured(self._two_sample, fake)
+        if has_likelihood(model):
+            measures |= _measured(self._bound, model)
+        if hasattr(model, "discriminate"):
+            measures |= _measured(self._of_critic, model)
+        return measures
+
+    def _samples(self, model: nn.Module) -> Iterator[Tensor]:
+        return (model.sample(z) for z in self.noise(model.latent_dim).split(self._at_once))
 
     @torch.no_grad()
     def of_samples(self, chunks: Iterable[Tensor]) -> dict[str, float]:
@@ -118,10 +139,10 @@ class Evaluation:
         return (self.images.scaled(chunk) for chunk in images.split(self._at_once))
 
     def _summary(self, chunks: Iterable[Tensor]) -> SampleFeatures:
-        parts = []  # of every chunk: features (c, d), labels (c,) or None, pixels (c, p)
+        parts = []  # of every chunk: features (c, d), labels (c,) or None, pixels (c, p), sharpness (c,)
         for x in chunks:
             check(x, at_least=1)  # of the images, since features may hide that they are not finite
-            parts.append((*self.extractor.both(x), memorisation.pixels(x)))
+            parts.append((*self.extractor.both(x), memorisation.pixels(x), sharpness(x)))
         if not parts:
             raise Unmeasurable("there are no samples")
         return SampleFeatures(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
@@ -131,14 +152,19 @@ class Evaluation:
         published = {"quality/fid": fd} if self.extractor.kind == "inception" else {}
         return {"quality/fd": fd, "quality/fd_rel": distances.fd_rel(self.features.moments, fd), **published}
 
+    def _near(self, fake: SampleFeatures, moments: distances.Moments) -> dict[str, float]:
+        """How near samples come to the real images, and how many of these they cover."""
+        shares = coverage.prdc(self.features, fake.features)
+        return {**self._frechet(moments), **{f"quality/{name}": value for name, value in shares.items()}}
+
     def _quality(self, fake: SampleFeatures):
         moments = distances.moments(fake.features)
-        frechet = self._frechet(moments)
+        near = self._near(fake, moments)
         return {
-            **frechet,
-            OVER_IMAGES: distances.fd_rel_deviation(self.features, moments, frechet[OBJECTIVE]),
+            **near,
+            OVER_IMAGES: distances.fd_rel_deviation(self.features, moments, near[OBJECTIVE]),
             "quality/kid": distances.kid(self.features, fake.features),
-            **{f"quality/{name}": value for name, value in coverage.prdc(self.features, fake.features).items()},
+            "quality/sharpness": (fake.sharpness.mean() / self.held_out.sharpness.mean()).item(),
             "quality/swd": distances.swd(self.features, fake.features),
             "quality/swd_pixel": distances.swd(self.pixels, fake.pixels),
         }
@@ -180,17 +206,54 @@ class Evaluation:
         apart, indices = memorisation.nearest(images.pixels[:HELD_OUT], self._train)
         return apart, memorisation.authenticity(apart, memorisation.spacing(indices, self._train))
 
+    def _between_draws(self, model) -> dict[str, float]:
+        a, b = self.noise(model.latent_dim)[: 2 * paths.PATHS].chunk(2)
+        return {f"path/{name}": value for name, value in self._along(model, a, b).items()}
+
+    def _between_images(self, model) -> dict[str, float]:
+        a, b = model.posterior(self.real[: 2 * min(paths.PATHS, len(self.real) // 2)])[0].chunk(2)
+        return {f"path_real/{name}": value for name, value in self._along(model, a, b).items()}
+
+    def _along(self, model, a: Tensor, b: Tensor) -> dict[str, float]:
+        """Of the images on the paths between latents a and b, each (n, d): what of them lies among real images and is
+        recognised, without the ends, and how evenly they change."""
+        features, confidence = [], []
+        for z in paths.latent_path(a, b, paths.STEPS).split(self._at_once):
+            check(x := model.sample(z), at_least=1)
+            features.append(self.extractor(x))
+            confidence += [] if self.extractor.head is None else [self.extractor.confidence(x)]
+        of_path = torch.cat(features).unflatten(0, (len(a), paths.STEPS))
+        found = {
+            "precision": coverage.precision(self.features, of_path[:, 1:-1].flatten(0, 1)),
+            "largest_jump": paths.largest_jump(of_path),
+        }
+        if confidence:
+            found["confidence"] = torch.cat(confidence).unflatten(0, (len(a), paths.STEPS))[:, 1:-1].mean().item()
+        return found
+
     def _of_posterior(self, model):
-        x, noise = self._likelihood_images(self.real), self.noise(model.latent_dim)[: len(self.real)]
-        bound = likelihood.elbo(x, model.posterior, model.log_likelihood, noise)
+        x = self._likelihood_images(self.real)
         means = torch.cat([model.posterior(part)[0] for part in x.split(self._at_once)])
         weight = {"likelihood/beta_effective": model.beta_effective} if hasattr(model, "beta_effective") else {}
         return {
-            **{f"likelihood/{name}": value for name, value in bound.items()},
+            **self._bound(model),
+            **self._class_kept(model, x, means),
             **self._importance_weighted(model),
             "likelihood/active_units": likelihood.active_units(means),
             **weight,
         }
+
+    def _bound(self, model) -> dict[str, float]:
+        x, noise = self._likelihood_images(self.real), self.noise(model.latent_dim)[: len(self.real)]
+        bound = likelihood.elbo(x, model.posterior, model.log_likelihood, noise)
+        return {f"likelihood/{name}": value for name, value in bound.items()}
+
+    def _class_kept(self, model, x: Tensor, means: Tensor) -> dict[str, float]:
+        """The share of images (n, C, H, W) that the classifier puts into the same class when decoded from their means (n, d)."""
+        if self.extractor.head is None:
+            return {}
+        again = torch.cat([self.extractor.classify(model.sample(z)) for z in means.split(self._at_once)])
+        return {"likelihood/class_kept": (again == self.extractor.classify(x)).double().mean().item()}
 
     def _likelihood_images(self, x):
         return binarised(x) if self.images.binarised else x
@@ -220,6 +283,10 @@ class Evaluation:
             return {}
         raw, slope = critics.critic_w1(*scores), critics.largest_slope(model.discriminate, real, fake)
         return {"diagnostics/w1_critic": raw, "diagnostics/w1_critic_scaled": critics.normalised_w1(raw, slope)}
+
+
+def has_likelihood(model: nn.Module) -> bool:
+    return hasattr(model, "posterior") and hasattr(model, "log_likelihood")
 
 
 def binarised(x):

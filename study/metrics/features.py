@@ -49,6 +49,10 @@ class Extractor:
         """Class indices (n,) of images (n, C, H, W); only on labelled datasets."""
         return _in_chunks(self.head, x).argmax(1)
 
+    def confidence(self, x: Tensor) -> Tensor:
+        """The probability (n,) that the classifier gives to the class it chooses; only on labelled datasets."""
+        return _in_chunks(self.head, x).softmax(1).amax(1)
+
     def both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The features (n, d) of images and their class indices (n,), or None where there are no labels."""
         features = self(x)
@@ -104,9 +108,14 @@ def recipe_hash(dataset, fingerprint: str, kind: str = "classifier", weights: Pa
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def file_name(dataset, fingerprint: str) -> str:
+    """Of the classifier's weights, which are the same wherever the dataset, the recipe and torch are."""
+    return f"features-{recipe_hash(dataset, fingerprint)}.safetensors"
+
+
 def _classifier(dataset, images, cache_dir):
     digest = recipe_hash(dataset, images.fingerprint)
-    file = cache_dir / f"features-{digest}.safetensors"
+    file = cache_dir / file_name(dataset, images.fingerprint)
     network, head = _networks(images)
     facts = _read(file, network, head)
     if facts is None:

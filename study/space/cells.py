@@ -28,10 +28,15 @@ def slug(text) -> str:
 
 @dataclass(frozen=True)
 class Budget:
-    """What every trial of a cell may spend: passes over the training images, and the images of one step."""
+    """What every trial of a cell may spend: passes over the training images, and the images of one step.
+
+    measured_every: epochs between the looks at a training on held-out data, each then with all that reports show over epochs;
+    None: six looks at the objective alone. It changes what is known of a training, not the training.
+    """
 
     epochs: int
     batch_size: int = 64
+    measured_every: int | None = None
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ class Plan:
             suggested=dict(suggested),
             epochs=trial.budget.epochs,
             batch_size=trial.budget.batch_size,
+            measured_every=trial.budget.measured_every if trial.stage == "confirm" else None,
             code=self.code(cell),
             ranges=self.ranges[cell.name],
             dataset_slug=cell.dataset.slug,

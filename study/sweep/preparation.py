@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from study.data import prepared
 from study.data.datasets import check_batch
 from study.errors import UserError
 from study.ledger.files import read_json, write_atomic
@@ -50,8 +51,12 @@ def prepare(space: Space, options: LaunchOptions, data_dir: Path, ledger: Ledger
                 check_built(cell, images.shape)
         if options.address or ledger.address != str(root):  # there may be machines without the data
             dataset.publish(data_dir, root / DATA / images.fingerprint)
+        shelves = prepared.places(data_dir, "features")
+        trained = features.file_name(dataset, images.fingerprint)
+        prepared.take(root / "features" / trained, shelves)
         extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
-        known = note_real_baseline(root / FLOORS, dataset, images, extractor)
+        prepared.leave(root / "features" / trained, shelves)
+        known = note_real_baseline(root / FLOORS, dataset, images, extractor, shelves)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
         log(
             f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
@@ -81,12 +86,28 @@ def check_built(cell, shape) -> None:
         )
 
 
-def note_real_baseline(place: Path, dataset, images, extractor) -> RealBaseline:
+def note_real_baseline(place: Path, dataset, images, extractor, shelves=()) -> RealBaseline:
     """What real images score against each other: the best that can be expected. Measured once per features, and anew where
-    measures have changed their meaning since."""
-    baselines = read_json(place, check=real_baselines) or {}
-    known = baselines.get(dataset.name)
-    if known is None or (known.features, known.protocol) != (extractor.hash, PROTOCOL) or not known.measures:
-        baselines[dataset.name] = replace(real_baseline(images, extractor), protocol=PROTOCOL)
-        write_atomic(place, json.dumps({name: each.to_json() for name, each in baselines.items()}, indent=1).encode())
-    return baselines[dataset.name]
+    measures have changed their meaning since; another study on the same data may have left it on one of the `shelves`."""
+
+    def noted(file):
+        baselines = read_json(file, check=real_baselines) or {}
+        known = baselines.get(dataset.name)
+        fits = known and known.measures and (known.features, known.protocol) == (extractor.hash, PROTOCOL)
+        return baselines, known if fits else None
+
+    baselines, known = noted(place)
+    if known is None:
+        shelved = place.parent / "features" / f"real-{extractor.hash}-{PROTOCOL}.json"
+        prepared.take(shelved, shelves)
+        _, known = noted(shelved)
+        if known is None:
+            known = replace(real_baseline(images, extractor), protocol=PROTOCOL)
+            write(shelved, {dataset.name: known})
+            prepared.leave(shelved, shelves)
+        write(place, baselines | {dataset.name: known})
+    return known
+
+
+def write(place: Path, baselines: dict[str, RealBaseline]) -> None:
+    write_atomic(place, json.dumps({name: each.to_json() for name, each in baselines.items()}, indent=1).encode())

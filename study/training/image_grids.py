@@ -12,6 +12,7 @@ from PIL import Image
 
 from study.metrics.catalogue import literal
 from study.metrics.evaluation import CHUNK
+from study.metrics.paths import latent_path
 
 COLUMNS, ROWS = 8, 4  # of a grid: MLflow's thumbnails are 256 pixels wide, so tiles of 32 pixels stay sharp
 TILE = 32  # pixels at least on a tile's side; smaller images are enlarged by whole factors
@@ -52,14 +53,6 @@ def paired(above: torch.Tensor, below: torch.Tensor, columns: int = COLUMNS) -> 
     return tile(torch.cat(blocks), columns)
 
 
-def latent_path(a: torch.Tensor, b: torch.Tensor, steps: int = COLUMNS) -> torch.Tensor:
-    """Points between latents a and b, each (n, d): (n * steps, d). ((1-t) a + t b) / sqrt((1-t)^2 + t^2) is standard
-    normal wherever a and b are; a straight line would leave the shell that the model was trained on."""
-    t = torch.linspace(0, 1, steps, device=a.device, dtype=a.dtype)[None, :, None]
-    points = ((1 - t) * a[:, None] + t * b[:, None]) / ((1 - t) ** 2 + t**2).sqrt()
-    return points.reshape(-1, a.shape[1])
-
-
 def in_training(model, noise: torch.Tensor, real: torch.Tensor) -> dict[str, np.ndarray]:
     """Name -> picture of a model in eval mode: samples of `noise` (n, d), and what a VAE makes of `real` (n, C, H, W)."""
     count = COLUMNS * ROWS
@@ -73,7 +66,7 @@ def at_the_end(model, noise: torch.Tensor, real: torch.Tensor, nearest) -> dict[
     """What else is drawn of a trained model. nearest(images) -> the training images most like them."""
     samples = model.sample(noise[:MANY])
     half = min(COLUMNS * ROWS // 2, len(real))
-    path = latent_path(noise[:ROWS], noise[ROWS : 2 * ROWS])
+    path = latent_path(noise[:ROWS], noise[ROWS : 2 * ROWS], COLUMNS)
     pictures = {
         "sheet": tile(samples),
         "beside": paired(real[:half], samples[:half]),
@@ -97,7 +90,7 @@ def latent_plane(like: torch.Tensor) -> torch.Tensor:
 def between_images(model, real: torch.Tensor) -> np.ndarray:
     """A row per pair of images: one of them, the images decoded between their posterior means, the other."""
     a, b = real[: 2 * min(ROWS, len(real) // 2)].chunk(2)
-    path = latent_path(model.posterior(a)[0], model.posterior(b)[0])
+    path = latent_path(model.posterior(a)[0], model.posterior(b)[0], COLUMNS)
     path = model.sample(path).unflatten(0, (len(a), COLUMNS))
     return tile(torch.cat([a[:, None], path, b[:, None]], 1).flatten(0, 1), COLUMNS + 2)
 
@@ -156,7 +149,7 @@ def prior_sample(model, n: int, seed: int) -> torch.Tensor:
 def interpolated(model, n: int, seed: int) -> torch.Tensor:
     """Paths of COLUMNS points between pairs of points of the prior, about n points in all."""
     ends = prior_sample(model, 2 * max(1, n // COLUMNS), seed)
-    return latent_path(ends[::2], ends[1::2])
+    return latent_path(ends[::2], ends[1::2], COLUMNS)
 
 
 def traversed(model, n: int) -> torch.Tensor:

@@ -185,13 +185,17 @@ class Run:
             start = time.perf_counter()
             noise = self.validation.noise(self.replicas.model.latent_dim)
             if self.epoch in training.measured_at and not (self.epoch == self.spec.epochs and self.validation is self.final):
-                found = self.validation.objective(decode(self.replicas.models[k], noise))
-                values = values | {name: [value] for name, value in found.items()}
+                values = values | {name: [value] for name, value in self.look(self.replicas.models[k], noise).items()}
                 if training.draws:
                     for name, picture in self.pictures(k, noise).items():
                         training.draw(name, image_grids.png(picture))
             training.state.measure_s += time.perf_counter() - start
             training.record(values)
+
+    def look(self, model, noise) -> dict:
+        """What is measured of a model between two epochs."""
+        every = self.spec.measured_every
+        return self.validation.over_training(model.eval()) if every else self.validation.objective(decode(model, noise))
 
     @torch.no_grad()
     def pictures(self, k: int, noise) -> dict:

@@ -58,8 +58,11 @@ class Training:
 
     @property
     def measured_at(self) -> set[int]:
-        """The epochs after which the objective is measured on validation images."""
-        return set(evaluation_epochs(self.spec.epochs)) if self.confirms else set(self.spec.rungs)
+        """The epochs after which it is measured on validation images."""
+        spec = self.spec
+        if spec.measured_every:
+            return {*range(0, spec.epochs, spec.measured_every), spec.epochs}
+        return set(evaluation_epochs(spec.epochs)) if self.confirms else set(spec.rungs)
 
     @property
     def diverged(self) -> bool:

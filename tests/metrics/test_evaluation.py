@@ -25,8 +25,12 @@ from study.training.weights import plain
 
 QUALITY = {
     f"quality/{name}"
-    for name in ("fd", "fd_rel", "fd_rel_over_images", "kid", "precision", "recall", "density", "coverage", "swd", "swd_pixel")
+    for name in (
+        *("fd", "fd_rel", "fd_rel_over_images", "kid", "precision", "recall", "density", "coverage", "sharpness"),
+        *("swd", "swd_pixel"),
+    )
 }
+PATH = {"precision", "confidence", "largest_jump"}
 COMMON = QUALITY | {
     "modes/label_jsd",
     "modes/classes",
@@ -36,7 +40,16 @@ COMMON = QUALITY | {
     "memory/authenticity",
     "memory/authenticity_held_out",
 }
-VAE_ONLY = {"likelihood/elbo", "likelihood/recon", "likelihood/kl", "likelihood/active_units", "likelihood/beta_effective"}
+BETWEEN_DRAWS, BETWEEN_IMAGES = ({f"{path}/{name}" for name in PATH} for path in ("path", "path_real"))
+VAE_ONLY = {
+    "likelihood/class_kept",
+    "likelihood/elbo",
+    "likelihood/recon",
+    "likelihood/kl",
+    "likelihood/active_units",
+    "likelihood/beta_effective",
+}
+VAE_ONLY |= BETWEEN_IMAGES
 LIKELIHOOD = {"likelihood/iw_nll", "likelihood/bits_per_dim"}
 W1 = {"diagnostics/w1_critic", "diagnostics/w1_critic_scaled"}
 
@@ -91,7 +104,7 @@ class VAEGAN(nn.Module):
 )
 def test_a_model_of_any_kind_gets_the_measures_of_what_it_can_do(estimates, own, search):
     measured = set(search.of_model(VAEGAN(estimates).eval()))
-    assert measured == COMMON | own | (VAE_ONLY | LIKELIHOOD) - {"likelihood/beta_effective"}
+    assert measured == COMMON | BETWEEN_DRAWS | own | (VAE_ONLY | LIKELIHOOD) - {"likelihood/beta_effective"}
 
 
 @pytest.mark.parametrize("model, own", [(VAE, VAE_ONLY | LIKELIHOOD), (GAN, {"diagnostics/jsd_discriminator"}), (WGAN, W1)])
@@ -99,7 +112,7 @@ def test_a_model_of_any_kind_gets_the_measures_of_what_it_can_do(estimates, own,
 def test_every_family_gets_the_common_measures_and_its_own(model, own, net, images, search):
     build = builder(model, net=net)
     measured = search.everything(trained_models(build, images, epochs=1))
-    assert [set(row) for row in measured] == [COMMON | own] * 2
+    assert [set(row) for row in measured] == [COMMON | BETWEEN_DRAWS | own] * 2
     assert all(math.isfinite(value) for row in measured for value in row.values())
     assert measured[0] != measured[1]
 
@@ -111,6 +124,51 @@ def test_the_objective_of_a_replica_is_the_same_when_measured_with_everything(im
     for one, row in zip(quick, search.everything(models_of(build, replicas))):
         assert one == pytest.approx({name: row[name] for name in ("quality/fd", "quality/fd_rel")}, rel=1e-5)
         assert one["quality/fd_rel"] == pytest.approx(one["quality/fd"] / search.features.moments.spread)
+
+
+@pytest.mark.parametrize(
+    "model, own",
+    [(VAE, {"likelihood/elbo", "likelihood/recon", "likelihood/kl"}), (GAN, {"diagnostics/jsd_discriminator"}), (WGAN, W1)],
+)
+def test_what_is_shown_over_training_is_a_part_of_what_is_measured_at_the_end(model, own, images, search):
+    one = trained_models(builder(model), images, seeds=(1,), epochs=1)[0]
+    found, everything = search.over_training(one), search.of_model(one)
+    assert found == {name: everything[name] for name in found}
+    assert own <= found.keys() and {"quality/fd_rel", "quality/coverage", "two_sample/jsd", "modes/classes"} <= found.keys()
+
+
+class Between(nn.Module):
+    """A decoder of one latent dimension, in which `image` says what lies between -1 and 1."""
+
+    latent_dim = 1
+
+    def __init__(self, image):
+        super().__init__()
+        self.image = image
+
+    def sample(self, z):
+        return self.image(((z[:, 0] + 1) / 2).clamp(0, 1))
+
+
+def test_a_path_that_jumps_is_told_from_one_that_changes_step_by_step_and_fading_from_what_is_recognisable(images, search):
+    real = images.scaled(images.train.images)
+    one, other = real[images.train.labels == 0][:1], real[images.train.labels == 1][:1]
+
+    def fading(t):
+        return torch.lerp(one, other, t[:, None, None, None])
+
+    a, b = -torch.ones(4, 1), torch.ones(4, 1)
+    steady, jump, noise = (
+        search._along(Between(image), a, b)
+        for image in (fading, lambda t: fading((t > 0.5).float()), lambda t: torch.rand(len(t), 1, 8, 8))
+    )
+    assert jump["largest_jump"] == 1 and steady["largest_jump"] < 0.5
+    assert jump["precision"] == 1 and jump["confidence"] > steady["confidence"] and noise["precision"] < 0.7
+
+
+def test_a_path_along_which_nothing_changes_has_no_jump(images, search):
+    still = Between(lambda t: images.scaled(images.train.images[:1]).expand(len(t), -1, -1, -1))
+    assert search._along(still, -torch.ones(4, 1), torch.ones(4, 1))["largest_jump"] == pytest.approx(1 / 11)
 
 
 def test_training_improves_the_objective(images, search):

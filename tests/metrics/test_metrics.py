@@ -90,6 +90,12 @@ def test_blur_and_lost_contrast_are_told_from_real_images(table, name):
     assert table[name]["memory/nn_ratio"] > 1.4
 
 
+def test_sharpness_falls_with_blur_and_rises_with_noise_whatever_the_precision(table):
+    sharp = {name: measures["quality/sharpness"] for name, measures in table.items()}
+    assert sharp["blurred images"] < 0.2 < sharp["class means"] < 0.9 < sharp["real"] < 1.1
+    assert sharp["sharpened images"] > 1.2 and sharp["uniform noise"] > 1.5
+
+
 def test_no_measure_of_any_generator_is_nan(table):
     assert all(math.isfinite(value) for measures in table.values() for value in measures.values())
     assert len({tuple(measures) for measures in table.values()}) == 1

@@ -114,7 +114,7 @@ def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path, signal_n
     """While libraries are imported, images decoded, features trained, MLflow opened, Ray started."""
     for number, delay in enumerate((0.4, 1.0, 2.5, 5.0, 8.0, 11.0)):
         (tmp_path / str(number)).mkdir()
-        study = small(tmp_path / str(number))
+        study = small(tmp_path / str(number), own_data=True)
         process = study.start()
         time.sleep(delay)
         crash.wait_until(lambda: catches_sigterm(process.pid), process)  # on a busy machine Python itself may still be starting

@@ -1,0 +1,48 @@
+"""What a study prepares stays beside the data, for the next one."""
+
+import pytest
+from tiny import tiny_space
+
+from study.data import prepared
+from study.ledger.folder import Ledger
+from study.metrics import features
+from study.sweep import preparation
+from study.sweep.launch_options import LaunchOptions
+
+
+def prepare(tmp_path, data_dir, name) -> Ledger:
+    ledger = Ledger(tmp_path / name)
+    preparation.prepare(tiny_space(), LaunchOptions(space="tiny", storage=tmp_path), data_dir, ledger, lambda line: None)
+    return ledger
+
+
+def files(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_second_study_on_the_same_data_trains_no_features_and_measures_no_real_images(tmp_path, monkeypatch):
+    first = prepare(tmp_path, tmp_path / "data", "first")
+    monkeypatch.setattr(features, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(preparation, "real_baseline", lambda *_: pytest.fail("measured again"))
+    second = prepare(tmp_path, tmp_path / "data", "second")
+    assert files(first.root / "features") == files(second.root / "features") == files(tmp_path / "data/.prepared/features")
+    assert first.floors() == second.floors() != {}
+
+
+def test_features_beside_the_data_that_lie_are_trained_again_and_replaced(tmp_path):
+    first = prepare(tmp_path, tmp_path / "data", "first")
+    shelf = tmp_path / "data/.prepared/features"
+    for file in shelf.iterdir():
+        file.write_bytes(file.read_bytes()[:-9])
+    second = prepare(tmp_path, tmp_path / "data", "second")
+    whole = {name: content for name, content in files(second.root / "features").items() if ".bad-" not in name}
+    assert files(shelf) == whole == files(first.root / "features")
+
+
+def test_a_data_folder_that_is_read_only_is_left_alone_and_the_users_cache_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir(mode=0o555)
+    prepare(tmp_path, tmp_path / "data", "first")
+    assert not list((tmp_path / "data").iterdir())
+    beside, cache = prepared.places(tmp_path / "data", "features")
+    assert cache.is_relative_to(tmp_path / "cache") and len(files(cache)) == 2 and not beside.exists()
