@@ -42,5 +42,5 @@ SPACE = Space(
     propose=propose,
     budget=budget,
     search=Search(rounds=(6,)),
-    replicates=9,
+    replicates=8,
 )

@@ -194,7 +194,9 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
 
     from study.ledger.storage_check import write_token
     from study.sweep import ray_executor
+    from study.sweep.estimate import group
     from study.sweep.gpu_share import heaviest, measured
+    from study.sweep.plan import epochs_left
     from study.sweep.progress import Display
     from study.sweep.ray_executor import check_nodes
     from study.sweep.worker_messages import PackConfig
@@ -230,7 +232,16 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
             trust=trust(options),
         )
         with display:
-            ray_executor.execute(plan, config, slots, commit, display.began, tracker_thread.notify, display.log)
+            ray_executor.execute(
+                plan,
+                config,
+                slots,
+                commit,
+                display.began,
+                tracker_thread.notify,
+                display.log,
+                seconds=lambda cell: expected.get(group(cell), 0.0) * epochs_left(plan, cell),
+            )
     finally:
         ray.shutdown()
 

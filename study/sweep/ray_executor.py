@@ -272,9 +272,10 @@ class News(tune.Callback):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
 
 
-def execute(plan, config: PackConfig, slots: int, commit, began, notify, log=print, train=train) -> None:
-    """Run every trial that is left with that `config`, `slots` at a time; `train` is what a worker does with one."""
-    search = LedgerSearch(plan, config, commit, alive)
+def execute(plan, config: PackConfig, slots: int, commit, began, notify, log=print, train=train, seconds=lambda cell: 0.0) -> None:
+    """Run every trial that is left with that `config`, `slots` at a time; `train` is what a worker does with one, `seconds` how
+    long what is left of a cell is expected to take."""
+    search = LedgerSearch(plan, config, commit, alive, seconds)
     scratch = plan.ledger.root / "ray"
     going_on = True
     try:

@@ -23,26 +23,28 @@ class LedgerSearch(Searcher):
 
     A cell goes on once none of its packs is queued or live: what comes next depends on all of them. What is served next is the
     cell that is furthest, so that results come early.
+    seconds(cell), what is left of a cell takes: the dearest begin, so that no long one is left when all others are done.
     commit(trial, result) is called once per finished trial, in the Tune loop: it must be quick and must not raise.
     alive() tells, when a pack's workers have died too often, whether Ray can run anything at all.
     """
 
-    def __init__(self, plan: Plan, config: PackConfig, commit, alive=lambda: True):
+    def __init__(self, plan: Plan, config: PackConfig, commit, alive=lambda: True, seconds=lambda cell: 0.0):
         super().__init__(metric="objective", mode="min")
         self.plan, self.config, self.commit, self.alive = plan, config, commit, alive
         self.live: dict[str, Pack] = {}  # by Ray's trial id
         self.losses: Counter = Counter()  # keys of a pack -> how often it was lost together with Tune's loop
         self.queue: deque[Pack] = deque()
-        self.cells = deque(self._unfinished())  # those of which no pack is queued or live
+        self.cells = deque(self._unfinished(seconds))  # those of which no pack is queued or live
         self.stopped = ""  # why the sweep has to end: the storage folder cannot be used
 
-    def _unfinished(self) -> list[Cell]:
-        """The cells that have something left, those begun first: a sort that keeps the order otherwise."""
+    def _unfinished(self, seconds) -> list[Cell]:
+        """The cells that have something left, those begun first, of these and of the others the dearest."""
         begun = set(self.plan.ledger.keys())
         left = {trial.cell.name: False for trial in self.plan.left()}
         for trial in self.plan.left():
             left[trial.cell.name] |= trial.key in begun
-        return sorted((cell for cell in self.plan.space.cells if cell.name in left), key=lambda cell: not left[cell.name])
+        unfinished = [cell for cell in self.plan.space.cells if cell.name in left]
+        return sorted(unfinished, key=lambda cell: (not left[cell.name], -seconds(cell)))
 
     def suggest(self, trial_id):
         """The next pack's config; None while others must finish first; FINISHED when nothing is left."""

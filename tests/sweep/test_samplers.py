@@ -137,6 +137,12 @@ def test_a_crash_changes_nothing_what_was_begun_comes_first(plan, ledger):
     assert specs(ledger) == before
 
 
+def test_the_dearest_cell_begins_so_that_no_long_one_is_left_at_the_end(plan):
+    search = LedgerSearch(plan, PackConfig(ledger=plan.ledger.address), None, seconds=lambda cell: cell.latent_dim)
+    search.suggest("0")
+    assert search.live["0"].cell.latent_dim == max(cell.latent_dim for cell in plan.space.cells)
+
+
 def test_a_pack_whose_worker_dies_is_tried_one_by_one_and_who_fails_alone_is_recorded(plan):
     served = serve(searcher(plan), lambda trial, params: None if trial.stage == "search" and trial.proposal == 1 else 1.0)
     failed = {key for key, result in plan.results.items() if result.status == "failed"}
