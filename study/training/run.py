@@ -28,7 +28,7 @@ from study.training.replicas import Replicas
 from study.training.training import Training, replica_seed
 from study.training.weights import fresh, plain
 
-REPORT_S = 3.0  # seconds between reports of up to three trainings to whoever runs the pack: each brings MLflow up to date
+REPORT_S = 3.0  # seconds between a pack's reports, times its trainings: each report brings all of them up to date in MLflow
 Outcome = tuple[list[Result], dict[str, float | None]]  # what ended, and by key the objective of what waits at a rung
 
 
@@ -175,7 +175,7 @@ class Run:
         )
         if time.monotonic() - self.checkpointed >= self.checkpoint_s:
             self.checkpoint()
-        if time.monotonic() - self.reported >= REPORT_S * max(1, len(self.trainings) // 3):
+        if time.monotonic() - self.reported >= REPORT_S * len(self.trainings):
             self.reported = time.monotonic()
             report(self.epoch, self.trainings[0].objective())
 
