@@ -65,7 +65,7 @@ BATCH = {"A-wgan": 32}  # the others': 128
 def budget(cell):
     longer = cell.system == "A-wgan" and cell.dataset == cifar10
     epochs, batch = 50 if longer else EPOCHS[cell.system], BATCH.get(cell.system, 128)
-    return shortened(Budget(epochs, batch, measured_every=5), cell)
+    return shortened(Budget(epochs, batch, measured_every=5, whole_training_set=True), cell)
 
 
 def systems(dataset):

@@ -49,7 +49,8 @@ BATCH = {"E-gan-latent": 256, "E-wgan-latent": 256}  # silent on the WGAN's: the
 
 def budget(cell):
     epochs = EPOCHS.get(cell.system) or (30 if cell.dataset == cifar10 else 10)
-    return shortened(Budget(epochs, BATCH.get(cell.system, 128), measured_every=-(-epochs // 20)), cell)
+    looks = {"measured_every": -(-epochs // 20), "whole_training_set": True}
+    return shortened(Budget(epochs, BATCH.get(cell.system, 128), **looks), cell)
 
 
 def systems(dataset):

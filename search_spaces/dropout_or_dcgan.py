@@ -39,7 +39,7 @@ LATENT = {"C-vae": 20, "C-dcgan": 100}  # silent on the DCGAN's: as Radford et a
 
 
 def budget(cell):
-    return shortened(Budget(EPOCHS[cell.system], BATCH, measured_every=5), cell)
+    return shortened(Budget(EPOCHS[cell.system], BATCH, measured_every=5, whole_training_set=True), cell)
 
 
 PUBLISHED = [

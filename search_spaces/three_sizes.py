@@ -30,7 +30,7 @@ EPOCHS = 50  # silent, too; equal for all, as its comparison of sizes asks for
 
 
 def budget(cell):
-    return shortened(Budget(EPOCHS, BATCH, measured_every=5), cell)
+    return shortened(Budget(EPOCHS, BATCH, measured_every=5, whole_training_set=True), cell)
 
 
 def vae(number, widths, latent_dim, dataset, loss=BERNOULLI, name=""):

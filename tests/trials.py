@@ -27,13 +27,13 @@ def identity_of(images) -> dict[str, dict]:
     }
 
 
-def planned(ledger, data_dir, model=VAE, epochs=6, more=None, **changes):
-    """The first search trial of a small model, its spec in the ledger."""
+def planned(ledger, data_dir, model=VAE, epochs=6, more=None, budget={}, **changes):
+    """The first trial of a small model, of which nothing is tuned, its spec in the ledger."""
     images = digits.load(data_dir)
     identity = {"digits": identity_of(images)["digits"] | (more or {})}
     space = tiny_space(
         cells=grid([model], [fc], [1], [2], [digits], width=[16], **{k: [v] for k, v in changes.items()}),
-        budget=lambda cell: Budget(epochs, 64),
+        budget=lambda cell: Budget(epochs, 64, **budget),
         propose=lambda trial, cell: {},
     )
     plan = Plan(space, ledger, identity)

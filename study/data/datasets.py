@@ -36,6 +36,11 @@ class Split:
     def to(self, device):
         return Split(self.images.to(device), None if self.labels is None else self.labels.to(device))
 
+    def and_then(self, other):
+        """The images of both; copied into memory."""
+        labels = None if self.labels is None else torch.cat([self.labels, other.labels])
+        return Split(torch.cat([self.images, other.images]), labels)
+
 
 @dataclass(frozen=True)
 class Images:
@@ -53,6 +58,10 @@ class Images:
     def scaled(self, images):
         """Float32 values in [0, 1] of uint8 images of this dataset, on the device where they are."""
         return images.to(torch.float32) / (self.levels - 1)
+
+    def whole(self):
+        """The same with the validation images among those to train on, as a dataset is published."""
+        return dataclasses.replace(self, train=self.train.and_then(self.validation))
 
     def to(self, device):
         """The same images on another device; on the CPU they stay memory-mapped."""

@@ -185,6 +185,7 @@ class Spec(Record):
     shape: Shape = field(default_factory=list)  # C, H, W
     code: NamedTexts = field(default_factory=dict)  # import path -> digest of what comes from outside the project
     measured_every: Count | None = None  # epochs, with all that is shown over epochs; None: six times, with the objective alone
+    whole_training_set: Flag | None = None  # with the images that are elsewhere for validation
     loss_scales: NamedTexts = field(default_factory=dict)  # loss -> what it counts
     measures: Annotated[dict[str, str], table_of(is_import_path)] = field(default_factory=dict)  # those of the space itself
     claims: Text = ""  # the module of the space, if it makes any

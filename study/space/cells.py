@@ -32,11 +32,14 @@ class Budget:
 
     measured_every: epochs between the looks at a training on held-out data, each then with all that reports show over epochs;
     None: six looks at the objective alone. It changes what is known of a training, not the training.
+    whole_training_set: the validation images are trained on as well, as those who tune nothing do; looks are then at test images,
+    by which nothing is chosen. Only in cells of which nothing is tuned.
     """
 
     epochs: int
     batch_size: int = 64
     measured_every: int | None = None
+    whole_training_set: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from study.errors import UserError, nearest
-from study.space.cells import Cell, import_path, outside_source
+from study.space.cells import Budget, Cell, import_path, outside_source
 from study.space.contracts import lacking
 from study.space.hyperparameters import check_names, storable
 from study.space.importing import allow_modules
@@ -126,8 +126,16 @@ def check_cell(cell: Cell, space: Space, where: str) -> None:
         budget = space.budget(cell)
     except (Exception, SystemExit) as error:
         raise UserError(f"{where}: budget() raised {type(error).__name__}: {error}") from error
-    for word in ("epochs", "batch_size"):
-        whole(getattr(budget, word, None), word, where)
+    if not isinstance(budget, Budget):
+        raise UserError(f"{where}: budget() must give a Budget(epochs, batch_size), not {budget!r}")
+    for word in ("epochs", "batch_size", "measured_every"):
+        if word != "measured_every" or budget.measured_every is not None:
+            whole(getattr(budget, word), word, where)
+    if budget.whole_training_set and space.ranges(cell):
+        raise UserError(
+            f"{where}: cell {cell.name} is tuned, for which validation images are needed that are not trained on: leave its"
+            " whole_training_set out"
+        )
 
 
 def whole(value, word: str, where: str) -> None:

@@ -165,6 +165,7 @@ class Plan:
             epochs=trial.budget.epochs,
             batch_size=trial.budget.batch_size,
             measured_every=trial.budget.measured_every if trial.stage == "confirm" else None,
+            whole_training_set=trial.budget.whole_training_set or None,
             code=self.code(cell),
             ranges=self.ranges[cell.name],
             dataset_slug=cell.dataset.slug,
@@ -323,6 +324,7 @@ class Plan:
             "epochs": budget.epochs,
             "batch_size": budget.batch_size,
             "protocol": PROTOCOL,
+            **({"whole_training_set": True} if budget.whole_training_set else {}),
             **more,
         }
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:10]

@@ -70,16 +70,16 @@ def run_pack(
 
 
 @functools.lru_cache(maxsize=2)
-def loaded(dataset: Dataset, data_dir: str, device: str, published: Path):
+def loaded(dataset: Dataset, data_dir: str, device: str, published: Path, whole: bool = False):
     """The images on the device: moved there once per worker process, not once per trial. Those that the driver
-    published with the study, or else those in the data folder."""
+    published with the study, or else those in the data folder; `whole` with the validation images among those to train on."""
     images = dataset.published(published) if published.exists() else dataset.load(data_dir)
-    return images.to(device)
+    return (images.whole() if whole else images).to(device)
 
 
 @functools.lru_cache(maxsize=4)
 def evaluation(
-    dataset: Dataset, data_dir: str, device: str, published: Path, folder: Path, kind: str, planned: str, stage: str
+    dataset: Dataset, data_dir: str, device: str, published: Path, whole: bool, folder: Path, kind: str, planned: str, stage: str
 ) -> Evaluation:
     """The real side of every measure, computed once per worker process with the features in `folder`."""
     images = loaded(dataset, data_dir, device, published)
@@ -89,7 +89,7 @@ def evaluation(
             f"the features of {dataset.name} here are {extractor.hash}, the trial was planned for {planned}, and"
             " scores of different features do not compare: is another version of torch installed here?"
         )
-    return Evaluation(images, extractor.to(device), stage)
+    return Evaluation(loaded(dataset, data_dir, device, published, whole), extractor.to(device), stage)
 
 
 class Run:
@@ -111,7 +111,8 @@ class Run:
         self.spec = spec = trainings[0].spec
         check_precision(spec.precision, device)
         dataset = dataset_of(spec)
-        where = dataset, str(data_dir), device, checkpoints.study / DATA / spec.fingerprint
+        whole = bool(spec.whole_training_set)
+        where = dataset, str(data_dir), device, checkpoints.study / DATA / spec.fingerprint, whole
         self.images = loaded(*where)
         if self.images.fingerprint != spec.fingerprint:
             raise UserError(f"the images of {spec.dataset} in {data_dir} are not those that this trial was planned for")
@@ -119,8 +120,8 @@ class Run:
             check_code(training.spec)
         self.validation, self.final = (
             evaluation(*where, checkpoints.study / "features", spec.features_kind, spec.features, stage)
-            for stage in ("search", spec.stage)
-        )  # held-out data is opened once, at the end
+            for stage in ("confirm" if whole else "search", spec.stage)
+        )  # held-out data is opened once, at the end; where nothing is tuned, and so nothing chosen, for the looks as well
         self.builds = [functools.partial(model_of, training.spec, self.images.shape) for training in trainings]
         self.graphs = graphs and device != "cpu"
         self.replicas = self.untrained()
@@ -184,7 +185,7 @@ class Run:
         for k, (training, values) in enumerate(zip(self.trainings, rows)):
             start = time.perf_counter()
             noise = self.validation.noise(self.replicas.model.latent_dim)
-            if self.epoch in training.measured_at and not (self.epoch == self.spec.epochs and self.validation is self.final):
+            if self.epoch in training.measured_at and not (self.epoch == self.spec.epochs and self.spec.stage == "search"):
                 values = values | {name: [value] for name, value in self.look(self.replicas.models[k], noise).items()}
                 if training.draws:
                     for name, picture in self.pictures(k, noise).items():

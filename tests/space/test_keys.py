@@ -9,13 +9,13 @@ from study.space.loading import load_space, space_names
 from study.sweep.plan import Plan
 
 KEYS = {  # space -> how many keys, the first of them, and a digest of all
-    "bottleneck_20": (135, "a-vae-d1-z20-mnist-r00-confirm-7cbda972fa", "3bfaf9e3ea8e0914"),
-    "depth_and_latent": (768, "e-vae-depth-d1-z2-mnist-r00-confirm-ff7cae809d", "3ed74929f6f69463"),
-    "dropout_or_dcgan": (36, "c-vae-d2-z20-mnist-r00-confirm-4827d22920", "2f13c88b9cdc2b1b"),
-    "latent_sweep": (15180, "vae-fc-d1-z2-width-128-digits-r00-search-000-f7f73caa5a", "f7b70199eae77f78"),
-    "matched_weights": (234, "d-vae-mnist-d3-z20-mnist-r00-confirm-6755f770ae", "e48f24f49c005caf"),
+    "bottleneck_20": (135, "a-vae-d1-z20-mnist-r00-confirm-f56877cc91", "0964b5d6932526b6"),
+    "depth_and_latent": (768, "e-vae-depth-d1-z2-mnist-r00-confirm-32d53598af", "70364ac15cedc3cc"),
+    "dropout_or_dcgan": (36, "c-vae-d2-z20-mnist-r00-confirm-4da8e4f02d", "0d201a0e1f4fafa3"),
+    "latent_sweep": (13524, "vae-fc-d1-z2-width-128-digits-r00-search-000-f7f73caa5a", "9b6e88a610c73891"),
+    "matched_weights": (234, "d-vae-mnist-d3-z20-mnist-r00-confirm-db03d05226", "a6d1995323556d09"),
     "smoke": (45, "vae-fc-d1-z2-width-64-digits-r00-search-000-af76c5649d", "2372f3880fcb5ba7"),
-    "three_sizes": (416, "b-vae-1-d1-z50-mnist-r00-confirm-d3d3d0241f", "83eb64c0d0ab2b66"),
+    "three_sizes": (416, "b-vae-1-d1-z50-mnist-r00-confirm-1c037ad23d", "0973c4caee8430df"),
 }
 
 

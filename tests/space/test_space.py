@@ -11,7 +11,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.data import digits, mnist
 from study.errors import UserError
-from study.space import Search, grid
+from study.space import Budget, Search, grid
 from study.space.cells import import_path, slug
 from study.space.importing import imported
 from study.space.loading import checked, load_space, space_names
@@ -80,7 +80,10 @@ def test_a_proposal_that_cannot_be_run_is_refused_with_its_reason(propose, messa
         ({"search": Search(rounds=(0,))}, "a round of proposals must be"),
         ({"search": Search(rungs=(0.5, 0.2))}, "rungs must be"),
         ({"search": Search(sampler="grid")}, "sampler must be one of"),
-        ({"budget": lambda cell: None}, "epochs must be"),
+        ({"budget": lambda cell: None}, "must give a Budget"),
+        ({"budget": lambda cell: Budget(0)}, "epochs must be"),
+        ({"budget": lambda cell: Budget(2, measured_every=0)}, "measured_every must be"),
+        ({"budget": lambda cell: Budget(2, whole_training_set=True)}, "validation images are needed"),
     ],
 )
 def test_a_faulty_space_is_one_clear_line(changes, message):

@@ -19,6 +19,7 @@ import study
 from models.gan import GAN
 from models.vae import VAE
 from models.wgan import WGAN
+from study.data import digits
 from study.errors import UserError
 from study.ledger.files import read_rows, read_sealed, read_spec, write_sealed
 from study.ledger.folder import Ledger
@@ -364,3 +365,27 @@ def test_one_trial_runs_where_there_is_no_ray_mlflow_or_optuna(ledger, data_dir,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((folder / "result.json").read_text())["status"] == "done"
+
+
+def test_where_nothing_is_tuned_the_whole_training_set_may_be_trained_on_and_the_looks_are_at_test_images(tmp_path, data_dir):
+    images, found = digits.load(data_dir), {}
+    for whole in (False, True):
+        folder = planned(
+            Ledger(tmp_path / str(whole)), data_dir, budget={"measured_every": 1, "whole_training_set": whole}, epochs=2
+        )
+        found[whole] = run.run_trial(folder, data_dir), read_rows(folder / "metrics.jsonl")
+    steps = {
+        whole: load_file(tmp_path / str(whole) / "trials" / result.key / "curves.safetensors")["vae/loss"].shape[1]
+        for whole, (result, _) in found.items()
+    }
+    assert steps == {
+        False: len(images.train.images) // 64 * 2,
+        True: (len(images.train.images) + len(images.validation.images)) // 64 * 2,
+    }
+    result, rows = found[True]
+    assert found[False][0].key != result.key
+    last = {name: values[0] for name, values in rows[-1].values.items() if "/" in name and not name.startswith("loss/")}
+    assert (
+        last == pytest.approx({name: result.measures[name] for name in last})
+        and {"quality/coverage", "likelihood/elbo"} <= last.keys()
+    )
