@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.phase import Adam, RMSprop
+from study.analysis.claim_words import asked
+from study.analysis.claims import CLAIMS
 from study.data import cifar10, imagenette, mnist
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reports.md"
@@ -462,8 +464,120 @@ leaves it out.""",
 }
 
 
+CLAIMS_SAY = {  # claim -> what the report says, in our words; where we chose
+    "C1": (
+        "the reconstruction loss rises with the latent, shown at 50 and 100, since there is more space to draw from",
+        "reconstruction under the bound on held-out images; a nat is the least that matters",
+    ),
+    "C2": (
+        "losses of .108, .099, .102, .101, .102 at latent 10, 20, 30, 50, 75: the more latent the better, and after some size not"
+        " drastically so",
+        "20 as that size; the bound, in nats",
+    ),
+    "C3": ("losses of .177, .179, .186, .217, .217 with 2, 4, 8, 10, 12 hidden layers", "the bound, in nats"),
+    "C4": (
+        "a more complex model has a reconstruction loss like that of the less complex one on the same latent space, and sharper images",
+        "alike: within a nat; sharpness by the Laplace filter",
+    ),
+    "C5": (
+        "latent 200 instead of 100 stabilised the Jensen-Shannon divergence of a GAN and sharpened its images much; of a WGAN it says"
+        " the latter",
+        "the divergence that the discriminator proves on held-out images; steady: small steps from one look to the next; images by"
+        " fidelity, coverage and sharpness",
+    ),
+    "C6": ("more layers make images of a GAN and of a WGAN less distinct", "fidelity and coverage; at equal latents"),
+    "C7": (
+        "in all cases a GAN collapses to 3 or 4 classes",
+        "at most 4 classes with over 1 % of the samples, as a classifier sees them",
+    ),
+    "C8": (
+        "in all cases the earth mover's distance of a WGAN decreases steadily with the epochs",
+        "Kendall's tau of the critic's estimate and the epochs below -.5",
+    ),
+    "C9": ("GANs of latent 750 or 1000 draw less clear digits than those of 350 or 500", "clear: precision above a half"),
+    "C10": (
+        "fully connected GANs were unimpressive (A), convolutions could not be afforded (B), the DCGAN was much slower than the VAE (C)",
+        "much: twice the time of a step",
+    ),
+    "C11": (
+        "CIFAR-10 and Imagenette disappoint in every report, and most with fully connected models",
+        "far worse: more than twice the distance, and less coverage",
+    ),
+    "C12": (
+        "VAE and GAN draw digits of similar quality, the VAE's after fewer epochs (100 against 200) and somewhat blurry",
+        "similar: within a seed deviation; arrived: within 10 % of its own best, on one grid of 4 epochs; blur: sharpness",
+    ),
+    "C13": (
+        "the VAE was a lot more stable over hyperparameters, the GAN's performance could drop with a slight change",
+        "twice the spread of fd_rel over proposals from equal ranges",
+    ),
+    "C14": (
+        "between two samples lie recognisable digits, and the transition is clearly visible",
+        "64 paths of 12 points that keep the prior's norm; precision and the classifier's confidence above a half, no step more than"
+        " half of the way",
+    ),
+    "C15": (
+        "the DCGAN's samples improve from 25 to 50 epochs (A), and with enough epochs (C)",
+        "fd_rel at half of the epochs and at the end",
+    ),
+    "C16": (
+        "a GAN of latent 350 draws the best digits, a VAE of latent 1000 and 4 hidden layers the best images of CIFAR-10",
+        "4 hidden layers are 2 on each side; fidelity and coverage",
+    ),
+    "C17": (
+        "losses of critic and WGAN are almost alike and remain the same throughout the training",
+        "no trend: Kendall's tau with the epochs within .3",
+    ),
+    "C18": ("a GAN's losses show no clear trend over the epochs", "Kendall's tau with the epochs within .3"),
+    "C19": (
+        "30 epochs after the first 20 make reconstructions slightly better, and samples are again not great",
+        "held-out reconstruction under the bound; not great: precision below a half",
+    ),
+    "C20": (
+        "reconstructions of MNIST are fairly good, CIFAR-10 is not reconstructed with any fidelity after 50 epochs",
+        "whether a classifier sees the class of the original in more than half of the reconstructions",
+    ),
+    "C21": ("a more complex GAN needs more training to converge", "epochs until it is within 10 % of its own best"),
+    "C22": (
+        "label smoothing, upsampling, feature matching, fewer layers, other latents and two time scales were tried on Imagenette, without"
+        " decent results",
+        "none gains more than a seed deviation of fd_rel",
+    ),
+    "C23": (
+        "a slight change of architecture could make the GAN's performance drop, the VAE's was stable",
+        "twice the spread of fd_rel over depths and latent sizes",
+    ),
+    "C24": ("a WGAN's images of CIFAR-10 hold no information", "fd_rel above a half, where 1 is one constant image"),
+    "C25": (
+        "between two real photographs the VAE's interpolation seems natural",
+        "paths between the posterior means of 64 pairs; precision above a half, no step more than half of the way",
+    ),
+}
+
+
 def page() -> str:
-    return "\n".join([HEAD, *(section(report) for report in TITLES)])
+    return "\n".join([HEAD, *(section(report) for report in TITLES), *claims()])
+
+
+def claims() -> list[str]:
+    """The part about what the reports claim, and how it is decided."""
+    return [
+        "## What they claim",
+        "",
+        "How a claim is decided follows from `study/analysis/claims.py`; any space of the fourth column answers it, by",
+        "`.venv/bin/python study/launch.py --space SPACE`, and with `--dry-run` tells which words it can get, on which cells, and",
+        "how long these take.",
+        "",
+        "| claim | report | it says | spaces | decided by | ours |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {claim.id} | {claim.source} | {says} | {', '.join(f'`{space}`' for space in claim.spaces)} |"
+            f" {'; '.join(dict.fromkeys(asked(part) for part in claim.parts))} | {ours} |"
+            for claim in CLAIMS
+            for says, ours in [CLAIMS_SAY[claim.id]]
+        ),
+        "",
+    ]
 
 
 def section(report: str) -> str:

@@ -182,7 +182,7 @@ CLAIMS = (
         (
             *from_100_to_200("gan"),
             Part(
-                "steadiness",
+                "unsteadiness",
                 "curve/diagnostics/jsd_discriminator",
                 falls,
                 Pair({"latent_dim": 100}, {"latent_dim": 200}),
@@ -288,7 +288,7 @@ CLAIMS = (
             Part("fidelity", FIDELITY, equivalent, VAE_TO_GAN, {**EITHER, **OF_D}, on=MNIST, within=("dataset", "net", "depth")),
             Part("coverage", COVERAGE, equivalent, VAE_TO_GAN, {**EITHER, **OF_D}, on=MNIST, within=("dataset", "net", "depth")),
             Part(
-                "epochs",
+                "epochs to arrive",
                 "curve/quality/fd_rel",
                 rises,
                 VAE_TO_GAN,
@@ -391,7 +391,7 @@ CLAIMS = (
         ("bottleneck_20",),
         (
             Part(
-                "reconstructions",
+                "reconstruction",
                 "curve/likelihood/recon",
                 falls,
                 Pair({"share": "early"}, {"share": "end"}),

@@ -40,7 +40,7 @@ def rises(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
 
 
 def falls(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
-    """The mirror image of `rises`."""
+    """The outcome falls by more than a margin from the first arm to the last; refuted when by less, or when it rises."""
     return mirrored(rises(-values, margins, test))
 
 
@@ -55,7 +55,7 @@ def stays_below(values, margins, test: Callable = blocked_sign_flip) -> Evidence
 
 
 def stays_above(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
-    """The mirror image of `stays_below`: what is a gain when it falls is none."""
+    """The last arm is less than a margin below the first; refuted when more."""
     return mirrored(stays_below(-values, margins, test))
 
 
@@ -84,7 +84,7 @@ def exceeds_half(values, margins, test: Callable = blocked_sign_flip) -> Evidenc
 
 
 def below_half(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
-    """The mirror image of `exceeds_half`."""
+    """The one arm, a share, is below a half; refuted when above."""
     return mirrored(above(-first(values), np.full_like(margins, -0.5), test))
 
 
@@ -110,7 +110,7 @@ def lowest(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
 
 
 def highest(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
-    """The mirror image of `lowest`."""
+    """The first arm is above every other; refuted when any other is above it (Bonferroni over the others)."""
     return mirrored(lowest(-values, margins, test))
 
 

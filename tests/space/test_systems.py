@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from by_hand import optimiser_of
-from published import MATCHED, PAGE, page
+from published import CLAIMS_SAY, MATCHED, PAGE, page
 from published import SYSTEMS as PRINTED
 from synthetic import MEANS, measures
 from torch import nn
@@ -163,6 +163,7 @@ def test_a_system_is_trained_as_the_table_says(system):
 
 
 def test_the_page_of_the_reports_is_the_table():
+    assert list(CLAIMS_SAY) == [claim.id for claim in CLAIMS]
     assert PAGE.read_text() == page(), "write it anew: PYTHONPATH=. python tests/published.py"
 
 
