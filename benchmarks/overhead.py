@@ -84,7 +84,14 @@ def measure(trials: int = 220) -> dict:
         ray_executor.start(None)
         try:
             ray_executor.execute(
-                plan, PackConfig(ledger=plan.ledger.address), 1, commit, lambda key: None, sink.notify, train=empty_pack
+                plan,
+                PackConfig(ledger=plan.ledger.address),
+                1,
+                commit,
+                lambda keys: None,
+                lambda keys, epoch: None,
+                sink.notify,
+                train=empty_pack,
             )
         finally:
             ray.shutdown()

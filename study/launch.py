@@ -61,7 +61,7 @@ def main(arguments=None) -> int:
     growth = growing(asked, ledger, options, began)
     if options.dry_run:
         plan = planned(space, ledger, data_dir, options, log)
-        return shown(space if options.datasets else asked, plan, growth, data_dir, screen, log)
+        return shown(space if options.datasets else asked, plan, growth, data_dir, options.slots, screen, log)
     if options.fast_cuda and not options.address:
         from study.training.numerics import check_precision
 
@@ -84,7 +84,7 @@ def growing(space, ledger, options: LaunchOptions, began: float):
         return None
     from study.looks import growth_of
 
-    return growth_of(space, ledger, options.until_decided, began + 3600 * (options.budget or math.inf))
+    return growth_of(space, ledger, options.until_decided, began + 3600 * (options.budget or math.inf), options.slots)
 
 
 def planned(space, ledger, data_dir, options: LaunchOptions, log):
@@ -97,7 +97,7 @@ def planned(space, ledger, data_dir, options: LaunchOptions, log):
     return plan
 
 
-def shown(asked, plan, growth, data_dir, screen, log) -> int:
+def shown(asked, plan, growth, data_dir, slots, screen, log) -> int:
     """The dry run: what would be trained, and how long that takes."""
     from study.sweep.estimate import rates
     from study.sweep.progress import plan_table, systems_table, time_left
@@ -107,7 +107,7 @@ def shown(asked, plan, growth, data_dir, screen, log) -> int:
     screen.print(plan_table(plan))
     log(
         f"{plan.planned()} trials in {len(plan.space.cells)} cells, {plan.planned() - plan.finished()} left;"
-        f" {time_left(plan, rates(plan, data_dir))}. Nothing was started (--dry-run)."
+        f" {time_left(plan, rates(plan, data_dir), slots)}. Nothing was started (--dry-run)."
     )
     for line in [*(growth.costs(plan, data_dir) if growth else []), *prospects(plan.space)]:
         log(line)
@@ -185,7 +185,8 @@ def trained(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) ->
         log(f"nothing is left to do: all {plan.planned()} trials are finished")
         return
     expected = rates(plan, data_dir)
-    log(f"{len(plan.left())} trials to start with, {time_left(plan, expected)}; starting Ray (process {os.getpid()})")
+    lasts = time_left(plan, expected, options.slots)
+    log(f"{len(plan.left())} trials to start with, {lasts}; starting Ray (process {os.getpid()})")
     sweep(plan, options, data_dir, expected, tracker_thread, uri)
 
 
@@ -194,9 +195,8 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
 
     from study.ledger.storage_check import write_token
     from study.sweep import ray_executor
-    from study.sweep.estimate import group
+    from study.sweep.estimate import cell_seconds
     from study.sweep.gpu_share import heaviest, measured
-    from study.sweep.plan import epochs_left
     from study.sweep.progress import Display
     from study.sweep.ray_executor import check_nodes
     from study.sweep.worker_messages import PackConfig
@@ -238,9 +238,10 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
                 slots,
                 commit,
                 display.began,
+                display.advanced,
                 tracker_thread.notify,
                 display.log,
-                seconds=lambda cell: expected.get(group(cell), 0.0) * epochs_left(plan, cell),
+                seconds=lambda cell: cell_seconds(plan, cell, expected) or 0.0,
             )
     finally:
         ray.shutdown()

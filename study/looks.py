@@ -3,7 +3,6 @@
 The verdicts are the report's (study/analysis/sequential.py), which finds the looks that were planned in the ledger.
 """
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,11 +24,13 @@ MOST = 4  # times the replicates that a study begins with, at its last look
 
 @dataclass(frozen=True)
 class Growth:
-    """looks: numbers of replicates; claims: those to decide; deadline: on time.monotonic(), when no look may still go on."""
+    """looks: numbers of replicates; claims: those to decide; deadline: on time.monotonic(), when no look may still go on;
+    slots: packs that run at once."""
 
     looks: tuple[int, ...]
     claims: Sequence[str]
     deadline: float
+    slots: int
 
     def first(self, plan: Plan) -> Plan:
         """The plan of the last look that lacks no training, whose verdicts hold those of all before; else of the first."""
@@ -43,7 +44,7 @@ class Growth:
         known, looks = rates(plans[-1], data_dir), looks_at(self.looks, 0, len(judged_in(plan.space.name, plan.space.claims)))
         return [f"at most {len(looks)} looks to decide {', '.join(self.claims)}; each costs, with those before it:"] + [
             f"  {look.replicates} replicates: {each.planned()} trials, {each.planned() - each.finished()} left;"
-            f" {time_left(each, known)}; judged at a level of {look.level:.2g}"
+            f" {time_left(each, known, self.slots)}; judged at a level of {look.level:.2g}"
             for each, look in zip(plans, looks)
         ]
 
@@ -70,20 +71,20 @@ class Growth:
             return f"all is decided: {listed(found)}"
         if not helped_by_more(left):
             return f"more replicates would not help: {listed(left)}"
-        seconds = (seconds_left(following, rates(following, data_dir)) or 0.0) / (os.cpu_count() or 1)
+        seconds, _ = seconds_left(following, rates(following, data_dir), self.slots) or (0.0, 0)
         if time.monotonic() + seconds > self.deadline:
             return f"the budget is too short for the next, about {duration(seconds)}: {listed(left)}"
         return ""
 
 
-def growth_of(space: Space, ledger: Ledger, names: Sequence[str], deadline: float) -> Growth:
+def growth_of(space: Space, ledger: Ledger, names: Sequence[str], deadline: float, slots: int) -> Growth:
     """Claims as named, else all that the space is about; looks as noted once, else from the space's replicates on."""
     named = chosen(names, [claim.id for claim in judged_in(space.name, space.claims)], "claim", space)
     if not (named or about(space)):
         raise UserError(f"space '{space.name}' is about no claim: name those to decide, as in --until-decided C1")
     ledger.fetch(LOOKS)
     looks = ledger.looks() or looks_of(space.replicates, MOST * space.replicates)
-    return Growth(looks, named or about(space), deadline)
+    return Growth(looks, named or about(space), deadline, slots)
 
 
 def grown(plan: Plan, replicates: int) -> Plan:

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from study.errors import UserError, nearest
 from study.space.cells import Cell
@@ -52,6 +52,19 @@ def program(cell: Cell, params: Mapping) -> dict:
     stackable = getattr(cell.model, "stackable", ())
     values = {**{name: value for name, value in defaults_of(cell).items() if name in stackable}, **params}
     return {name: kind_of(value) if name in stackable else value for name, value in sorted(values.items())}
+
+
+def splitting(cell: Cell, ranges: Mapping) -> dict[str, Sequence | None]:
+    """What is searched and must be equal in a pack: its values, or None for a continuum."""
+    apart = {name: limits for name, limits in ranges.items() if name not in getattr(cell.model, "stackable", ())}
+    return {name: values_of(limits) for name, limits in apart.items()}
+
+
+def values_of(limits: Mapping) -> Sequence | None:
+    """Those of a range (DefaultTrial.ranges), None for a continuum."""
+    if "choices" in limits:
+        return limits["choices"]
+    return range(limits["low"], limits["high"] + 1, limits["step"] or 1) if limits["type"] == "int" else None
 
 
 def kind_of(value):

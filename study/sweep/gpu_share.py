@@ -12,6 +12,7 @@ from study.ledger.records import Spec
 from study.space.from_spec import model_of
 from study.sweep.plan import Plan
 
+QUICK_S = 0.1  # for timing each cell before
 STEPS = 20  # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything
 RESERVE = 1.25  # memory for what is not trained: measuring, drawing, fragments
@@ -32,10 +33,11 @@ def share_after_failures(ledger: Ledger, key: str, share: float) -> float:
 
 def heaviest(plan: Plan, data_dir) -> Spec:
     """The spec of a training of the cell whose trainings take longest, with as many seeds as train side by side."""
-    from study.sweep.estimate import guess
+    from study.sweep.estimate import batch_seconds
 
     def cost(cell):
-        return guess(cell, plan.space.budget(cell), cell.dataset.load(data_dir))
+        budget, images = plan.space.budget(cell), cell.dataset.load(data_dir)
+        return len(images.train.images) / budget.batch_size * (batch_seconds(cell, budget, images, limit=QUICK_S) or 0.0)
 
     cell = max(plan.space.cells, key=cost)
     spec = plan.spec((plan.search[cell.name] + plan.confirm[cell.name])[0], {}, "default")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -94,6 +95,12 @@ class LaunchOptions:
     open: bool = option(False, "show the report in a browser at the end")
     dry_run: bool = option(False, "show the plan and stop")
     retry_failed: bool = option(False, "run failed trials again")
+
+    @property
+    def slots(self) -> int:
+        """How many packs of trainings this machine's processors run at once."""
+        slots = max(1, int((os.cpu_count() or 1) // self.cpus_per_trial))
+        return min(slots, self.max_concurrent or slots)
 
     @property
     def graphs(self) -> bool:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from study.ledger.records import FINISHED, CellLine, Replica, Result, Spec
 from study.metrics.catalogue import FIRST_RUNG, OBJECTIVE
 from study.space.cells import Budget, Cell, import_path
 from study.space.foreign_code import codes
-from study.space.hyperparameters import program
+from study.space.hyperparameters import program, splitting
 from study.space.space import Space
 
 PROTOCOL = 3  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
@@ -350,21 +351,53 @@ def counts(plan: Plan, running: frozenset = frozenset()) -> dict[tuple[str, str]
     return table
 
 
-def epochs_left(plan: Plan, cell: Cell) -> int:
-    """Epochs that a cell still lacks over all its trainings, as if half of those that come to a rung stopped there."""
-    total = (plan.space.replicates - len(plan.confirm[cell.name])) * plan.space.budget(cell).epochs
-    for trial in plan.confirm[cell.name] + plan.search[cell.name]:
-        if trial.key not in plan.results:
-            total += expected_epochs(trial)
-    return total
+@dataclass(frozen=True)
+class Stretch:
+    """What lies between two epochs at which trainings of a cell wait for one another: so many of them, in so many packs, which
+    train so many epochs together. Fractions where it depends on who stops at a rung."""
+
+    stage: str
+    trainings: float
+    epochs: float
+    packs: int
 
 
-def expected_epochs(trial: Trial) -> int:
-    """Epochs that a training runs on average over those that are compared at its rungs."""
-    total, going, before = 0.0, 1.0, 0
-    for epoch in (*trial.rungs, trial.budget.epochs):
-        total, going, before = total + going * (epoch - before), going / 2, epoch
-    return round(total)
+def stretches(plan: Plan, cell: Cell, reached: Mapping[str, int] = {}) -> list[Stretch]:
+    """What a cell still lacks, one after the other; `reached`: key -> the epoch where a training is."""
+    found: list[Stretch] = []
+    for replicates in plan.rounds[cell.name]:
+        trials = [trial for trials in replicates for trial in trials if trial.key not in plan.results]
+        at = [(trial.replicate, reached.get(trial.key, 0)) for trial in trials]
+        found += _stretches(plan, cell, "search", at, replicates[0][0].rungs, len(replicates[0]))
+    keys = {trial.replicate: trial.key for trial in plan.confirm[cell.name]}
+    lacking = [replicate for replicate in range(plan.space.replicates) if keys.get(replicate) not in plan.results]
+    return found + _stretches(plan, cell, "confirm", [(each, reached.get(keys.get(each, ""), 0)) for each in lacking])
+
+
+def _stretches(plan, cell, stage, at: Sequence[tuple[int, int]], rungs: Sequence[int] = (), each: int = 1) -> list[Stretch]:
+    """Of trainings `at` (replicate, epoch), of which every replicate began with `each`: as if half of those that come to a rung
+    stopped there."""
+    found, before = [], 0
+    for until in (*rungs, plan.space.budget(cell).epochs):
+        together, epochs, blocks = max(1, plan.space.pack // each), 0.0, defaultdict(float)
+        for replicate, epoch in at:
+            if epoch < until:
+                chance = 0.5 ** sum(epoch <= rung <= before for rung in rungs)
+                epochs += chance * (until - max(before, epoch))
+                blocks[replicate // together] += chance
+        if epochs:
+            packs = sum(_packs(plan, cell, trainings) for trainings in blocks.values())
+            found.append(Stretch(stage, sum(blocks.values()), epochs, packs))
+        before, each = until, kept(each)
+    return found
+
+
+def _packs(plan: Plan, cell: Cell, trainings: float) -> int:
+    """How many packs the trainings of a block make (Plan.packs), where every program that is searched occurs equally often."""
+    apart = splitting(cell, plan.ranges[cell.name]).values()
+    programs = math.inf if None in apart else math.prod(len(values) for values in apart if values is not None)
+    programs = max(1, round(min(programs, trainings)))
+    return programs * math.ceil(trainings / programs / plan.space.pack)
 
 
 def write_planned(plan: Plan) -> None:

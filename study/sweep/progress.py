@@ -1,6 +1,5 @@
 """What the terminal shows: the plan before the start, bars while running (a line per 30 s elsewhere), the end."""
 
-import os
 import sys
 import threading
 import time
@@ -16,8 +15,8 @@ from rich.table import Table
 from study.ledger.records import FINISHED, Result
 from study.space.space import Space
 from study.space.systems import parameters
-from study.sweep.estimate import group, seconds_left
-from study.sweep.plan import Plan, Trial, counts, epochs_left
+from study.sweep.estimate import Group, group, seconds_left
+from study.sweep.plan import Plan, Trial, counts
 
 LINE_S = 30.0  # between lines where there is no terminal
 
@@ -34,10 +33,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def time_left(plan: Plan, expected: dict) -> str:
-    """How long what is left takes on this machine, at the `rates` of study/sweep/estimate.py."""
-    seconds, cores = seconds_left(plan, expected), os.cpu_count() or 1
-    return "how long is not known yet" if seconds is None else f"about {duration(seconds / cores)} on {cores} cores"
+def time_left(plan: Plan, expected: dict, slots: int) -> str:
+    """How long what is left takes, so many packs at a time, at the `rates` of study/sweep/estimate.py."""
+    if (left := seconds_left(plan, expected, slots)) is None:
+        return "how long is not known yet"
+    seconds, busy = left
+    return f"about {duration(seconds)}, {busy} pack{'s' * (busy > 1)} of trainings at a time"
 
 
 def plan_table(plan: Plan) -> Table:
@@ -101,8 +102,11 @@ class Display:
 
     def __init__(self, plan: Plan, slots: int, where: str, rates: dict):
         self.plan, self.slots, self.where, self.rates = plan, slots, where, rates
-        self.started, self.running = time.monotonic(), {}
-        self.seconds, self.units = defaultdict(float), defaultdict(float)
+        self.started, self.running = time.monotonic(), set()
+        self.groups: dict[str, Group] = {}  # by key
+        self.reached: dict[str, int] = {}  # key -> the epoch where a training is
+        self.since: dict[str, float] = {}  # first key of a pack -> when it was there
+        self.seconds, self.epochs = defaultdict(float), defaultdict(float)  # of each group, as observed
         self.best = {}
         for trial in plan.trials():
             if result := plan.results.get(trial.key):
@@ -125,23 +129,28 @@ class Display:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def began(self, keys: Sequence[str]) -> None:
-        """A pack has begun, or goes on beyond a rung."""
-        self.running |= {key: (time.monotonic(), len(keys), self._spent(key)) for key in keys}
+        """A pack has begun, or goes on from where it was."""
+        self.running.update(keys)
+        epoch = max((row.epoch for row in self.plan.ledger.rows(keys[0])), default=self.reached.get(keys[0], 0))
+        self.reached |= dict.fromkeys(keys, epoch)
+        self.since[keys[0]] = time.monotonic()
 
-    def _spent(self, key: str) -> float:
-        """Seconds of a training so far: its share of those of its packs."""
-        if key not in self.running:
-            return 0.0
-        begun, pack, before = self.running[key]
-        return before + (time.monotonic() - begun) / pack
+    def advanced(self, keys: Sequence[str], epoch: int) -> None:
+        """A pack has come to an epoch: learn from it how long one takes in its group."""
+        now, made = time.monotonic(), epoch - self.reached[keys[0]]
+        if made > 0:
+            self.seconds[self._group(keys[0])] += now - self.since[keys[0]]
+            self.epochs[self._group(keys[0])] += made * len(keys)
+            self.reached |= dict.fromkeys(keys, epoch)
+            self.since[keys[0]] = now
+
+    def _group(self, key: str) -> Group:
+        if key not in self.groups:
+            self.groups = {trial.key: group(trial.cell, trial.stage) for trial in self.plan.trials()}
+        return self.groups[key]
 
     def finished(self, trial: Trial, result: Result) -> None:
-        """Count a training, and learn from it how long one epoch of it takes in its group."""
-        if trial.key in self.running:
-            if result.epochs:  # none where it failed
-                self.seconds[group(trial.cell)] += self._spent(trial.key)
-                self.units[group(trial.cell)] += result.epochs
-            del self.running[trial.key]
+        self.running.discard(trial.key)
         self._note_best(trial, result)
         if result.status == "failed":
             self.log(f"failed: {trial.key}: {result.error}")
@@ -152,16 +161,15 @@ class Display:
             self.best[family] = min(self.best.get(family, float("inf")), result.objective)
 
     def eta(self) -> float | None:
-        """Seconds left at the speed seen so far; None before anything was seen. What was not seen yet is expected to be
-        off by the same factor as what was."""
-        seen = {name: self.seconds[name] / units for name, units in self.units.items()}
-        expected = sum(self.rates.get(name, 0) * units for name, units in self.units.items())
-        if not expected:
-            return None
-        factor, total = sum(self.seconds.values()) / expected, 0.0
-        for cell in self.plan.space.cells:
-            total += epochs_left(self.plan, cell) * seen.get(group(cell), factor * self.rates.get(group(cell), 0))
-        return total / self.slots
+        """Seconds left; None where they can neither be seen nor guessed. What was not seen yet is expected to be off by the same
+        factor as what was."""
+        both = self.rates.keys() & self.epochs.keys()
+        expected = sum(self.rates[name] * self.epochs[name] for name in both)
+        factor = sum(self.seconds[name] for name in both) / expected if expected else 1.0
+        rate = {name: factor * seconds for name, seconds in self.rates.items()}
+        rate |= {name: self.seconds[name] / epochs for name, epochs in self.epochs.items()}
+        left = seconds_left(self.plan, rate, self.slots, self.reached)
+        return left and left[0]
 
     def totals(self) -> dict:
         rows = counts(self.plan, frozenset(self.running)).values()

@@ -244,17 +244,20 @@ def printable(text: str) -> str:
 class News(tune.Callback):
     """Passes on what happens to trials: quick calls only, this is the Tune loop."""
 
-    def __init__(self, began, notify, log):
-        self.began, self.notify, self.log = began, notify, log
+    def __init__(self, began, advanced, notify, log):
+        self.began, self.advanced, self.notify, self.log = began, advanced, notify, log
         self.looked = time.monotonic()
 
     def on_trial_start(self, iteration, trials, trial, **info):
         self.began(trial.config["keys"])
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
-        if "outcome" not in result:  # that one's news is the committed result
-            for key in trial.config["keys"]:
-                self.notify(key)
+        keys, until = trial.config["keys"], trial.config["until"]
+        if "outcome" in result:  # that one's news is the committed result
+            return self.advanced(keys, Final.from_tune(result).epoch(until))
+        self.advanced(keys, result.get("epoch", 0))  # none where a worker asks to stop
+        for key in keys:
+            self.notify(key)
 
     def on_trial_recover(self, iteration, trials, trial, **info):
         first, *others = trial.config["keys"]
@@ -272,7 +275,9 @@ class News(tune.Callback):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
 
 
-def execute(plan, config: PackConfig, slots: int, commit, began, notify, log=print, train=train, seconds=lambda cell: 0.0) -> None:
+def execute(
+    plan, config: PackConfig, slots: int, commit, began, advanced, notify, log=print, train=train, seconds=lambda cell: 0.0
+) -> None:
     """Run every trial that is left with that `config`, `slots` at a time; `train` is what a worker does with one, `seconds` how
     long what is left of a cell is expected to take."""
     search = LedgerSearch(plan, config, commit, alive, seconds)
@@ -286,7 +291,7 @@ def execute(plan, config: PackConfig, slots: int, commit, began, notify, log=pri
                 run_config=tune.RunConfig(
                     storage_path=str(scratch),
                     verbose=0,
-                    callbacks=[News(began, notify, log)],
+                    callbacks=[News(began, advanced, notify, log)],
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                 ),
             )

@@ -64,5 +64,9 @@ class Final:
         outcome = json.loads(reported.get("outcome") or "{}")
         return cls(tuple(map(Result.from_json, outcome.get("results", ()))), outcome.get("waiting", {}), reported.get("stop", ""))
 
+    def epoch(self, until: int) -> int:
+        """To which a pack came that was to train up to one."""
+        return until if self.waiting else max((result.epochs for result in self.results), default=0)
+
     def __bool__(self) -> bool:
         return bool(self.results or self.waiting or self.stop)

@@ -125,7 +125,7 @@ def test_a_claim_that_the_study_does_not_judge_cannot_be_decided_by_it(study):
 
 @pytest.mark.parametrize(("hours", "made"), [(5, 4), (15, 7)])
 def test_a_look_that_would_end_beyond_the_budget_is_not_begun(study, monkeypatch, hours, made):
-    monkeypatch.setattr(looks, "seconds_left", lambda plan, rate: 10 * 3600 * (plan.space.replicates > 4) * looks.os.cpu_count())
+    monkeypatch.setattr(looks, "seconds_left", lambda plan, rate, slots: (10 * 3600 * (plan.space.replicates > 4), 1))
     _, said, ledger = study(lower, "--until-decided", "--budget", hours)
     assert replicates(ledger) == made
     assert ("no further look: the budget is too short for the next, about 10.0 h: X1 undecided" in said) == (made == 4)

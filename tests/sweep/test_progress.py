@@ -1,34 +1,70 @@
-"""The time that is left, as a launch says it."""
-
-from dataclasses import replace
+"""The time that is left, as a running sweep says it."""
 
 from tiny import IDENTITY, finish, outcome, tiny_space
 
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.space import grid
+from study.space import Search, grid
 from study.sweep.estimate import group
-from study.sweep.plan import Plan
+from study.sweep.plan import Plan, stretches
 from study.sweep.progress import Display
 
 
+def clocked(monkeypatch):
+    """A list whose last number is the time."""
+    now = [0.0]
+    monkeypatch.setattr("study.sweep.progress.time.monotonic", lambda: now[-1])
+    return now
+
+
 def test_what_has_not_run_yet_is_expected_to_be_off_by_the_factor_of_what_has(ledger, monkeypatch):
-    """A quick depth ran twice as long as expected; the slow one, not seen yet, is expected to do so as well."""
+    """A quick depth runs twice as long as expected; the slow one, not seen yet, is expected to do so as well."""
     space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16]), propose=lambda trial, cell: {}, replicates=2)
-    plan = Plan(space, ledger, IDENTITY)
-    quick, slow = (group(cell) for cell in space.cells)
+    plan, now = Plan(space, ledger, IDENTITY), clocked(monkeypatch)
+    quick, slow = (group(cell, "confirm") for cell in space.cells)
     display = Display(plan, 1, "", {quick: 1.0, slow: 10.0})
-    assert display.eta() is None  # nothing was seen yet
-    clock = iter([0.0, 4.0])
-    monkeypatch.setattr("study.sweep.progress.time.monotonic", lambda: next(clock))
-    trial = next(trial for trial in plan.left() if trial.cell.depth == 1)
+    left_quick, left_slow = 2 * 2, 2 * 2  # epochs of all replicates
+    assert display.eta() == left_quick * 1.0 + left_slow * 10.0  # nothing was seen yet
     lost = next(trial for trial in plan.left() if trial.cell.depth == 3)
-    display.running[lost.key] = (0.0, 1, 0.0)
-    display.finished(lost, replace(outcome(lost, status="failed"), epochs=0))
-    assert display.eta() is None  # nothing was seen of what trained nothing
+    display.began([lost.key])
+    display.advanced([lost.key], 0)
+    assert display.eta() == left_quick * 1.0 + left_slow * 10.0  # nothing was seen of what trained nothing
+    trial = next(trial for trial in plan.left() if trial.cell.depth == 1)
     display.began([trial.key])
+    now.append(2.0)
+    display.advanced([trial.key], 1)
+    assert display.eta() == (left_quick - 1) * 2.0 + left_slow * 20.0
+    now.append(4.0)
+    display.advanced([trial.key], 2)
     display.finished(trial, outcome(trial))
     finish(plan, trial, params={})
-    left_quick, left_slow = 1 * 2, 2 * 2  # epochs of all replicates that are left
-    assert display.eta() == left_quick * 2.0 + left_slow * 20.0
+    assert display.eta() == (left_quick - 2) * 2.0 + left_slow * 20.0
+
+
+def test_trainings_that_wait_at_a_rung_for_other_packs_are_not_counted_as_running(ledger, monkeypatch):
+    """Two packs of two, one after the other, each a second per epoch of both: what the first waits is not its own time."""
+    space = tiny_space(cells=tiny_space().cells[:1], search=Search(rounds=(2,), rungs=(0.5,)), replicates=2)
+    plan, now = Plan(space, ledger, IDENTITY), clocked(monkeypatch)
+    (cell,) = space.cells
+    display = Display(plan, 1, "", {group(cell, stage): 7.0 for stage in ("search", "confirm")})
+    _, packs = plan.advance(cell)
+    for pack in packs:
+        display.began(pack.keys)
+        now.append(now[-1] + 1.0)
+        display.advanced(pack.keys, pack.until)
+    display.began(packs[0].keys)
+    now.append(now[-1] + 1.0)
+    display.advanced(packs[0].keys, 2)
+    left_search, left_confirm = 1, 2 * 2  # half of the second pack's go on for an epoch
+    assert display.eta() == left_search * 0.5 + left_confirm * 0.5
+
+
+def test_a_stretch_counts_those_that_are_expected_to_go_on_and_the_packs_that_they_make(ledger):
+    """Four replicates of four proposals, in packs of eight: two, then those of all replicates together, and so the winners."""
+    space = tiny_space(cells=tiny_space().cells[:1], search=Search(rounds=(4,), rungs=(0.5,)), replicates=4, pack=8)
+    plan = Plan(space, ledger, IDENTITY)
+    found = [(each.stage, each.trainings, each.epochs, each.packs) for each in stretches(plan, space.cells[0])]
+    assert found == [("search", 16, 16, 2), ("search", 8, 8, 1), ("confirm", 4, 8, 1)]
+    reached = {trial.key: 1 for trial in plan.search[space.cells[0].name]}
+    assert [each.epochs for each in stretches(plan, space.cells[0], reached)] == [8, 8]
