@@ -1,4 +1,4 @@
-"""Findings as figures, PNG and SVG: maps, the best beside real images, tuning curves, cost against quality."""
+"""Findings as figures, PNG and SVG: maps, the best beside real images, tuning curves, cost against quality, curves over epochs."""
 
 import re
 import zlib
@@ -17,11 +17,12 @@ from study.reporting.embedded_images import tiles_of
 COLOURS = {"vae": "#0072b2", "gan": "#d55e00", "wgan": "#009e73"}  # Okabe and Ito's, told apart by all
 FURTHER = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")  # of other models
 MAPPED = (FIDELITY, COVERAGE)
+MOST_LINES = 8  # of one axis that are named
 MOST_NUMBERS = 40  # squares of a map beyond which numbers would not be legible
 
 
 def write_figures(found: ReportData, root: Path, real: Mapping, folder: Path) -> None:
-    """maps, board, tuning and cost of every dataset as PNG and SVG."""
+    """maps, board, tuning, cost and curves of every dataset as PNG and SVG."""
     from matplotlib import rc_context  # here: it takes a second to import
 
     with rc_context(
@@ -33,6 +34,8 @@ def write_figures(found: ReportData, root: Path, real: Mapping, folder: Path) ->
                 "board": board([leader.fidelity for leader in found.leaders if leader.dataset == dataset], root, real[dataset]),
                 "tuning": tuning([row for row in found.tuning if row.dataset == dataset]),
                 "cost": cost(cells),
+                "losses": losses(cells),
+                "epochs": over_epochs(cells),
                 **{f"map-{measure.split('/')[1]}": maps(cells, measure) for measure in MAPPED},
             }
             for name, figure in drawn.items():
@@ -200,3 +203,51 @@ def cost(cells: Sequence[TableCell], against: str = "time/train_s"):
         if axis.lines:
             axis.legend(fontsize=6, frameon=False)
     return figure if drawn else None
+
+
+def losses(cells: Sequence[ReportCell]):
+    """What is minimised in every cell of a model, on one axis; of two players the second dashed. None where there is none."""
+    from matplotlib import colormaps
+
+    models = grouped([cell for cell in cells if minimised(cell)], lambda cell: cell.model)
+    if not models:
+        return None
+    figure = new_figure(4.2 * len(models), 3.4)
+    for axis, (model, group) in zip(figure.subplots(1, len(models), squeeze=False)[0], models.items()):
+        colours = colormaps["viridis"](np.linspace(0, 0.9, len(group)))
+        for cell, colour in zip(group, colours):
+            for name, style in zip(minimised(cell), ("-", "--", ":")):
+                label = literal(cell.place) if style == "-" and len(group) <= MOST_LINES else None
+                axis.plot(cell.curves[name]["epochs"], cell.curves[name]["middle"], style, color=colour, linewidth=0.9, label=label)
+        players = [name.split("/")[1] for name in minimised(group[0])]
+        axis.set(xlabel="epoch", title=literal(model.upper()))
+        axis.set_ylabel(literal("loss: " + ", ".join(name + " (dashed)" * (index > 0) for index, name in enumerate(players))))
+        if len(group) <= MOST_LINES:
+            axis.legend(fontsize=5, frameon=False)
+    return figure
+
+
+def minimised(cell: ReportCell) -> list[str]:
+    """The curves of what a cell's trainings minimise, a loss per player."""
+    return sorted(name for name in cell.curves if name.startswith("loss/") and name.endswith("/loss"))
+
+
+def over_epochs(cells: Sequence[ReportCell]):
+    """Every measure that was taken between epochs, of every cell on one axis. None where nothing was."""
+    names = list(dict.fromkeys(name for cell in cells for name in cell.curves if not name.startswith("loss/")))
+    if not names:
+        return None
+    columns = min(len(names), 4)
+    figure = new_figure(3.2 * columns, 2.6 * -(-len(names) // columns))
+    axes = figure.subplots(-(-len(names) // columns), columns, squeeze=False).flat
+    for axis, name in zip(axes, names):
+        for model, group in grouped([cell for cell in cells if name in cell.curves], lambda cell: cell.model).items():
+            for index, cell in enumerate(group):
+                label = None if index else model.upper()
+                curve = cell.curves[name]
+                axis.plot(curve["epochs"], curve["middle"], color=colour_of(model), linewidth=0.8, label=label)
+        axis.set(xlabel="epoch", ylabel=described(name).name)
+        axis.legend(fontsize=6, frameon=False)
+    for axis in list(axes):
+        axis.set_axis_off()
+    return figure

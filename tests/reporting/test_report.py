@@ -54,7 +54,7 @@ def written(finished) -> Path:
 def test_a_report_is_one_page_with_its_figures_and_tables(written):
     names = {path.name for path in written.iterdir()}
     assert {"report.html", "cells.csv", "trainings.csv", "verdicts.csv", "cells.tex", "verdicts.tex"} <= names
-    for figure in ("board", "tuning", "cost", "map-fd_rel", "map-coverage"):
+    for figure in ("board", "tuning", "cost", "losses", "epochs", "map-fd_rel", "map-coverage"):
         assert Image.open(written / f"{figure}-digits.png").width > 300
         assert (written / f"{figure}-digits.svg").read_text().lstrip().startswith("<?xml")
 
@@ -63,7 +63,7 @@ def test_the_page_opens_with_three_sentences_about_families_factors_and_claims(f
     first, second, third = findings(finished).answer
     assert re.search(r"fd_rel .*\(WGAN\).*\(GAN\) and .*\(VAE\).*cover .*\(WGAN\).*\(VAE\) and .*\(GAN\)", first)
     assert re.match(r"From latent 2 to 8, fd_rel falls for VAE .*; from depth 1 to 3, fd_rel rises", second)
-    assert re.match(r"Of the 16 claims that this study judges, these trainings support \d", third)
+    assert re.match(r"Of the 25 claims that this study judges, these trainings support \d", third)
     words = in_words(shown(finished))
     assert words.index(f"The answer {first}") < words.index("Verdicts Each claim")
 
@@ -113,8 +113,8 @@ def test_a_verdict_names_the_data_that_it_is_from(finished, written):
     (seventh,) = (verdict for verdict in found.verdicts if verdict.claim.id == "C7")
     words = in_words(shown(finished))
     assert (seventh.word, data_of(seventh)) == ("refuted", "digits in place of mnist")
-    assert "refuted on digits in place of mnist" in words and "supported on digits" in words
-    assert re.search(r"support \d on digits \(.*\), refute \d on digits in place of mnist \(.*C7.*\)", found.answer[2])
+    assert "refuted on digits in place of mnist" in words and "supported on digits in place of mnist" in words
+    assert re.search(r"support \d on digits in place of mnist \(C14\), refute \d on digits in place of mnist \(.*C7.*\)", found.answer[2])
     table = {row["claim"]: row for row in csv.DictReader(open(written / "verdicts.csv"))}
     assert table["C7"]["on"] == "digits in place of mnist"
     assert "refuted on digits in place of mnist" in (written / "verdicts.tex").read_text()

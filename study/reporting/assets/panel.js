@@ -137,15 +137,23 @@ function valuesPart(cell) {
 }
 
 function curvesPart(cell) {
-  const losses = Object.keys(cell.curves).filter(name => name.startsWith("loss/")).sort();
-  const names = [...[data.fidelity.key].filter(name => cell.curves[name]), ...losses];
+  const names = Object.keys(cell.curves).sort(), losses = names.filter(name => name.startsWith("loss/"));
+  const players = losses.filter(name => name.endsWith("/loss"));  // of a GAN on one axis
+  const alone = losses.filter(name => !players.includes(name));
+  const measured = names.filter(name => !losses.includes(name) && name !== data.fidelity.key);
+  const charts = [[data.fidelity.key].filter(name => cell.curves[name]), players, ...[...measured, ...alone].map(name => [name])];
   return names.length ? [element("h4", {}, "Curves: median and range over replicates"),
-    ...names.map(name => {
-      const curve = cell.curves[name], short = name.replace(/^(loss|quality)\//, "").replace("/", " ");
-      return chart({title: short, xLabel: "epoch", yLabel: short, wholeX: true,
-        lines: [{name: short, family: familyOf(cell.model), x: curve.epochs, y: curve.middle, low: curve.low,
-                 high: curve.high}]});
-    })] : [];
+    ...charts.filter(chart => chart.length).map(names => curvesChart(cell, names))] : [];
+}
+
+function curvesChart(cell, names) {
+  const short = name => name.replace(/^(loss|quality)\//, "").replace("/", " ");
+  const title = names.map((name, index) => short(name) + (index ? " (dashed)" : "")).join(", ");
+  return chart({title, xLabel: "epoch", yLabel: names.length > 1 ? "loss" : short(names[0]), wholeX: true,
+    lines: names.map((name, index) => {
+      const {epochs, middle, low, high} = cell.curves[name];
+      return {name: short(name), family: familyOf(cell.model), x: epochs, y: middle, low, high, dash: index > 0};
+    })});
 }
 
 function aboutPart(cell) {
