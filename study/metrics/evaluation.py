@@ -124,6 +124,20 @@ class Evaluation:
         fake = self._summary(chunks)
         return {**self._frechet(distances.moments(fake.features)), **self._modes(fake)}
 
+    @torch.no_grad()
+    def class_shares(self, model: nn.Module) -> tuple[Tensor, Tensor] | None:
+        """Share (classes,) of each class among the real images and among samples of a model; None where there are no classes or
+        the samples are not finite."""
+        if self.extractor.head is None:
+            return None
+        labels = []
+        for z in self.noise(model.latent_dim).split(self._at_once):
+            samples = model.sample(z)
+            if not samples.isfinite().all():
+                return None
+            labels.append(self.extractor.classify(samples))
+        return self._shares(torch.cat(labels))
+
     def nearest(self, samples: Tensor) -> Tensor:
         """The training images (n, C, H, W) nearest to samples of the same shape, by pixels."""
         indices = memorisation.nearest(memorisation.pixels(samples), self._train)[1]
@@ -172,11 +186,14 @@ class Evaluation:
     def _modes(self, fake: SampleFeatures) -> dict[str, float]:
         if fake.labels is None:
             return {}
-        count = len(self.images.classes)
-        # (classes,) each: the real images by their true classes, generated ones by those that the classifier sees
-        real = coverage.shares(self.split.labels.to(self.device), count)
-        generated = coverage.shares(fake.labels, count)
+        real, generated = self._shares(fake.labels)
         return {"modes/label_jsd": coverage.label_jsd(real, generated), "modes/classes": coverage.classes(generated)}
+
+    def _shares(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Share (classes,) of each class: of real images by their true classes, of generated ones by `labels` (n,), which are
+        those that the classifier sees."""
+        count = len(self.images.classes)
+        return coverage.shares(self.split.labels.to(self.device), count), coverage.shares(labels, count)
 
     def _two_sample(self, fake):
         judged = critics.two_sample(self.features.standardised, self.features.standardise(fake.features[:PAIRED]))

@@ -20,7 +20,7 @@ from study.metrics.evaluation import Evaluation
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
 from study.space.importing import imported
-from study.training import image_grids
+from study.training import charts, image_grids
 from study.training.checkpoint import CHECKPOINT_S, Checkpoints, together
 from study.training.image_grids import decode, differentiable, invert
 from study.training.numerics import check_precision
@@ -200,11 +200,12 @@ class Run:
 
     @torch.no_grad()
     def pictures(self, k: int, noise) -> dict:
-        """Grids of a training's model."""
+        """Grids and charts of a training's model."""
         model, real = self.replicas.models[k].eval(), self.validation.real
         pictures = image_grids.in_training(model, noise, real)
         if self.epoch == self.spec.epochs:
             pictures |= image_grids.at_the_end(model, noise, real, self.validation.nearest)
+            pictures |= charts.at_the_end(model, self.validation)
             if "reconstructions" not in pictures and differentiable(model, noise[:2]):
                 half = real[: image_grids.COLUMNS * image_grids.ROWS // 2]  # a generator has no encoder: its latents are searched
                 pictures["reconstructions"] = image_grids.paired(half, invert(model, half))

@@ -85,6 +85,7 @@ def test_a_vae_shows_samples_and_reconstructions_as_it_learns_and_the_rest_at_th
         "interpolation": once,
         "interpolation-real": once,
         "traversal": once,
+        "classes": once,
         "curves": once,
     }
 
@@ -94,7 +95,7 @@ def test_a_gan_shows_its_samples_beside_real_images_and_the_nearest_training_ima
     always, once = list(range(EPOCHS + 1)), [EPOCHS]
     assert drawn(run(model, 4)) == {
         "samples": always,
-        **dict.fromkeys(("sheet", "beside", "interpolation", "nearest", "reconstructions", "curves"), once),
+        **dict.fromkeys(("sheet", "beside", "interpolation", "nearest", "reconstructions", "classes", "curves"), once),
     }
 
 
