@@ -226,6 +226,16 @@ MEASURES = tuple(
             "share of held-out images whose reconstruction the classifier puts into the same class",
         ),
         (
+            "likelihood/probe_accuracy",
+            "probe accuracy",
+            "Likelihood",
+            "",
+            HIGHER,
+            0.0,
+            "share of held-out images whose class a logistic regression tells from the means of their latents (linear probe,"
+            " Alain & Bengio 2016)",
+        ),
+        (
             "likelihood/beta_effective",
             "effective beta",
             "Likelihood",

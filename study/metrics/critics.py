@@ -1,6 +1,7 @@
 """What a trained judge can tell apart: logistic regression on features, a GAN's discriminator, a Wasserstein critic."""
 
 import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from study.metrics import Unmeasurable, check
+
+STEPS = 50  # of L-BFGS at most towards the classes: of pixels, more cost time and fit what does not carry over
 
 
 def two_sample(real: Tensor, fake: Tensor, folds: int = 2, seed: int = 0) -> dict[str, float]:
@@ -37,6 +40,32 @@ def two_sample(real: Tensor, fake: Tensor, folds: int = 2, seed: int = 0) -> dic
         "accuracy": ((real_logits > 0).double().mean() + (fake_logits < 0).double().mean()).item() / 2,
         "jsd": discriminator_jsd(real_logits, fake_logits),
     }
+
+
+def linear_probe(latents: Tensor, labels: Tensor, folds: int = 2, seed: int = 0) -> float:
+    """Share of images whose class (n,) a logistic regression tells from their latents (n, d): the linear probe of Alain & Bengio
+    2016, two-fold held out. Chance is the share of the largest class. The latents are not standardised: in the units of their
+    prior N(0, 1) one that is not used hardly varies, and so tells hardly anything.
+    """
+    check(latents, at_least=2 * folds)
+    latents, labels = latents.cpu(), labels.cpu()
+    held = torch.from_numpy(np.random.default_rng(seed).permutation(len(latents)) % folds)
+    parts = [(held != fold, held == fold) for fold in range(folds)]
+    return sum(class_accuracy(latents[seen], labels[seen], latents[new], labels[new]) for seen, new in parts) / folds
+
+
+def class_accuracy(x: Tensor, labels: Tensor, others: Tensor, other_labels: Tensor) -> float:
+    """Share of vectors `others` (m, d) of which a multinomial logistic regression that is fitted to x (n, d) and their classes
+    `labels` (n,) tells the class (m,)."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    check(x, others, at_least=1)
+    if len(labels.unique()) == 1:  # what it was taught is then all that it says
+        return (other_labels == labels[0]).double().mean().item()
+    with threadpool_limits(1, "blas"), warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        judge = LogisticRegression(max_iter=STEPS).fit(x.cpu().double().numpy(), labels.cpu().numpy())
+        return float((judge.predict(others.cpu().double().numpy()) == other_labels.cpu().numpy()).mean())
 
 
 def discriminator_jsd(real_logits: Tensor, fake_logits: Tensor) -> float:

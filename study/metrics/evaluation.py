@@ -249,12 +249,12 @@ class Evaluation:
         return found
 
     def _of_posterior(self, model):
-        x = self._likelihood_images(self.real)
-        means = torch.cat([model.posterior(part)[0] for part in x.split(self._at_once)])
+        x, means = self._likelihood_images(self.real), self.posterior_means(model)
         weight = {"likelihood/beta_effective": model.beta_effective} if hasattr(model, "beta_effective") else {}
         return {
             **self._bound(model),
             **self._class_kept(model, x, means),
+            **self._probe(means),
             **self._importance_weighted(model),
             "likelihood/active_units": likelihood.active_units(means),
             **weight,
@@ -271,6 +271,21 @@ class Evaluation:
             return {}
         again = torch.cat([self.extractor.classify(model.sample(z)) for z in means.split(self._at_once)])
         return {"likelihood/class_kept": (again == self.extractor.classify(x)).double().mean().item()}
+
+    @property
+    def real_labels(self) -> Tensor | None:
+        """The classes (n,) of `real`, where there are any."""
+        return None if self.extractor.head is None else self.split.labels[: len(self.real)]
+
+    @torch.no_grad()
+    def posterior_means(self, model: nn.Module) -> Tensor:
+        """Where a model with a posterior puts `real`: (n, latent_dim)."""
+        x = self._likelihood_images(self.real)
+        return torch.cat([model.posterior(part)[0] for part in x.split(self._at_once)])
+
+    def _probe(self, means: Tensor) -> dict[str, float]:
+        labels = self.real_labels
+        return {} if labels is None else _measured(lambda x: {"likelihood/probe_accuracy": critics.linear_probe(x, labels)}, means)
 
     def _likelihood_images(self, x):
         return binarised(x) if self.images.binarised else x

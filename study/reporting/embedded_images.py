@@ -13,7 +13,18 @@ from study.training.image_files import opened
 
 LARGE, WIDTH = 16_000, 640  # beyond so many bytes a picture is a photograph: lossy, and at most so many pixels wide
 OVERHEAD = 60  # characters around a picture
-LAST = ("samples", "reconstructions", "nearest", "interpolation", "interpolation-real", "traversal", "plane", "beside", "classes")
+LAST = (
+    "samples",
+    "reconstructions",
+    "nearest",
+    "interpolation",
+    "interpolation-real",
+    "traversal",
+    "plane",
+    "beside",
+    "classes",
+    "latents",
+)
 LEFT_OUT = ("sheet", "curves")  # the page shows samples already, and draws its curves itself
 
 

@@ -45,7 +45,7 @@ class Reconstructs(Protocol):
 
 
 class HasPosterior(Protocol):
-    """Measured by its likelihood; paths between images and traversals are drawn.
+    """Measured by its likelihood; paths between images, traversals and the latents of real images are drawn.
 
     Read where there are such: `binary_pixels` (whether log_likelihood is a probability of pixels 0 and 1, not a density of grey
     levels) and `beta_effective` (the weight of the KL divergence).

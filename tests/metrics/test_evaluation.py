@@ -48,6 +48,7 @@ VAE_ONLY = {
     "likelihood/kl",
     "likelihood/active_units",
     "likelihood/beta_effective",
+    "likelihood/probe_accuracy",
 }
 VAE_ONLY |= BETWEEN_IMAGES
 LIKELIHOOD = {"likelihood/iw_nll", "likelihood/bits_per_dim"}

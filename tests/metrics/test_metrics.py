@@ -233,6 +233,22 @@ def test_a_two_sample_judge_is_tested_on_images_it_was_not_trained_on():
     assert critics.two_sample(gaussian(0), gaussian(1, shift=4.0))["accuracy"] > 0.99
 
 
+def test_a_probe_is_at_chance_on_latents_that_say_nothing_and_perfect_on_those_that_say_the_class():
+    labels = torch.arange(400) % 4
+    assert critics.linear_probe(gaussian(0, 400), labels) == pytest.approx(0.25, abs=0.08)
+    assert critics.linear_probe(gaussian(0, 400, 4) + 8 * torch.eye(4)[labels], labels) > 0.99
+    assert critics.linear_probe(torch.zeros(400, 4), labels) == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_probe_is_not_asked_about_what_it_has_seen():
+    """With more dimensions than latents every labelling is learnt by heart."""
+    assert critics.linear_probe(gaussian(0, 200, 500), torch.arange(200) % 2) < 0.65
+
+
+def test_one_class_is_all_that_a_classifier_of_one_class_says():
+    assert critics.class_accuracy(gaussian(0, 10), torch.ones(10), gaussian(1, 4), torch.tensor([1, 0, 1, 1])) == 0.75
+
+
 @pytest.mark.parametrize("low, high", [(-0.1, 0.1), (0.4, 0.6), (0.9, 1.1)], ids=["real", "between", "generated"])
 def test_the_largest_slope_is_found_at_real_images_at_generated_ones_and_between(low, high):
     """A critic that is steep in one place only: real images lie at 0, generated ones at 1."""
@@ -253,6 +269,7 @@ MEASURES_OF_TWO = {
     "prdc": lambda x, y: coverage.prdc(Reference(x), y),
     "two_sample": critics.two_sample,
     "nearest": memorisation.nearest,
+    "class_accuracy": lambda x, y: critics.class_accuracy(x, torch.arange(len(x)) % 2, y, torch.arange(len(y)) % 2),
 }
 
 

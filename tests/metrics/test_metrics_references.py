@@ -240,3 +240,14 @@ def test_bits_per_dimension_of_a_uniform_model_are_the_bits_that_the_levels_take
     """A density of 1 on [0, 1] codes every one of 256 levels in 8 bits; fair binary pixels take 1 bit each."""
     assert likelihood.bits_per_dim(0.0, 784, 256) == 8
     assert likelihood.bits_per_dim(784 * math.log(2), 784) == pytest.approx(1)
+
+
+def test_a_linear_probe_equals_the_cross_validation_of_scikit_learn():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import PredefinedSplit, cross_val_score
+
+    labels = torch.arange(300) % 3
+    latents = torch.eye(3)[labels] + torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+    folds = PredefinedSplit(np.random.default_rng(0).permutation(300) % 2)
+    expected = cross_val_score(LogisticRegression(), latents.double().numpy(), labels.numpy(), cv=folds).mean()
+    assert critics.linear_probe(latents, labels) == pytest.approx(expected, abs=1e-9) and 0.5 < expected < 0.9

@@ -60,3 +60,46 @@ def test_samples_that_are_not_finite_and_images_without_classes_have_no_chart(ju
     assert charts.at_the_end(Repeats(judge.real[0] * torch.nan), judge) == {}
     judge = Evaluation(judge.images, features.replace(judge.extractor, head=None), "search")
     assert charts.at_the_end(Repeats(judge.real[0]), judge) == {}
+
+
+class Places(Repeats):
+    """Puts images where the brightness of their halves says; only its images and these two matter."""
+
+    def posterior(self, x):
+        mean = torch.stack([x[..., :4].mean((1, 2, 3)), x[..., 4:].mean((1, 2, 3))], 1)
+        return mean, torch.zeros_like(mean)
+
+
+def test_a_model_with_a_posterior_shows_where_it_puts_real_images(judge):
+    model = Places(judge.real[0])
+    assert set(charts.at_the_end(model, judge)) == {"classes", "latents"}
+    assert torch.equal(judge.posterior_means(model), model.posterior(judge.real)[0])
+    assert len(judge.real_labels) == len(judge.real)
+
+
+def test_two_latents_are_shown_as_they_are_and_more_by_their_principal_components():
+    points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double() * torch.tensor([5.0, 1.0])
+    assert torch.equal(charts.flattened(points)[0], points)
+    assert charts.flattened(points[:, :1])[0][:, 1].eq(0).all()
+    turned, _ = torch.linalg.qr(torch.randn(7, 7, generator=torch.Generator().manual_seed(1)).double())
+    places, titles = charts.flattened(points @ turned[:2] + 3)
+    assert torch.cdist(places, places).allclose(torch.cdist(points, points), atol=1e-6)
+    second, first = torch.linalg.eigvalsh(torch.cov(points.T)).tolist()
+    said = [f"{100 * size / (first + second):.0f} % of the variance" for size in (first, second)]
+    assert titles == [f"first principal component: {said[0]}", f"second: {said[1]}"]
+
+
+def test_points_are_drawn_in_the_colours_of_their_classes():
+    points, labels = torch.tensor([[-1.0, -1], [1, 1], [0, 0.1], [0, -0.1]]), torch.tensor([1, 1, 0, 1])
+
+    def spots(picture, colour):
+        return height(picture[:, :380], colour) > 0  # without the legend
+
+    blue, orange, green = "C0", "C1", "C2"
+    picture = charts.latents(points, labels, ("a", "b", "c"))
+    assert spots(picture, blue) and spots(picture, orange) and not spots(picture, green)
+    assert not spots(charts.latents(points, None, ()), orange)
+
+
+def test_a_dead_latent_and_many_classes_are_drawn_too():
+    assert charts.latents(torch.zeros(50, 3), torch.arange(50), tuple(map(str, range(50)))).shape[2] == 3

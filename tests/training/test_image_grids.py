@@ -86,6 +86,7 @@ def test_a_vae_shows_samples_and_reconstructions_as_it_learns_and_the_rest_at_th
         "interpolation-real": once,
         "traversal": once,
         "classes": once,
+        "latents": once,
         "curves": once,
     }
 
