@@ -30,6 +30,7 @@ COLUMNS = {  # key -> heading
     "quality/swd_pixel": "swd_pixel",
     "modes/label_jsd": "label_jsd",
     "modes/classes": "classes",
+    "modes/train_on_samples": "trained on samples",
     "two_sample/accuracy": "two-sample accuracy",
     "two_sample/jsd": "two-sample jsd",
     "memory/nn_ratio": "nn_ratio",
@@ -122,8 +123,8 @@ real baseline: other held-out images as if they were samples, the mean over rand
 of them (study/metrics/real_baseline.py).
 Written by `python benchmarks/measures.py --markdown docs/measures.md`; definitions, units and sources are in the
 docstrings of `study/metrics/`. Lower is better for fd_rel, kid, swd, label_jsd and two-sample jsd; higher for
-precision, recall, density, coverage and classes; two-sample accuracy is best at .5, sharpness and nn_ratio at
-about 1, and authenticity no lower than that of the first row.
+precision, recall, density, coverage, classes and trained on samples; two-sample accuracy is best at .5, sharpness and
+nn_ratio at about 1, and authenticity no lower than that of the first row.
 
 No column catches every defect, so the study never reports one alone: copies pass all but the memory measures, class
 means have full precision and, on digits, a small fd_rel, noise can fall among the real features of a classifier, and the

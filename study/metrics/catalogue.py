@@ -99,6 +99,17 @@ MEASURES = tuple(
             "Jensen-Shannon divergence of the samples' classes from the real ones; 3 of 10 classes score 0.49",
         ),
         ("modes/classes", "classes", "Coverage", "", HIGHER, 0.0, "classes that make up more than 1 % of the samples"),
+        (
+            "modes/train_on_samples",
+            "trained on samples",
+            "Coverage",
+            "",
+            HIGHER,
+            0.0,
+            "classification accuracy score (Ravuri & Vinyals 2019; GAN-train of Shmelkov et al. 2018): share of real held-out"
+            " images whose class the nearest sample has, by pixels and as the features' classifier labels it, over the share that"
+            " is found with as many real images and their true labels",
+        ),
         ("quality/fd", "fd", "Further distances", "squared units of the features", LOWER, None, "the Fréchet distance itself"),
         (
             OVER_IMAGES,

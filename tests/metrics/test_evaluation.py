@@ -34,6 +34,7 @@ PATH = {"precision", "confidence", "largest_jump"}
 COMMON = QUALITY | {
     "modes/label_jsd",
     "modes/classes",
+    "modes/train_on_samples",
     "two_sample/accuracy",
     "two_sample/jsd",
     "memory/nn_ratio",

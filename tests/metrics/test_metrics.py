@@ -96,6 +96,15 @@ def test_sharpness_falls_with_blur_and_rises_with_noise_whatever_the_precision(t
     assert sharp["sharpened images"] > 1.2 and sharp["uniform noise"] > 1.5
 
 
+def test_what_samples_teach_of_real_images_is_what_they_hold_of_them(table):
+    taught = {name: measures["modes/train_on_samples"] for name, measures in table.items()}
+    assert min(taught["real"], taught["copies of training images"], taught["copies with a little noise"]) > 0.97
+    assert taught["one class missing"] == pytest.approx(0.9, abs=0.03) and taught["three classes only"] == pytest.approx(
+        0.3, abs=0.03
+    )
+    assert taught["one image repeated"] == pytest.approx(0.1, abs=0.02) and taught["uniform noise"] < 0.4
+
+
 def test_no_measure_of_any_generator_is_nan(table):
     assert all(math.isfinite(value) for measures in table.values() for value in measures.values())
     assert len({tuple(measures) for measures in table.values()}) == 1
