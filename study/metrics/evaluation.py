@@ -287,8 +287,11 @@ class Evaluation:
         """The share of images (n, C, H, W) that the classifier puts into the same class when decoded from their means (n, d)."""
         if self.extractor.head is None:
             return {}
-        again = torch.cat([self.extractor.classify(model.sample(z)) for z in means.split(self._at_once)])
-        return {"likelihood/class_kept": (again == self.extractor.classify(x)).double().mean().item()}
+        again = []
+        for z in means.split(self._at_once):
+            check(decoded := model.sample(z), at_least=1)
+            again.append(self.extractor.classify(decoded))
+        return {"likelihood/class_kept": (torch.cat(again) == self.extractor.classify(x)).double().mean().item()}
 
     @property
     def real_labels(self) -> Tensor | None:
