@@ -80,7 +80,9 @@ const CAPTIONS = {samples: "Samples of the first replicate, from the same noise 
   "interpolation-real": "From one real image (left) to another (right)",
   traversal: "One latent unit per row, moved across the prior, by falling KL divergence",
   plane: "The plane of the two latents, in equal shares of the prior",
-  beside: "Real images, and below each row samples"};
+  beside: "Real images, and below each row samples",
+  classes: "The classes of samples, as the classifier sees them, beside those of real images",
+  latents: "Where real images lie among the latents, by class: means of their posteriors"};
 
 function picturePart(cell, pictures) {
   const kinds = [...Object.keys(CAPTIONS).filter(kind => pictures[kind]),
