@@ -83,5 +83,5 @@ DCGAN_BEST = Claim(
     "Q1", "the convolutional GAN draws the best digits of the four", "A", (), best_of_all({"system": "A-dcgan"}, MNIST, ("system",))
 )
 SPACE = Space(
-    cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, replicates=8, claims=[DCGAN_BEST]
+    cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, replicates=10, claims=[DCGAN_BEST]
 )

@@ -117,6 +117,6 @@ SPACE = Space(
     + moved_to(TRIED, digits),
     propose=lambda trial, cell: {},
     budget=budget,
-    replicates=8,
+    replicates=11,
     claims=[VAE_BETTER],
 )

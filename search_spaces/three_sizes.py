@@ -77,4 +77,4 @@ PUBLISHED = [
     wgan(2, [512, 256, 128], LARGE, 200, mnist),
     wgan(3, [512, 256], SMALL, 200, cifar10),
 ]
-SPACE = Space(cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, replicates=12)
+SPACE = Space(cells=PUBLISHED + moved_to(PUBLISHED, digits), propose=lambda trial, cell: {}, budget=budget, replicates=11)

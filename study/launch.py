@@ -105,24 +105,31 @@ def shown(asked, plan, growth, data_dir, slots, screen, log) -> int:
     if any(cell.system for cell in plan.space.cells):
         screen.print(systems_table(asked, data_dir))
     screen.print(plan_table(plan))
+    expected = rates(plan, data_dir)
     log(
         f"{plan.planned()} trials in {len(plan.space.cells)} cells, {plan.planned() - plan.finished()} left;"
-        f" {time_left(plan, rates(plan, data_dir), slots)}. Nothing was started (--dry-run)."
+        f" {time_left(plan, expected, slots)}. Nothing was started (--dry-run)."
     )
-    for line in [*(growth.costs(plan, data_dir) if growth else []), *prospects(plan.space)]:
+    for line in [*(growth.costs(plan, data_dir) if growth else []), *prospects(plan, expected, slots)]:
         log(line)
     return DONE
 
 
-def prospects(space) -> list[str]:
-    """Which words the claims that the space is about can get from its cells and replicates."""
+def prospects(plan, expected, slots) -> list[str]:
+    """Of each claim that the space is about: the words that it can get from its cells and replicates, what is compared and by
+    which rule, and how long that takes."""
+    from study.analysis.claim_words import asked, cells_compared
     from study.analysis.claims import about, judged_in
     from study.analysis.decidable import decidable
+    from study.sweep.estimate import cell_seconds
+    from study.sweep.progress import duration
 
+    space = plan.space
     if not about(space):
         return []
     cells = [
         {
+            "cell": cell.name,
             "model": cell.family,
             "net": cell.net.name,
             "dataset": cell.dataset.name,
@@ -131,13 +138,24 @@ def prospects(space) -> list[str]:
         }
         for cell in space.cells
     ]
-    found = decidable(judged_in(space.name, space.claims), cells, space.replicates)
-    return [
-        f"{each.claim.id} can be {' or '.join(each.words) if each.words else 'neither supported nor refuted'}"
-        + (f"; either from {each.least} replicates on" if len(each.words) < 2 and each.least else "")
-        + (f"; for either: {each.why_not}" if each.why_not else "")
-        for each in found
-    ]
+    lines = []
+    for each in decidable(judged_in(space.name, space.claims), cells, space.replicates):
+        names = cells_compared(each.claim, cells)
+        rows = [row for row in cells if row["cell"] in names]
+        lines.append(
+            f"{each.claim.id}, {each.claim.sentence}: can be "
+            + (" or ".join(each.words) if each.words else "neither supported nor refuted")
+            + (f"; either from {each.least} replicates on" if len(each.words) < 2 and each.least else "")
+            + (f"; for either: {each.why_not}" if each.why_not else "")
+        )
+        if rows:
+            who = dict.fromkeys(row["system"] or f"{row['model']} {row['net']}" for row in rows)
+            times = [cell_seconds(plan, cell, expected) for cell in space.cells if cell.name in names]
+            lasting = "how long is not known yet" if None in times else f"about {duration(sum(times) / slots)}"
+            data = ", ".join(dict.fromkeys(row["dataset"] for row in rows))
+            rules = "; ".join(dict.fromkeys(map(asked, each.claim.parts)))
+            lines.append(f"    {len(rows)} cells of {', '.join(who)} on {data}, {lasting}; {rules}")
+    return lines
 
 
 def repaired(plan, options: LaunchOptions, screen, log):

@@ -167,5 +167,9 @@ WORLDS = {
         lambda row: {"quality/fd_rel": 0.3 * row["depth"]},
     ),
     "C24": ({**CLIPPED, "dataset": ["cifar10"]}, lambda row: {"quality/fd_rel": 0.9}, lambda row: {"quality/fd_rel": 0.2}),
-    "C25": ({**VAES, "dataset": ["imagenette"]}, lambda row: along("path_real", 0.8), lambda row: along("path_real", 0.2)),
+    "C25": (
+        {**VAES, "system": ["D-vae-imagenette"], "dataset": ["imagenette"]},
+        lambda row: along("path_real", 0.8),
+        lambda row: along("path_real", 0.2),
+    ),
 }

@@ -54,15 +54,3 @@ def cells_compared(claim: Claim, cells: Sequence[Mapping]) -> list[str]:
         outcomes, arms, _ = compared(part, chosen(part, planned_rows(part, cells)))
         found |= {row["cell"]: None for row in outcomes if any(matches(row, arm) for arm in arms)}
     return list(found)
-
-
-def data_compared(claim: Claim, cells: Sequence[Mapping]) -> list[str]:
-    """The datasets of these cells."""
-    names = set(cells_compared(claim, cells))
-    return sorted({cell["dataset"] for cell in cells if cell["cell"] in names})
-
-
-def systems_compared(claim: Claim, cells: Sequence[Mapping]) -> list[str]:
-    """The presets of these cells, or their models and nets where they are none."""
-    names = set(cells_compared(claim, cells))
-    return sorted({cell["system"] or f"{cell['model']} {cell['net']}" for cell in cells if cell["cell"] in names})

@@ -461,7 +461,7 @@ CLAIMS = (
         "images between two real photographs, as a VAE decodes them, look natural",
         "D",
         ("matched_weights",),
-        along("path_real", "vae", {**BOUND, **OF_D, "model": "vae"}, ("imagenette", "digits")),
+        along("path_real", "vae", {**BOUND, "model": "vae", "system": "D-vae-imagenette"}, ("imagenette", "digits")),
     ),
 )
 

@@ -29,7 +29,7 @@ def here(tmp_path, data_dir, monkeypatch):
 
 def test_a_dry_run_shows_the_plan_and_starts_nothing(capsys, here, tmp_path):
     code, text = run(capsys, "--space", "latent_sweep", "--dry-run", *here)
-    assert code == 0 and "756 trials in 12 cells, 756 left" in text
+    assert code == 0 and "672 trials in 12 cells, 672 left" in text
     assert not (tmp_path / "studies").exists()
 
 

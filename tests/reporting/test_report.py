@@ -114,7 +114,9 @@ def test_a_verdict_names_the_data_that_it_is_from(finished, written):
     words = in_words(shown(finished))
     assert (seventh.word, data_of(seventh)) == ("refuted", "digits in place of mnist")
     assert "refuted on digits in place of mnist" in words and "supported on digits in place of mnist" in words
-    assert re.search(r"support \d on digits in place of mnist \(C14\), refute \d on digits in place of mnist \(.*C7.*\)", found.answer[2])
+    assert re.search(
+        r"support \d on digits in place of mnist \(C14\), refute \d on digits in place of mnist \(.*C7.*\)", found.answer[2]
+    )
     table = {row["claim"]: row for row in csv.DictReader(open(written / "verdicts.csv"))}
     assert table["C7"]["on"] == "digits in place of mnist"
     assert "refuted on digits in place of mnist" in (written / "verdicts.tex").read_text()

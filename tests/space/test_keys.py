@@ -9,13 +9,13 @@ from study.space.loading import load_space, space_names
 from study.sweep.plan import Plan
 
 KEYS = {  # space -> how many keys, the first of them, and a digest of all
-    "bottleneck_20": (135, "a-vae-d1-z20-mnist-r00-confirm-f56877cc91", "0964b5d6932526b6"),
+    "bottleneck_20": (165, "a-vae-d1-z20-mnist-r00-confirm-f56877cc91", "13b9d2a24ac9555c"),
     "depth_and_latent": (768, "e-vae-depth-d1-z2-mnist-r00-confirm-32d53598af", "70364ac15cedc3cc"),
     "dropout_or_dcgan": (36, "c-vae-d2-z20-mnist-r00-confirm-4da8e4f02d", "0d201a0e1f4fafa3"),
     "latent_sweep": (13524, "vae-fc-d1-z2-width-128-digits-r00-search-000-f7f73caa5a", "9b6e88a610c73891"),
-    "matched_weights": (234, "d-vae-mnist-d3-z20-mnist-r00-confirm-db03d05226", "a6d1995323556d09"),
+    "matched_weights": (312, "d-vae-mnist-d3-z20-mnist-r00-confirm-db03d05226", "3701987f6a4ac02f"),
     "smoke": (45, "vae-fc-d1-z2-width-64-digits-r00-search-000-af76c5649d", "2372f3880fcb5ba7"),
-    "three_sizes": (416, "b-vae-1-d1-z50-mnist-r00-confirm-1c037ad23d", "0973c4caee8430df"),
+    "three_sizes": (384, "b-vae-1-d1-z50-mnist-r00-confirm-1c037ad23d", "5ec1a21db65938fe"),
 }
 
 

@@ -368,10 +368,10 @@ def run(capsys, *arguments):
 def test_a_dry_run_lists_all_systems_and_runs_those_named(capsys, tmp_path, data_dir):
     here = ["--storage", tmp_path / "studies", "--data-dir", data_dir, "--dry-run", "--space", "matched_weights"]
     code, text = run(capsys, *here)
-    assert code == 0 and "D-vae-imagenette" in text and "104 trials in 13 cells" in text
+    assert code == 0 and "D-vae-imagenette" in text and "143 trials in 13 cells" in text
     assert "= 2,936,120" in text and "= 2,946,577" in text  # its VAE and its GAN on MNIST
     code, text = run(capsys, *here, "--systems", "d-gan-mnist")
-    assert code == 0 and "8 trials in 1 cells" in text
+    assert code == 0 and "11 trials in 1 cells" in text
     code, text = run(capsys, *here, "--systems", "D-gan-mnits")
     assert code == 2 and "did you mean 'd-gan-mnist'" in text
 
