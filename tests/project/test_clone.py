@@ -25,7 +25,7 @@ def copied(tmp_path) -> Path:
     return place
 
 
-COMMANDS = ("launch", "status", "report", "sample", "tracking", "proposals", "trial", "ui")
+COMMANDS = ("launch", "status", "report", "rate", "sample", "tracking", "proposals", "trial", "ui")
 
 
 def run(place: Path, script: str, *arguments) -> subprocess.CompletedProcess:
