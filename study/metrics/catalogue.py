@@ -327,8 +327,9 @@ def spread(pair) -> str:
 
 
 def literal(text: str) -> str:
-    """A name as a figure is to show it: what stands between two dollar signs would be mathematics to matplotlib."""
-    return text.replace("$", r"\$")
+    """A name as a figure is to show it: what stands between two dollar signs would be mathematics to matplotlib, and it draws no
+    bytes of a file's name that are not UTF-8."""
+    return text.encode("utf-8", "replace").decode().replace("$", r"\$")
 
 
 RENAMED = {"beta_effective": "likelihood/beta_effective"}  # in results of an earlier version

@@ -1,6 +1,6 @@
 """What a report says of a measure."""
 
-from study.metrics.catalogue import MEASURES, described
+from study.metrics.catalogue import MEASURES, described, literal
 
 
 def test_a_measure_is_shown_with_its_unit_and_a_pure_number_without():
@@ -14,3 +14,7 @@ def test_a_unit_stands_in_its_own_column_only():
 
 def test_an_unknown_measure_is_shown_under_its_own_name_with_nothing_said_of_it():
     assert (described("own/loudness").name, described("own/loudness").says) == ("loudness", "")
+
+
+def test_a_name_can_be_drawn_whatever_bytes_are_in_it():
+    assert literal("a\udce9 $x$") == r"a? \$x\$"
