@@ -2,7 +2,7 @@
 
 python study/launch.py --space latent_sweep
 python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --replicates 16
-python study/launch.py --space latent_sweep --until-decided C1 C4 --budget 3
+python study/launch.py --space latent_sweep --until-decided C4 C12 --budget 3
 python study/launch.py --space latent_sweep --datasets folder:my_images --dry-run
 """
 
