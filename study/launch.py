@@ -151,7 +151,8 @@ def prospects(plan, expected, slots) -> list[str]:
         if rows:
             who = dict.fromkeys(row["system"] or f"{row['model']} {row['net']}" for row in rows)
             times = [cell_seconds(plan, cell, expected) for cell in space.cells if cell.name in names]
-            lasting = "how long is not known yet" if None in times else f"about {duration(sum(times) / slots)}"
+            known = [seconds for seconds in times if seconds is not None]
+            lasting = f"about {duration(sum(known) / slots)}" if len(known) == len(times) else "how long is not known yet"
             data = ", ".join(dict.fromkeys(row["dataset"] for row in rows))
             rules = "; ".join(dict.fromkeys(map(asked, each.claim.parts)))
             lines.append(f"    {len(rows)} cells of {', '.join(who)} on {data}, {lasting}; {rules}")
