@@ -1,10 +1,10 @@
 """Do independent studies agree? One study with many replicates, taken apart into several that share none.
 
-Replicates are independent of one another, so that a study launched with `--replicates 36` holds four studies of nine. Of every
+Replicates are independent of one another, so that a study launched with `--replicates 32` holds four studies of eight. Of every
 reported effect: the share of the other studies' values that lie in its 95 % interval. Two independent estimates of one effect do so
 with probability .83, since both of them err. And the claims to which studies give opposite words.
 
-    python study/launch.py --space latent_sweep --replicates 36
+    python study/launch.py --space latent_sweep --replicates 32
     python benchmarks/replicates.py --space latent_sweep --studies 4 [--markdown docs/replicates.md]
 """
 
