@@ -162,7 +162,7 @@ WORLDS = {
         lambda row: {"quality/fd_rel": 0.1} if row["system"].endswith("smoothing") else {},
     ),
     "C23": (
-        {**TWO_SETS, "dataset": ["mnist", "fashion_mnist", "digits", "cifar10", "imagenette"]},
+        {**TWO_SETS, "latent_dim": [2], "dataset": ["mnist", "fashion_mnist", "digits", "cifar10", "imagenette"]},
         lambda row: {"quality/fd_rel": 0.3 if row["model"] == "vae" else 0.3 * row["depth"]},
         lambda row: {"quality/fd_rel": 0.3 * row["depth"]},
     ),
