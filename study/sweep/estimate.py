@@ -5,6 +5,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice, product
 
@@ -108,8 +109,13 @@ def observed(plan: Plan) -> dict[Group, float]:
 def batch_seconds(cell: Cell, budget: Budget, images, pack: int = 1, ranges: Mapping = {}, limit: float = CELL_S) -> float | None:
     """Seconds of one core that one training of a pack takes for a batch: every phase is timed, and counts as often as it has a
     turn, on average over the `ranges` that are searched. Steps of few images come first, then of more, up to a whole batch, as far
-    as `limit` seconds go; what is then left of a batch counts in proportion. None where the model raises: its trials will
-    say so."""
+    as `limit` seconds go; what is then left of a batch counts in proportion. A model of one's own is never trained here, where it
+    could take the launch down with it: the project's model that it is derived from stands for it. None where there is none, or it
+    raises: its trials will say so."""
+    model = next((each for each in cell.model.__mro__ if each.__module__.split(".")[0] == "models"), None)
+    if model is None:
+        return None
+    cell, own = replace(cell, model=model), model is not cell.model
     try:
         side_by_side = min(pack, ENOUGH) if math.prod(images.shape) <= FUSED_PIXELS else 1  # the others are called in turn
         with one_thread():
@@ -117,6 +123,8 @@ def batch_seconds(cell: Cell, budget: Budget, images, pack: int = 1, ranges: Map
             turns = turns_of(cell, images.shape, ranges) or [1 / phase.every for phase in replicas.phases]
             size, spent = timed(partial(step_seconds, replicas, images, turns), budget.batch_size, limit)
     except UserError:
+        if own:
+            return None
         raise
     except Exception:
         return None

@@ -69,3 +69,17 @@ def test_the_trainings_of_one_pack_keep_one_core_busy(data_dir, ledger):
     halves = Plan(replace(space, pack=3), ledger, IDENTITY)
     assert [stretch.packs for stretch in stretches(halves, cells[0])] == [2]
     assert seconds_left(halves, known, 2) == (each / 2, 2)
+
+
+def test_a_model_of_ones_own_is_never_trained_by_the_launch_itself(data_dir):
+    images = digits.prepare(data_dir, log=lambda line: None)
+
+    class Hungry(VAE):
+        def loss(self, x, noise, epoch):
+            raise AssertionError("trained")
+
+    budget = Budget(epochs=2, batch_size=64)
+    (own,), (project,) = (grid([model], [fc], [1], [2], [digits], width=[16]) for model in (Hungry, VAE))
+    assert batch_seconds(own, budget, images) == pytest.approx(batch_seconds(project, budget, images), rel=3)
+    (foreign,) = grid([type("Foreign", (), {})], [fc], [1], [2], [digits], width=[16])
+    assert batch_seconds(foreign, budget, images) is None
