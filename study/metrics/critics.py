@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from study.metrics import Unmeasurable, check
 
-STEPS = 50  # of L-BFGS at most towards the classes: of pixels, more cost time and fit what does not carry over
+STEPS = 50  # of L-BFGS at most towards the classes: more cost time and fit what does not carry over
 
 
 def two_sample(real: Tensor, fake: Tensor, folds: int = 2, seed: int = 0) -> dict[str, float]:

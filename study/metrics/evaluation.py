@@ -255,8 +255,9 @@ class Evaluation:
         features, confidence = [], []
         for z in paths.latent_path(a, b, paths.STEPS).split(self._at_once):
             check(x := model.sample(z), at_least=1)
-            features.append(self.extractor(x))
-            confidence += [] if self.extractor.head is None else [self.extractor.confidence(x)]
+            found, scores = self.extractor.scored(x)
+            features.append(found)
+            confidence += [] if scores is None else [scores.softmax(1).amax(1)]
         of_path = torch.cat(features).unflatten(0, (len(a), paths.STEPS))
         found = {
             "precision": coverage.precision(self.features, of_path[:, 1:-1].flatten(0, 1)),

@@ -49,16 +49,17 @@ class Extractor:
         """Class indices (n,) of images (n, C, H, W); only on labelled datasets."""
         return _in_chunks(self.head, x).argmax(1)
 
-    def confidence(self, x: Tensor) -> Tensor:
-        """The probability (n,) that the classifier gives to the class it chooses; only on labelled datasets."""
-        return _in_chunks(self.head, x).softmax(1).amax(1)
+    def scored(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The features (n, d) of images and their class scores (n, classes), or None where there are no labels."""
+        features = self(x)
+        if self.head is None or self.head[0] is not self.network:
+            return features, self.head and _in_chunks(self.head, x)
+        return features, self.head[1](features)  # the classifier's own features: only its last layer is left
 
     def both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The features (n, d) of images and their class indices (n,), or None where there are no labels."""
-        features = self(x)
-        if self.head is None or self.head[0] is not self.network:
-            return features, self.head and self.classify(x)
-        return features, self.head[1](features).argmax(1)  # the classifier's own features: only its last layer is left
+        features, scores = self.scored(x)
+        return features, None if scores is None else scores.argmax(1)
 
     def to(self, device: str | torch.device) -> "Extractor":
         return replace(self, network=self.network.to(device), head=self.head and self.head.to(device))

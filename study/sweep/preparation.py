@@ -1,5 +1,6 @@
 """What is done once before a study is planned: images decoded, features trained, the real baseline of every measure noted."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -15,13 +16,15 @@ from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import DATA, FLOORS, Ledger
 from study.ledger.records import RealBaseline, real_baselines
 from study.metrics import features
-from study.metrics.catalogue import spread
+from study.metrics.catalogue import BY_KEY, spread
 from study.metrics.real_baseline import real_baseline
 from study.space.contracts import lacking_in_use
 from study.space.space import Space
 from study.sweep.estimate import built
 from study.sweep.launch_options import LaunchOptions
 from study.sweep.plan import PROTOCOL
+
+MEASURED = hashlib.sha256(" ".join(BY_KEY).encode()).hexdigest()[:8]  # another where there are measures that were not known before
 
 
 def identities(space: Space, data_dir: Path, options: LaunchOptions) -> dict[str, dict]:
@@ -98,7 +101,7 @@ def note_real_baseline(place: Path, dataset, images, extractor, shelves=()) -> R
 
     baselines, known = noted(place)
     if known is None:
-        shelved = place.parent / "features" / f"real-{extractor.hash}-{PROTOCOL}.json"
+        shelved = place.parent / "features" / f"real-{extractor.hash}-{PROTOCOL}-{MEASURED}.json"
         prepared.take(shelved, shelves)
         _, known = noted(shelved)
         if known is None:
