@@ -10,9 +10,15 @@ import uuid
 from pathlib import Path
 
 from study.training.image_files import opened, size
+from study.training.image_grids import IN_TRAINING
 
-FIRST = "_pictures"  # the section of a trial's cards: before all others
+SECTION, AT_THE_END = "_pictures", "_pictures at the end"  # of a trial's cards: before all others, those over epochs first
 THUMBNAIL = 400  # pixels at most on a side: a grid of tiles of 32 keeps every pixel
+
+
+def card(picture: str) -> str:
+    """The name of a trial's card of that picture, in its section."""
+    return f"{SECTION if picture in IN_TRAINING else AT_THE_END}~{picture}"
 
 
 def add(path: Path, folder: Path, name: str, step: int) -> None:

@@ -223,7 +223,7 @@ class Tracker:
         with self._artifacts(state.run_id, state.artifacts) as artifacts:
             for path in pictures:
                 name, step = path.stem.rsplit("-", 1)
-                image_cards.add(path, artifacts / "images", f"{image_cards.FIRST}~{name}", int(step))
+                image_cards.add(path, artifacts / "images", image_cards.card(name), int(step))
             for path in written:
                 shutil.copyfile(path, artifacts / path.name)  # no link: nothing done to artifacts may reach the ledger
         return state.images + [path.name for path in pictures]

@@ -53,13 +53,16 @@ def paired(above: torch.Tensor, below: torch.Tensor, columns: int = COLUMNS) -> 
     return tile(torch.cat(blocks), columns)
 
 
+IN_TRAINING = ("samples", "reconstructions")  # drawn again and again; all else once, at the end
+
+
 def in_training(model, noise: torch.Tensor, real: torch.Tensor) -> dict[str, np.ndarray]:
     """Name -> picture of a model in eval mode: samples of `noise` (n, d), and what a VAE makes of `real` (n, C, H, W)."""
     count = COLUMNS * ROWS
-    pictures = {"samples": tile(model.sample(noise[:count]))}
+    pictures = [tile(model.sample(noise[:count]))]
     if hasattr(model, "reconstruct"):
-        pictures["reconstructions"] = paired(real[: count // 2], model.reconstruct(real[: count // 2]))
-    return pictures
+        pictures.append(paired(real[: count // 2], model.reconstruct(real[: count // 2])))
+    return dict(zip(IN_TRAINING, pictures))
 
 
 def at_the_end(model, noise: torch.Tensor, real: torch.Tensor, nearest) -> dict[str, np.ndarray]:

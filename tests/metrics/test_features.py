@@ -10,6 +10,7 @@ import torch
 
 from study.data import digits, mnist, named
 from study.data.datasets import Images, Split
+from study.data.vision import torchvision  # noqa: F401  (before the library that imports it, which it mends)
 from study.errors import UserError
 from study.metrics import features
 from study.metrics.inception import INCEPTION_SHA256, Inception, inception
@@ -158,8 +159,6 @@ def test_an_unknown_kind_of_features_is_the_users_to_mend():
 def inception_file(tmp_path_factory):
     """Weights of the right shapes, drawn at random, and the SHA-256 of their file."""
     from torch_fidelity import FeatureExtractorInceptionV3
-
-    from study.data.vision import torchvision  # noqa: F401
 
     with mock.patch.object(FeatureExtractorInceptionV3, "load_state_dict"), mock.patch("torch.load"):
         network = FeatureExtractorInceptionV3("random", ["2048"], "no file")
