@@ -43,6 +43,34 @@ def add_study(parser) -> None:
     )
 
 
+def add_features(parser, default: str) -> None:
+    """Which features something is measured by."""
+    add = parser.add_argument
+    add("--features", choices=("classifier", "inception"), help=f"what images are measured by (default: {default})")
+    add(
+        "--features-seed",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="of the classifier's training: another seed says how much a score owes to one (default: %(default)s)",
+    )
+
+
+def features_arguments(options) -> list[str]:
+    """The same as they are typed."""
+    kind = ["--features", options.features] if options.features else []
+    return kind + (["--features-seed", str(options.features_seed)] if options.features_seed else [])
+
+
+def whole(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"must not be below 0, not {text}")
+    return value
+
+
+whole.__name__ = "whole number"
+
+
 def trust(options) -> tuple[str, bool]:
     """Settle what the study's records may import, as the command line says; what study/space/importing.py needs to know of it."""
     from study.space.importing import allow

@@ -1,6 +1,7 @@
 """The answer that a study gives: one page for a browser, figures and tables, from the ledger alone.
 
 python study/report.py --space latent_sweep [--storage mlruns/studies] [--out FOLDER] [--open]
+python study/report.py --space latent_sweep --features inception     (after study/measure.py)
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from study.cli import DONE, add_study, run_command, trust
+from study.cli import DONE, add_features, add_study, run_command, trust
 from study.errors import UserError
 from study.ledger.opening import open_study
 
@@ -20,16 +21,19 @@ from study.ledger.opening import open_study
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_study(parser)
+    add_features(parser, "those that the study was tuned by")
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     options = parser.parse_args(arguments)
     trust(options)
+    from study.analysis.trainings import Features
     from study.data.datasets import data_folder
     from study.reporting.build import write_report
 
     ledger = open_study(options.storage, options.space)
     try:
-        path = write_report(ledger, data_folder(options.data_dir), options.out).resolve()
+        chosen = Features(options.features, options.features_seed)
+        path = write_report(ledger, data_folder(options.data_dir), options.out, chosen).resolve()
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

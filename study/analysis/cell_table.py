@@ -13,7 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from study.analysis.trainings import FinishedTrial, comparable, family_order, grouped, planned_lines, read, rows_of, shown
+from study.analysis.trainings import (
+    OWN,
+    FinishedTrial,
+    comparable,
+    family_order,
+    grouped,
+    measured_by,
+    planned_lines,
+    read,
+    rows_of,
+    shown,
+)
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number
 
@@ -82,7 +93,8 @@ class Leader(Generic[AnyCell]):
 def cells(ledger: Ledger) -> list[TableCell]:
     """The table of a ledger."""
     planned = {key for line in planned_lines(ledger) for key in line.trials}
-    return table(speaking(comparable(read(ledger), planned)[0], planned))
+    trials, _ = measured_by(ledger, read(ledger), OWN)
+    return table(speaking(comparable(trials, planned)[0], planned))
 
 
 def speaking(trials: list[FinishedTrial], planned: set[str]) -> dict[str, list[FinishedTrial]]:

@@ -17,10 +17,13 @@ from study.analysis.range_ends import range_end_notes
 from study.analysis.sentences import sentences
 from study.analysis.sequential import Look, judge_at, looks_at
 from study.analysis.trainings import (
+    OWN,
+    Features,
     FinishedTrial,
     comparable,
     curves_of,
     grouped,
+    measured_by,
     over_packs,
     planned_lines,
     read,
@@ -107,13 +110,17 @@ class ReportData:
     answer: Sequence[str]  # three sentences
 
 
-def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportData:
+def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Features = OWN) -> ReportData:
     """Everything a report prints, from the ledger alone; UserError where no trial is finished. claims: unless others are
-    given, those that its space is about."""
+    given, those that its space is about; chosen: the features by which."""
     lines = planned_lines(ledger)
     planned = {key for line in lines for key in line.trials}
     finished = read(ledger)
-    trials, notes = comparable(finished, planned)
+    trials, lacking_measures = measured_by(ledger, finished, chosen)
+    trials, notes = comparable(trials, planned)
+    notes = [*chosen_notes(chosen, finished), *lacking_measures, *notes]
+    if finished and not trials:
+        raise UserError(f"no training of '{ledger.root.name}' has been measured by {chosen.words}: study/measure.py does it")
     if not trials:
         raise UserError(
             f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
@@ -138,14 +145,14 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None) -> ReportDat
         notes=notes,
         counts=counted(ledger, {trial.key: trial.result for trial in finished}) if lines else None,
         at_work=ledger.held(),
-        lacking=lacking(lines, {trial.key for trial in trials}),
+        lacking=lacking(lines, {trial.key for trial in finished}),
         commands={script: from_the_project(script, ledger, trials[0].spec.origin) for script in ("launch", "sample")},
         datasets=datasets(trials),
         versions=versions(trials),
         rows=rows,
         cells=table,
         looks=looks,
-        **conclusions(rows, table, judged(claims, rows, looks), real_baselines(ledger)),
+        **conclusions(rows, table, judged(claims, rows, looks), real_baselines(ledger, trials)),
     )
 
 
@@ -240,9 +247,22 @@ def own_claims(trials: list[FinishedTrial], notes: list[str]) -> list:
     return claims
 
 
-def real_baselines(ledger: Ledger) -> dict[str, RealBaseline]:
-    """Dataset -> what real images score; what an earlier version noted is left out until a launch measures it anew."""
-    return {name: found for name, found in ledger.floors().items() if found.measures}
+def real_baselines(ledger: Ledger, trials: Sequence[FinishedTrial]) -> dict[str, RealBaseline]:
+    """Dataset -> what real images score by the features of its trials; what an earlier version noted is left out until a launch
+    measures it anew."""
+    noted = ledger.floors()
+    for name, group in grouped(trials, lambda trial: trial.spec.dataset).items():
+        features = group[0].spec.features
+        if name not in noted or noted[name].features != features:
+            noted[name] = ledger.real_baselines(features).get(name, RealBaseline())
+    return {name: found for name, found in noted.items() if found.measures}
+
+
+def chosen_notes(chosen: Features, trials: Sequence[FinishedTrial]) -> list[str]:
+    """That a report's numbers are not by the features that the study was tuned by."""
+    if all(chosen.are(kind, 0, kind) for kind in {trial.spec.features_kind for trial in trials}):
+        return []
+    return [f"all scores are by {chosen.words}: every training was tuned by the study's own features and measured again by these"]
 
 
 def datasets(trials: Sequence[FinishedTrial]) -> list[DatasetBasis]:

@@ -2,13 +2,13 @@
 
 import itertools
 import json
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 
 from study.ledger.folder import Ledger, finished, read_planned
 from study.ledger.names import cell_of
-from study.ledger.records import CellLine, EpochRow, Replica, Result, Spec
-from study.metrics.catalogue import measures_of, middle, status_of, there
+from study.ledger.records import CellLine, EpochRow, Measurement, Replica, Result, Spec
+from study.metrics.catalogue import COSTS, measures_of, middle, status_of, there
 from study.space.cells import label
 
 
@@ -25,6 +25,99 @@ class FinishedTrial:
 def read(ledger: Ledger) -> list[FinishedTrial]:
     """Every finished trial."""
     return [FinishedTrial(key, cell_of(key), spec, result) for key, spec, result in finished(ledger)]
+
+
+@dataclass(frozen=True)
+class Features:
+    """By which features a report's numbers are, where not by those that the study was tuned by."""
+
+    kind: str | None = None  # None: that of the study
+    seed: int = 0  # of the classifier
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind or 'classifier'} features" + (f" of seed {self.seed}" if self.seed else "")
+
+    def are(self, kind: str, seed: int, own_kind: str) -> bool:
+        return (kind, seed) == (self.kind or own_kind, self.seed)
+
+
+OWN = Features()  # those that a study was tuned by
+
+
+def measured_by(ledger: Ledger, trials: list[FinishedTrial], chosen: Features) -> tuple[list[FinishedTrial], list[str]]:
+    """The trials with what was measured of them later (study/measure.py), and lines about what is lacking.
+
+    Of several measurements by the same features the newest value of each measure counts. By other features than those that a
+    study was tuned by there are only the trainings that kept their weights.
+    """
+    later = {trial.key: measured_later(ledger, trial, chosen) for trial in trials if trial.spec.stage == "confirm"}
+    hashes = {trial.spec.dataset: later[trial.key][-1].features for trial in trials if later.get(trial.key)}
+    found, lacking = [], 0
+    for trial in trials:
+        own_kind, measurements = trial.spec.features_kind, later.get(trial.key, [])
+        if chosen.are(own_kind, 0, own_kind):
+            found.append(replace(trial, result=with_later(trial.result, measurements)) if measurements else trial)
+        elif measurements or trial.key in later and trial.result.status != "done":
+            found.append(by_others(trial, measurements, hashes.get(trial.spec.dataset, "")))
+        else:
+            lacking += trial.key in later
+    notes = [f"{lacking} trainings have not been measured by these features and are left out; study/measure.py does it"]
+    return one_version(found, notes * bool(lacking))
+
+
+def measured_later(ledger: Ledger, trial: FinishedTrial, chosen: Features) -> list[Measurement]:
+    """The measurements of a trial by the features chosen, the newest last."""
+    own_kind, own = trial.spec.features_kind, trial.spec.features
+    return [
+        found
+        for found in ledger.measurements(trial.key)
+        if chosen.are(found.features_kind, found.features_seed, own_kind)
+        and (found.features == own or not chosen.are(own_kind, 0, own_kind))
+    ]
+
+
+def with_later(result: Result, later: list[Measurement]) -> Result:
+    """A result with the values of measurements, the last of which counts."""
+    for found in later:
+        values = {replica.seed: replica.measures for replica in found.replicas}
+        result = replace(
+            result,
+            time=found.time,
+            own_measures=result.own_measures | found.own_measures,
+            replicas=[replace(each, measures=each.measures | values.get(each.seed, {})) for each in result.replicas],
+        )
+    return result
+
+
+def by_others(trial: FinishedTrial, later: list[Measurement], features: str) -> FinishedTrial:
+    """A trial as other features see it: of its own numbers those are left that say what training it took."""
+    bare = [
+        replace(each, measures={name: value for name, value in each.measures.items() if name.startswith(COSTS)})
+        for each in trial.result.replicas
+    ]
+    result = with_later(replace(trial.result, replicas=bare, own_measures={}), later)
+    return replace(trial, spec=replace(trial.spec, features=features), result=result)
+
+
+def one_version(trials: list[FinishedTrial], notes: list[str]) -> tuple[list[FinishedTrial], list[str]]:
+    """The trials without what measures of the space said while their code was another, and the notes with a line about each."""
+    newest, lost = {}, Counter()
+    for trial in sorted(trials, key=lambda trial: trial.result.time):
+        newest |= trial.result.own_measures
+    for index, trial in enumerate(trials):
+        old = {name for name, digest in trial.result.own_measures.items() if digest != newest[name]}
+        lost.update(old)
+        if old:
+            kept = [
+                replace(each, measures={name: value for name, value in each.measures.items() if name not in old})
+                for each in trial.result.replicas
+            ]
+            trials[index] = replace(trial, result=replace(trial.result, replicas=kept))
+    return trials, notes + [
+        f"{name} of {count} trainings was measured with what its code was before, and is left out; study/measure.py has it anew"
+        for name, count in lost.items()
+    ]
 
 
 def planned_lines(ledger: Ledger) -> list[CellLine]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from study.errors import UserError
 from study.ledger import records
 from study.ledger.names import is_own_file
-from study.ledger.records import EpochRow, Record, Spec
+from study.ledger.records import EpochRow, Record, Result, Spec
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # from a file system that knows none
 
@@ -101,6 +101,14 @@ def read_spec(folder: Path) -> Spec:
         return records.trial_spec(json.loads(read_own(folder / "spec.json")), folder.name)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{folder / 'spec.json'} is no spec of this trial: {' '.join(str(error).split())}") from None
+
+
+def read_result(folder: Path) -> Result:
+    """The result of the trial in a folder; UserError where there is none."""
+    try:
+        return records.trial_result(json.loads(read_own(folder / "result.json")), folder.name)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{folder / 'result.json'} is no result of this trial: {' '.join(str(error).split())}") from None
 
 
 def read_own(path: Path) -> bytes:

@@ -6,6 +6,7 @@
                                   pack           which file of packs/ holds where it is
                                   weights.safetensors, curves.safetensors (the losses of every batch)
                                   result.json    the trial is finished when this exists; the first writer wins
+                                  measured-NAME.json  what its weights score, measured once more (study/measure.py)
 <storage>/<space>/packs/          where the trials that train side by side go on after a crash; gone when their cell is finished
 """
 
@@ -22,7 +23,7 @@ from study.errors import UserError
 from study.ledger import records
 from study.ledger.files import as_written, put_once, read_json, read_own, read_rows, valid_lines
 from study.ledger.names import is_key, is_name, is_own_file
-from study.ledger.records import CellLine, EpochRow, Looks, RealBaseline, Result, Spec, Tracked
+from study.ledger.records import CellLine, EpochRow, Looks, Measurement, RealBaseline, Result, Spec, Tracked
 
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
 LOOK_S = 5.0  # for how long at most somebody who only asks whether a study is driven may be in the way
@@ -115,6 +116,16 @@ class Ledger:
     def result(self, key: str) -> Result | None:
         return self._read(self.folder(key) / "result.json", lambda value: records.trial_result(value, key))
 
+    def measurements(self, key: str) -> list[Measurement]:
+        """What the trial's weights scored when they were measured once more, the newest last."""
+        read = [
+            self._read(path, lambda value: records.trial_measurement(value, key)) for path in self.files(key, "measured-*.json")
+        ]
+        return sorted(filter(None, read), key=lambda found: found.time)
+
+    def put_measurement(self, found: Measurement) -> bool:
+        return self._put_once(self.folder(found.key) / f"measured-{found.name}.json", as_written(found))
+
     def tracked(self, key: str, log=print) -> Tracked | None:
         """How far a trial has been projected into MLflow."""
         return read_json(self.folder(key) / "tracked.json", log, Tracked.from_json)
@@ -122,6 +133,13 @@ class Ledger:
     def floors(self) -> dict[str, RealBaseline]:
         """Dataset -> what real images score."""
         return read_json(self.root / FLOORS, check=records.real_baselines) or {}
+
+    def real_baselines(self, features: str) -> dict[str, RealBaseline]:
+        """Dataset -> what real images score by the features of that hash."""
+        found: dict[str, RealBaseline] = {}
+        for path in sorted((self.root / "features").glob(f"real-{features}-*.json"), key=lambda path: path.stat().st_mtime):
+            found |= read_json(path, check=records.real_baselines) or {}
+        return found
 
     def looks(self) -> tuple[int, ...]:
         """The numbers of replicates to look at; none of a study that does not grow until its claims are decided."""

@@ -233,6 +233,7 @@ class Result(Record):
     device: Text = ""
     hardware: Text = ""
     threads: Whole | None = None
+    own_measures: NamedTexts = field(default_factory=dict)  # of the space's measures, name -> digest of the code that it had
     fused: Flag | None = None  # whether the trainings of its pack were made in the same calls
     pack: Whole | None = None  # how many these were at its end
 
@@ -243,6 +244,38 @@ class Result(Record):
             raise ValueError("it is done without a training")
         spec = None if found.spec is None else trial_spec(found.spec, found.key)
         return replace(found, replicas=list(map(Replica.from_json, found.replicas)), spec=spec)
+
+
+@dataclass(frozen=True)
+class Measurement(Record):
+    """measured-NAME.json: what the weights that a trial kept score, measured once more.
+
+    It is told by the training, the features, the split and the list of measures; all of them but the first are in its name.
+    """
+
+    key: Key  # of the trial
+    features: Text  # hash of those that samples are measured by
+    features_kind: Text
+    features_seed: Whole  # of the classifier
+    split: Text  # whose images they are held against
+    catalogue: Text  # digest of the keys of the project's measures, as there were then
+    own_measures: NamedTexts  # of the space's, name -> digest of the code that it had
+    protocol: Count  # as in a spec
+    replicas: Annotated[list[Replica], list_of(is_table)]
+    time: Number  # of its end, in seconds since 1970
+    commit: Text = ""
+    torch: Text = ""
+    device: Text = ""
+
+    @classmethod
+    def from_json(cls, value) -> Self:
+        found = super().from_json(value)
+        return replace(found, replicas=list(map(Replica.from_json, found.replicas)))
+
+    @property
+    def name(self) -> str:
+        told = [self.features, self.split, self.catalogue, self.own_measures, self.protocol]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
 
 
 @dataclass(frozen=True)
@@ -295,6 +328,7 @@ class Tracked(Record):
     images: Texts
     ended: Number | None
     artifacts: Text = ""
+    measured: Texts = field(default_factory=list)  # names of the measurements that are shown
 
 
 def short(value) -> str:
@@ -319,6 +353,12 @@ def trial_result(value, key: str) -> Result:
     return found
 
 
+def trial_measurement(value, key: str) -> Measurement:
+    found = Measurement.from_json(unsealed(value))
+    check_key(found, key)
+    return found
+
+
 def real_baselines(value) -> dict[str, RealBaseline]:
     """Dataset -> what real images score."""
     return {name: RealBaseline.from_json(entry) for name, entry in json_object(value).items()}
@@ -330,7 +370,7 @@ def json_object(value) -> dict:
     return value
 
 
-def check_key(record: Spec | Result, key: str) -> None:
+def check_key(record: Spec | Result | Measurement, key: str) -> None:
     if record.key != key:
         raise ValueError(f"its key is {short(record.key)}")
 

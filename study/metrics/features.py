@@ -24,7 +24,7 @@ from study.metrics.inception import INCEPTION_SHA256, inception
 
 DESIGN = 1  # a new number for any change below that the other constants do not show: everything is trained anew
 WIDTHS, FEATURES = (32, 64), 64  # channels of the first and of the later convolutions; size of the layer that is kept
-RECIPE = {"batch": 64, "peak_rate": 4e-3, "smoothing": 0.1, "images_seen": 130_000, "epochs": (2, 16), "seed": 0}
+RECIPE = {"batch": 64, "peak_rate": 4e-3, "smoothing": 0.1, "images_seen": 130_000, "epochs": (2, 16)}
 CHUNK = 256  # images at a time: small chunks stay in the processor's cache
 
 
@@ -70,25 +70,26 @@ def _in_chunks(network, x):
     return torch.cat([network(chunk).float() for chunk in x.split(CHUNK)])
 
 
-def prepare(dataset, images, cache_dir, kind: str = "classifier", weights: Path | None = None) -> Extractor:
+def prepare(dataset, images, cache_dir, kind: str = "classifier", weights: Path | None = None, seed: int = 0) -> Extractor:
     """The extractor of a dataset on the CPU: read from `cache_dir`, or trained (one thread) and written there.
 
     `kind` "inception" gives the standard 2048 features from the local file `weights`; the classifier is then still
-    there to tell classes. Raises UserError for an unknown kind or a weights file that is not the published one.
+    there to tell classes. `seed`: of the classifier's first weights and batches, to see how much a score owes to one.
+    Raises UserError for an unknown kind or a weights file that is not the published one.
     """
-    classifier = _classifier(dataset, images, Path(cache_dir))
+    classifier = _classifier(dataset, images, Path(cache_dir), seed)
     if kind == "classifier":
         return classifier
     return replace(
         classifier,
         network=inception(weights),
         kind=kind,
-        hash=recipe_hash(dataset, images.fingerprint, kind, weights),
+        hash=recipe_hash(dataset, images.fingerprint, kind, weights, seed),
         describe="2048 features of Inception v3 as converted for torch-fidelity",
     )
 
 
-def recipe_hash(dataset, fingerprint: str, kind: str = "classifier", weights: Path | None = None) -> str:
+def recipe_hash(dataset, fingerprint: str, kind: str = "classifier", weights: Path | None = None, seed: int = 0) -> str:
     """What `prepare` will give as `hash`, known without training: it becomes part of every trial's key.
 
     The weights file does not enter: only one file, known by its SHA-256, is accepted.
@@ -101,7 +102,7 @@ def recipe_hash(dataset, fingerprint: str, kind: str = "classifier", weights: Pa
         "dataset": dataset.name,
         "fingerprint": fingerprint,
         "architecture": [DESIGN, WIDTHS, FEATURES],
-        "recipe": RECIPE,
+        "recipe": RECIPE | {"seed": seed},
         "torch": torch.__version__.split("+")[0],
     }  # not the build: training is on the CPU
     if kind == "inception":
@@ -109,19 +110,19 @@ def recipe_hash(dataset, fingerprint: str, kind: str = "classifier", weights: Pa
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def file_name(dataset, fingerprint: str) -> str:
+def file_name(dataset, fingerprint: str, seed: int = 0) -> str:
     """Of the classifier's weights, which are the same wherever the dataset, the recipe and torch are."""
-    return f"features-{recipe_hash(dataset, fingerprint)}.safetensors"
+    return f"features-{recipe_hash(dataset, fingerprint, seed=seed)}.safetensors"
 
 
-def _classifier(dataset, images, cache_dir):
-    digest = recipe_hash(dataset, images.fingerprint)
-    file = cache_dir / file_name(dataset, images.fingerprint)
-    network, head = _networks(images)
+def _classifier(dataset, images, cache_dir, seed):
+    digest = recipe_hash(dataset, images.fingerprint, seed=seed)
+    file = cache_dir / file_name(dataset, images.fingerprint, seed)
+    network, head = _networks(images, seed)
     facts = _read(file, network, head)
     if facts is None:
         with one_thread():
-            facts = _fit(network, head, images)
+            facts = _fit(network, head, images, seed)
         _write(file, network, head, facts)
     whole = nn.Sequential(network, head).requires_grad_(False).eval()
     return Extractor(network, whole if _labelled(images) else None, digest, **facts)
@@ -131,11 +132,11 @@ def _labelled(images):
     return images.train.labels is not None and len(images.train.labels.unique()) > 1
 
 
-def _networks(images):
-    """The body and the head for the shape of these images; the weights are drawn from the recipe's seed."""
+def _networks(images, seed):
+    """The body and the head for the shape of these images, with the first weights of that seed."""
     sample = _float(images, slice(0, 1))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RECIPE["seed"])
+        torch.manual_seed(seed)
         if not _labelled(images) and sample.numel() <= 256:
             body = nn.Flatten()  # so few pixels are features enough
         else:
@@ -178,7 +179,7 @@ def _float(images, index, split="train"):
     return images.scaled(getattr(images, split).images[index])
 
 
-def _fit(network, head, images):
+def _fit(network, head, images, seed):
     """Train both networks in place if there are labels; the facts to keep with the weights."""
     if not isinstance(network, nn.Flatten):
         network[0].fit(_float(images, slice(0, 1000)))
@@ -186,19 +187,19 @@ def _fit(network, head, images):
         size = head.in_features
         kind = "pixels" if isinstance(network, nn.Flatten) else "features of an untrained convolutional network"
         return {"describe": f"{size} {kind}, because the images have no classes to learn", "accuracy": None}
-    _train(nn.Sequential(network, head), images)
+    _train(nn.Sequential(network, head), images, seed)
     accuracy = _accuracy(nn.Sequential(network, head), images)
     return {"describe": f"{FEATURES} features of a classifier of the dataset's own classes", "accuracy": accuracy}
 
 
-def _train(classifier, images):
+def _train(classifier, images, seed):
     n, (fewest, most) = len(images.train.labels), RECIPE["epochs"]
     epochs = min(max(round(RECIPE["images_seen"] / n), fewest), most)
     # about as many images for every size of dataset: digits are seen 16 times, MNIST twice
     steps = epochs * math.ceil(n / RECIPE["batch"])
     optimiser = torch.optim.AdamW(classifier.parameters(), fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RECIPE["peak_rate"], total_steps=steps)
-    order = torch.Generator().manual_seed(RECIPE["seed"])
+    order = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         for batch in torch.randperm(n, generator=order).split(RECIPE["batch"]):
             scores = classifier(_float(images, batch))

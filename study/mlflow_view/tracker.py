@@ -11,6 +11,7 @@ import socket
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.identity import words
 from study.ledger.names import cell_of
-from study.ledger.records import EpochRow, Result, Spec, Tracked
+from study.ledger.records import EpochRow, Measurement, Result, Spec, Tracked
 from study.metrics.catalogue import aggregate, over_seeds
 from study.metrics.evaluation import STAGES
 from study.mlflow_view import cell_runs, image_cards, saved_view
@@ -137,15 +138,17 @@ class Tracker:
         state, result = self.ledger.tracked(key), self.ledger.result(key)
         if state and (state.store != self.store or not state.artifacts):  # of another store, or of an earlier version
             state = None
+        measurements = self.ledger.measurements(key) if result else []
         if state and state.ended and result and state.ended == result.time:
-            return
+            if {found.name for found in measurements} <= set(state.measured):
+                return
         spec = self.ledger.spec(key, result)
         if spec is None:
             return
         try:
-            state = self._project(key, spec, state)
+            state = self._project(key, spec, state, measurements)
         except MlflowException as error:
-            state = self._project(key, spec, self._mended(key, state, error))
+            state = self._project(key, spec, self._mended(key, state, error), measurements)
         write_atomic(place, json.dumps(state.to_json()).encode())
         if result and spec.stage == "confirm" and time.monotonic() > self.cells_due:
             start = time.monotonic()
@@ -177,7 +180,7 @@ class Tracker:
                 raise
             return None
 
-    def _project(self, key: str, spec: Spec, state: Tracked | None) -> Tracked:
+    def _project(self, key: str, spec: Spec, state: Tracked | None, measurements: Sequence[Measurement]) -> Tracked:
         """Bring the trial's run from where `state` says it is, or from nothing, to where the ledger is."""
         rows, result = self.ledger.rows(key), self.ledger.result(key)
         params, tags = [], end_tags(result, again=bool(state and state.ended)) if result else {}
@@ -192,12 +195,16 @@ class Tracker:
         ]
         if result:
             metrics += metrics_of(over_seeds(result.replicas), spec.stage, result.time, result.epochs)
+            for found in measurements:
+                by = "" if found.features == spec.features else f"{found.features_kind} {found.features_seed}/"
+                metrics += metrics_of(over_seeds(found.replicas), spec.stage, found.time, result.epochs, by)
         self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
         for start in range(BATCH, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics[start : start + BATCH])
         if result:
             self.client.set_terminated(run_id, RUN_STATUS[result.status], end_time=int(result.time * 1000))
-        return replace(state, rows=len(rows), images=images, ended=result.time if result else None)
+        shown = [found.name for found in measurements]
+        return replace(state, rows=len(rows), images=images, ended=result.time if result else None, measured=shown)
 
     def _left_behind(self, key: str) -> RunInfo | None:
         """The run of a trial that a crash between making it and noting it left: found by its tag."""
@@ -334,10 +341,13 @@ def name_of(path: str) -> str:
     return path.split(":")[1]
 
 
-def metrics_of(measures: dict, stage: str, seconds: float, epoch: int) -> list[Metric]:
-    """Medians over seeds and their `_sd` as MLflow metrics, measured on the images of that stage at that moment."""
+def metrics_of(measures: dict, stage: str, seconds: float, epoch: int, by: str = "") -> list[Metric]:
+    """Medians over seeds and their `_sd` as MLflow metrics, measured on the images of that stage at that moment; `by`: what
+    their names begin with where they are by other features than the study's."""
     return [
-        Metric(shown_as(name, stage), value, int(seconds * 1000), epoch) for name, value in measures.items() if value is not None
+        Metric(by + shown_as(name, stage), value, int(seconds * 1000), epoch)
+        for name, value in measures.items()
+        if value is not None
     ]
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from study.analysis.report_data import findings
+from study.analysis.trainings import OWN, Features
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
 from study.reporting.embedded_images import base64_webp, embedded, real_images
@@ -14,13 +15,15 @@ FOLDER = "report"  # inside the study's folder
 LARGEST = 14_000_000  # bytes of the page, which mail and browsers still take
 
 
-def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Path:
+def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None, chosen: Features = OWN) -> Path:
     """Write report.html, the figures and the tables; the page's path. UserError where no trial is finished.
 
-    data_dir: where real images are taken from if they are there; the ledger is enough for everything else.
+    data_dir: where real images are taken from if they are there; the ledger is enough for everything else. chosen: the features
+    by which, where not by those of the study: then the report lies in a folder of its own.
     """
-    out = out or ledger.root / FOLDER
-    found = findings(ledger)
+    others = "" if chosen == OWN else f"-{chosen.kind or 'classifier'}-{chosen.seed}"
+    out = out or ledger.root / f"{FOLDER}{others}"
+    found = findings(ledger, chosen=chosen)
     real = {
         dataset.name: real_images(dataset, [cell for cell in found.cells if cell.dataset == dataset.name], ledger.root, data_dir)
         for dataset in found.datasets

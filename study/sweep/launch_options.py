@@ -5,7 +5,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -129,8 +129,9 @@ def note_launch(ledger: Ledger, options: LaunchOptions) -> None:
     ledger.publish(LAUNCHES)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, only: Collection[str] = ()) -> None:
+    """All options, or those of these names, for a command that shares them."""
     for each in fields(LaunchOptions):
-        if each.metadata:
+        if each.metadata and (each.name in only or not only):
             names = ["--" + each.name.replace("_", "-"), *EARLIER_NAMES.get(each.name, ())]
             parser.add_argument(*names, default=each.default, **each.metadata)

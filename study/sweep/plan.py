@@ -180,9 +180,10 @@ class Plan:
         )
 
     def code(self, cell: Cell) -> dict:
-        """Import path -> digest of what the cell's results come from outside the project."""
+        """Import path -> digest of what the cell's trainings come from outside the project. Measures are in no key: what they say
+        of a training that is done can be found without training it again (study/measure.py)."""
         source = getattr(cell.dataset, "source", cell.dataset)
-        return codes([cell.model, cell.net, type(source), *self.space.measures.values()])
+        return codes([cell.model, cell.net, type(source)])
 
     def _earlier(self, trial: Trial) -> list[Result]:
         """What came of the replicate's proposals of the rounds before a trial's."""

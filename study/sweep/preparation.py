@@ -1,6 +1,5 @@
 """What is done once before a study is planned: images decoded, features trained, the real baseline of every measure noted."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -16,15 +15,14 @@ from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import DATA, FLOORS, Ledger
 from study.ledger.records import RealBaseline, real_baselines
 from study.metrics import features
-from study.metrics.catalogue import BY_KEY, spread
+from study.metrics.catalogue import CATALOGUE, spread
+from study.metrics.features import Extractor
 from study.metrics.real_baseline import real_baseline
 from study.space.contracts import lacking_in_use
 from study.space.space import Space
 from study.sweep.estimate import built
 from study.sweep.launch_options import LaunchOptions
 from study.sweep.plan import PROTOCOL
-
-MEASURED = hashlib.sha256(" ".join(BY_KEY).encode()).hexdigest()[:8]  # another where there are measures that were not known before
 
 
 def identities(space: Space, data_dir: Path, options: LaunchOptions) -> dict[str, dict]:
@@ -54,21 +52,15 @@ def prepare(space: Space, options: LaunchOptions, data_dir: Path, ledger: Ledger
                 check_built(cell, images.shape)
         if options.address or ledger.address != str(root):  # there may be machines without the data
             dataset.publish(data_dir, root / DATA / images.fingerprint)
-        shelves = prepared.places(data_dir, "features")
-        trained = features.file_name(dataset, images.fingerprint)
-        prepared.take(root / "features" / trained, shelves)
-        extractor = features.prepare(dataset, images, root / "features", options.features, options.inception_weights)
-        prepared.leave(root / "features" / trained, shelves)
-        known = note_real_baseline(root / FLOORS, dataset, images, extractor, shelves)
+        extractor, real = features_of(dataset, images, root, data_dir, options.features, options.inception_weights)
+        note_real_baseline(root / FLOORS, dataset, real)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
         log(
             f"{dataset.name}: {len(images.train.images):,} / {len(images.validation.images):,} /"
             f" {len(images.test.images):,} images of {'x'.join(map(str, images.shape))};"
-            f" measured by {extractor.describe}{accuracy}; real images score fd_rel {spread(known.measures['quality/fd_rel'])}"
+            f" measured by {extractor.describe}{accuracy}; real images score fd_rel {spread(real.measures['quality/fd_rel'])}"
             f" ({time.monotonic() - start:.1f} s)"
         )
-    if options.features == "inception" and options.inception_weights:
-        write_atomic(root / "features" / features.WEIGHTS, options.inception_weights.read_bytes())
     for name in (DATA, "features", FLOORS):
         ledger.publish(name)
 
@@ -89,27 +81,34 @@ def check_built(cell, shape) -> None:
         )
 
 
-def note_real_baseline(place: Path, dataset, images, extractor, shelves=()) -> RealBaseline:
-    """What real images score against each other: the best that can be expected. Measured once per features, and anew where
-    measures have changed their meaning since; another study on the same data may have left it on one of the `shelves`."""
+def features_of(
+    dataset, images, root: Path, data_dir, kind: str, weights: Path | None, seed: int = 0
+) -> tuple[Extractor, RealBaseline]:
+    """Features in a study's folder, where all workers find them, and what real images score by them against each other: the best
+    that can be expected. Each is made once, and kept beside the data for other studies; what real images score is measured anew
+    where there are other measures since."""
+    shelves, folder = prepared.places(data_dir, "features"), root / "features"
+    trained = folder / features.file_name(dataset, images.fingerprint, seed)
+    prepared.take(trained, shelves)
+    extractor = features.prepare(dataset, images, folder, kind, weights, seed)
+    prepared.leave(trained, shelves)
+    if kind == "inception" and weights:
+        write_atomic(folder / features.WEIGHTS, weights.read_bytes())
+    noted = folder / f"real-{extractor.hash}-{PROTOCOL}-{CATALOGUE}.json"
+    prepared.take(noted, shelves)
+    known = (read_json(noted, check=real_baselines) or {}).get(dataset.name)
+    if known is None or not known.measures or (known.features, known.protocol) != (extractor.hash, PROTOCOL):
+        known = replace(real_baseline(images, extractor), protocol=PROTOCOL)
+        write(noted, {dataset.name: known})
+        prepared.leave(noted, shelves)
+    return extractor, known
 
-    def noted(file):
-        baselines = read_json(file, check=real_baselines) or {}
-        known = baselines.get(dataset.name)
-        fits = known and known.measures and (known.features, known.protocol) == (extractor.hash, PROTOCOL)
-        return baselines, known if fits else None
 
-    baselines, known = noted(place)
-    if known is None:
-        shelved = place.parent / "features" / f"real-{extractor.hash}-{PROTOCOL}-{MEASURED}.json"
-        prepared.take(shelved, shelves)
-        _, known = noted(shelved)
-        if known is None:
-            known = replace(real_baseline(images, extractor), protocol=PROTOCOL)
-            write(shelved, {dataset.name: known})
-            prepared.leave(shelved, shelves)
+def note_real_baseline(place: Path, dataset, known: RealBaseline) -> None:
+    """Note what real images score by the features that a study is tuned by."""
+    baselines = read_json(place, check=real_baselines) or {}
+    if baselines.get(dataset.name) != known:
         write(place, baselines | {dataset.name: known})
-    return known
 
 
 def write(place: Path, baselines: dict[str, RealBaseline]) -> None:

@@ -1,28 +1,25 @@
 """Trainings from their specs, side by side: resume, train, measure, draw. What each makes is its own (training.py)."""
 
 import functools
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from study.data.datasets import Dataset, dataset_of
+from study.data.datasets import dataset_of
 from study.errors import UserError
 from study.ledger.files import read_spec
 from study.ledger.folder import DATA
 from study.ledger.records import Result
-from study.metrics import features
 from study.metrics.catalogue import FIRST_RUNG
 from study.metrics.cost import cost, peak_memory_mb
-from study.metrics.evaluation import Evaluation
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
-from study.space.importing import imported
 from study.training import charts, image_grids
 from study.training.checkpoint import CHECKPOINT_S, Checkpoints, together
 from study.training.image_grids import decode, differentiable, invert
+from study.training.measuring import FeaturesOf, all_measures, digests, evaluation, loaded
 from study.training.numerics import check_precision
 from study.training.replicas import Replicas
 from study.training.training import Training, replica_seed
@@ -69,29 +66,6 @@ def run_pack(
     return results, waiting
 
 
-@functools.lru_cache(maxsize=2)
-def loaded(dataset: Dataset, data_dir: str, device: str, published: Path, whole: bool = False):
-    """The images on the device: moved there once per worker process, not once per trial. Those that the driver
-    published with the study, or else those in the data folder; `whole` with the validation images among those to train on."""
-    images = dataset.published(published) if published.exists() else dataset.load(data_dir)
-    return (images.whole() if whole else images).to(device)
-
-
-@functools.lru_cache(maxsize=4)
-def evaluation(
-    dataset: Dataset, data_dir: str, device: str, published: Path, whole: bool, folder: Path, kind: str, planned: str, stage: str
-) -> Evaluation:
-    """The real side of every measure, computed once per worker process with the features in `folder`."""
-    images = loaded(dataset, data_dir, device, published)
-    extractor = features.prepare(dataset, images.to("cpu"), folder, kind, folder / features.WEIGHTS)
-    if extractor.hash != planned:
-        raise UserError(
-            f"the features of {dataset.name} here are {extractor.hash}, the trial was planned for {planned}, and"
-            " scores of different features do not compare: is another version of torch installed here?"
-        )
-    return Evaluation(loaded(dataset, data_dir, device, published, whole), extractor.to(device), stage)
-
-
 class Run:
     """Trainings of one cell and program that are equally far, being run side by side up to an epoch."""
 
@@ -118,8 +92,9 @@ class Run:
             raise UserError(f"the images of {spec.dataset} in {data_dir} are not those that this trial was planned for")
         for training in trainings:
             check_code(training.spec)
+        chosen = FeaturesOf(spec.features_kind, 0, spec.features)
         self.validation, self.final = (
-            evaluation(*where, checkpoints.study / "features", spec.features_kind, spec.features, stage)
+            evaluation(*where, checkpoints.study / "features", chosen, stage)
             for stage in ("confirm" if whole else "search", spec.stage)
         )  # held-out data is opened once, at the end; where nothing is tuned, and so nothing chosen, for the looks as well
         self.builds = [functools.partial(model_of, training.spec, self.images.shape) for training in trainings]
@@ -229,7 +204,8 @@ class Run:
                 training.keep(self.replicas.weights(k), getattr(self.replicas.model, "loss_scales", {}))
             training.state.measure_s += time.perf_counter() - start
             measures |= {**counted, **self.times(training), "cost/peak_memory_mb": peak_memory_mb(self.device)}
-            found.append(training.result(measures, self.device, self.replicas.fused, len(self.trainings)))
+            own = digests(self.spec.measures, self.spec.origin) if training.confirms else {}
+            found.append(training.result(measures, own, self.device, self.replicas.fused, len(self.trainings)))
         return found
 
     def measured(self, k: int) -> dict:
@@ -238,17 +214,7 @@ class Run:
         if not self.trainings[k].confirms:
             found = self.final.objective(decode(model, self.final.noise(model.latent_dim)))
             return found | ({FIRST_RUNG: self.trainings[k].objective(self.spec.rungs[0])} if self.spec.rungs else {})
-        return self.final.everything([model])[0] | self.further_measures(self.replicas.models[k])
-
-    def further_measures(self, model) -> dict:
-        """What the space itself measures; a value that is not finite is absent, as for all measures."""
-        if not self.spec.measures:
-            return {}
-        samples = decode(model, self.final.noise(model.latent_dim))
-        values = {
-            name: float(imported(path, self.spec.origin)(samples, self.final.real)) for name, path in self.spec.measures.items()
-        }
-        return {name: value for name, value in values.items() if math.isfinite(value)}
+        return all_measures(model, self.final, self.spec.measures, self.spec.origin)
 
     def times(self, training: Training) -> dict:
         """Seconds and speed of one training: its share of its packs' time."""

@@ -129,7 +129,7 @@ class Training:
         if self.draws and losses:
             self.draw("curves", image_grids.curves(losses, loss_scales))
 
-    def result(self, measures: dict, device: str, fused: bool, pack: int) -> Result:
+    def result(self, measures: dict, own_measures: dict[str, str], device: str, fused: bool, pack: int) -> Result:
         """What came of it: done where the objective was measured, diverged otherwise."""
         spec, measures = self.spec, finite_or_null(measures)
         done = not self.diverged and measures.get(OBJECTIVE) is not None
@@ -149,6 +149,7 @@ class Training:
             attempts=self.state.attempts,
             features=spec.features,
             precision=spec.precision,
+            own_measures=own_measures,
             fused=fused,
             pack=pack,
             **circumstances(device),

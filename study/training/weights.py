@@ -43,8 +43,9 @@ def rebuilt(ledger: Ledger, key: str) -> nn.Module:
     if spec.stage == "search" and not path.exists():
         raise UserError(f"trial {key} is of the search, which keeps no weights: choose a confirm trial, as soon as there are any")
     try:
-        return plain(lambda: model_of(spec), first_training(load_tensors(read_own(path))))
-    except (OSError, SafetensorError, RuntimeError, StopIteration) as error:
+        tensors = load_tensors(read_own(path))
+        return plain(lambda: model_of(spec), of_training(tensors, min(int(name.split("/")[0]) for name in tensors)))
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path} does not hold the weights of this trial ({reason}); run it again:"
@@ -52,7 +53,6 @@ def rebuilt(ledger: Ledger, key: str) -> nn.Module:
         ) from None
 
 
-def first_training(tensors: dict) -> dict:
-    """The tensors of the lowest replica in a file that names them <replica>/<name>."""
-    first = next(iter(sorted(tensors, key=lambda name: int(name.split("/")[0])))).split("/")[0]
-    return {name.removeprefix(f"{first}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{first}/")}
+def of_training(tensors: dict, index: int) -> dict:
+    """The tensors of one training in a file that names them <training>/<name>."""
+    return {name.removeprefix(f"{index}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{index}/")}

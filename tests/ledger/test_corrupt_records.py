@@ -15,6 +15,7 @@ from study.data import digits
 from study.ledger.files import read_rows
 from study.ledger.folder import Ledger, read_planned
 from study.ledger.records import RealBaseline
+from study.metrics.catalogue import CATALOGUE
 from study.mlflow_view.store import default_uri, make_ready
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import Tracker
@@ -130,10 +131,14 @@ def test_a_plan_on_disk_that_lies_is_said_and_written_anew(ledger, plan, damage,
 def test_real_baselines_that_lie_are_measured_again(tmp_path, monkeypatch, content):
     measured = RealBaseline("H", {"quality/fd_rel": [0.5, 0.1]})
     monkeypatch.setattr(preparation, "real_baseline", lambda *_: measured)
-    place = tmp_path / "floors.json"
-    place.write_bytes(content)
-    extractor = type("Extractor", (), {"hash": "H"})
-    assert preparation.note_real_baseline(place, digits, None, extractor).measures == measured.measures
+    place, shelf = tmp_path / "floors.json", tmp_path / "features" / f"real-H-{PROTOCOL}-{CATALOGUE}.json"
+    shelf.parent.mkdir()
+    place.write_bytes(content), shelf.write_bytes(content)
+    extractor, images = type("Extractor", (), {"hash": "H"}), type("Images", (), {"fingerprint": "F"})
+    monkeypatch.setattr(preparation.features, "prepare", lambda *_: extractor)
+    _, found = preparation.features_of(digits, images, tmp_path, tmp_path / "data", "classifier", None)
+    preparation.note_real_baseline(place, digits, found)
+    assert found.measures == measured.measures and Ledger(tmp_path).real_baselines("H") == {"digits": found}
     assert json.loads(place.read_text())["digits"] == {**measured.to_json(), "protocol": PROTOCOL}
 
 

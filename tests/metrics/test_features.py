@@ -117,11 +117,12 @@ def test_the_hash_is_known_without_training_and_changes_with_all_that_matters(ex
         features.recipe_hash(mnist, images.fingerprint),
         features.recipe_hash(digits, images.fingerprint, "inception", "weights.pth"),
     }
-    monkeypatch.setitem(features.RECIPE, "seed", 1)
+    other.add(features.recipe_hash(digits, images.fingerprint, seed=1))
+    monkeypatch.setitem(features.RECIPE, "batch", 65)
     other.add(features.recipe_hash(digits, images.fingerprint))
     monkeypatch.setattr(torch, "__version__", "0.1")
     other.add(features.recipe_hash(digits, images.fingerprint))
-    assert len(other | {known}) == 6
+    assert len(other | {known}) == 7
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (1, 9, 9), (1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 65, 65), (3, 160, 160)])

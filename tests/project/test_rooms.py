@@ -21,7 +21,7 @@ ROOMS = (
     "commands",
 )
 LIBRARIES = {
-    "ray": {"sweep/ray_executor.py", "sweep/ray_searcher.py", "launch.py"},
+    "ray": {"sweep/ray_executor.py", "sweep/ray_measuring.py", "sweep/ray_searcher.py", "launch.py"},
     "optuna": {"sweep/optuna_sampler.py"},
     "mlflow": {
         "mlflow_view/tracker.py",

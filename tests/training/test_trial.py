@@ -217,9 +217,9 @@ def test_a_trial_that_diverges_is_counted_and_stops_training(ledger, data_dir):
 
 def test_other_images_than_those_planned_for_are_refused(ledger, data_dir):
     folder = planned(ledger, data_dir)
-    for name in ("features", "fingerprint"):
+    for name, said in (("features", "those meant are other"), ("fingerprint", "planned for")):
         rewrite(folder / "spec.json", **{name: "other"})
-        with pytest.raises(UserError, match="planned for"):
+        with pytest.raises(UserError, match=said):
             run.run_trial(folder, data_dir)
 
 

@@ -1,0 +1,139 @@
+"""Measures what trials kept once more, on Ray: one task per trial, put once, so that the same command goes on after a crash."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+import torch
+
+from study.errors import UnfitMachine, UserError, first_line
+from study.ledger.folder import Ledger
+from study.ledger.records import Measurement, Result, Spec
+from study.ledger.storage_check import Stopped, storage_mismatch, write_token
+from study.metrics.catalogue import CATALOGUE
+from study.metrics.evaluation import STAGES
+from study.space.importing import allow
+from study.sweep import ray_executor
+from study.sweep.plan import PROTOCOL
+from study.training.measuring import FeaturesOf, digests, measured_again
+
+TRIES = 3  # of a trial whose worker died
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One trial to be measured."""
+
+    key: str
+    features: tuple[str, int, str]  # kind, seed of the classifier, hash
+    own_measures: dict[str, str]  # of the space, name -> import path
+
+
+@dataclass(frozen=True)
+class MeasuringConfig:
+    """What a worker is given besides: where, and with what."""
+
+    ledger: str  # address of the study
+    token: str  # the word that the driver left there
+    data_dir: str
+    cwd: str
+    cpus: float
+    gpus: float
+    trust: tuple[str, bool]
+
+
+def kept(trials: Iterable[tuple[str, Spec, Result]]) -> list[tuple[str, Spec, Result]]:
+    """Those that left weights behind."""
+    return [(key, spec, result) for key, spec, result in trials if spec.stage == "confirm" and result.status == "done"]
+
+
+def lacking(
+    ledger: Ledger, trials: Iterable[tuple[str, Spec, Result]], chosen: Mapping[str, tuple[str, int, str]], own: dict[str, str]
+) -> list[Wanted]:
+    """Those of the trials that have still to be measured. `chosen`: dataset -> kind, seed and hash of its features; `own`: the
+    space's measures, name -> import path."""
+    wanted, now = [], digests(own, "")
+    for key, spec, _ in trials:
+        told = (chosen[spec.dataset][2], STAGES[spec.stage][0], CATALOGUE, now, PROTOCOL)
+        known = [(each.features, each.split, each.catalogue, each.own_measures, each.protocol) for each in ledger.measurements(key)]
+        if told not in known:
+            wanted.append(Wanted(key, chosen[spec.dataset], own))
+    return wanted
+
+
+def measured(config: MeasuringConfig, wanted: Wanted) -> dict | str:
+    """In a worker: the measurement of a trial as JSON, or in one line why there is none. Stopped ends the whole."""
+    if wrong := storage_mismatch(config.ledger, config.token):
+        raise Stopped(wrong)
+    allow(*config.trust)
+    if os.path.isdir(config.cwd):
+        os.chdir(config.cwd)  # relative paths mean here what they mean to the driver
+    torch.set_num_threads(max(1, int(config.cpus)))
+    device = "cuda" if torch.cuda.is_available() and config.gpus else "cpu"
+    ledger = ray_executor.open_with_data(config.ledger)
+    ledger.fetch_trial(wanted.key)
+    try:
+        found = measured_again(
+            ledger.folder(wanted.key), Path(config.data_dir), FeaturesOf(*wanted.features), wanted.own_measures, PROTOCOL, device
+        )
+        return found.to_json()
+    except UnfitMachine as error:
+        raise Stopped(str(error)) from None
+    except Exception as error:  # a model's or a measure's own code may raise anything: the others go on
+        return f"{type(error).__name__}: {first_line(error)}" if not isinstance(error, UserError) else str(error)
+    finally:
+        ledger.leave(wanted.key)
+
+
+def measure(
+    ledger: Ledger,
+    data_dir: Path,
+    options,
+    trust: tuple[str, bool],
+    wanted: Sequence[Wanted],
+    measured_one: Callable[[Measurement], None],
+    failed: Callable[[str, str], None],
+) -> None:
+    """Measure the trials on the Ray that the options name: measured_one(measurement) is told of each, failed(key, reason) where
+    there is none. options: address, cpus_per_trial, gpus_per_trial and max_concurrent as a launch has them."""
+    token = write_token(ledger)
+    try:
+        ray_executor.start(options.address)
+        if options.address:
+            ray_executor.check_nodes(ledger.address, token)
+        gpus, slots = ray_executor.shares(options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, lambda: None)
+        config = MeasuringConfig(
+            ledger=ledger.address,
+            token=token,
+            data_dir=str(data_dir.resolve()),
+            cwd=os.getcwd(),
+            cpus=options.cpus_per_trial,
+            gpus=gpus,
+            trust=trust,
+        )
+        _measure(config, wanted, slots, measured_one, failed)
+    finally:
+        ray.shutdown()
+
+
+def _measure(config: MeasuringConfig, wanted, slots: int, measured_one, failed) -> None:
+    task = ray.remote(num_cpus=config.cpus, num_gpus=config.gpus, max_retries=TRIES)(measured)
+    waiting, running = list(reversed(wanted)), {}
+    while waiting or running:
+        while waiting and len(running) < slots:
+            each = waiting.pop()
+            running[task.remote(config, each)] = each.key
+        (ended, *_), _ = ray.wait(list(running), num_returns=1)
+        key = running.pop(ended)
+        try:
+            found = ray.get(ended)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, Stopped):
+                raise error.cause from None
+            raise
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+            failed(key, f"its worker died {TRIES + 1} times ({first_line(error)})")
+            continue
+        measured_one(Measurement.from_json(found)) if isinstance(found, dict) else failed(key, found)
