@@ -46,7 +46,7 @@ class Space:
 
     propose(trial, cell) -> dict of the model's keyword arguments, drawn with the `suggest_*` of an optuna.Trial;
     budget(cell) -> Budget; search: how a replicate is tuned; replicates: tunings per cell, each with a training of its own on
-    held-out data; pack: how many trainings at most run side by side in one process;
+    held-out data; pack: how many trainings at most run side by side in one process (Plan.pack_size: where that pays);
     measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
     claims: further ones for the report, see study/analysis/claims.py. name, question, module and origin come from its file.
     """
@@ -69,14 +69,21 @@ class Space:
         """The datasets of its cells by their names."""
         return {cell.dataset.name: cell.dataset for cell in self.cells}
 
-    def only(self, datasets=None, models=None, systems=None) -> "Space":
-        """The same question about the datasets, models (lower case) and systems named, all of them where None."""
+    def only(
+        self, datasets=None, models=None, systems=None, nets=None, depths=None, latents=None, settings: Mapping = {}
+    ) -> "Space":
+        """The same question about the datasets, models (lower case), systems, nets, depths and latent sizes named, all of them
+        where None, and cells with these settings."""
         cells = [
             cell
             for cell in self.cells
             if (datasets is None or cell.dataset in datasets)
             and (models is None or cell.family in models)
             and (systems is None or cell.system in systems)
+            and (nets is None or cell.net.name in nets)
+            and (depths is None or cell.depth in depths)
+            and (latents is None or cell.latent_dim in latents)
+            and all(name in cell.settings and cell.settings[name] == value for name, value in settings.items())
         ]
         return replace(self, cells=cells)
 

@@ -62,6 +62,10 @@ class LaunchOptions:
     datasets: list[str] | None = names("only these: digits, mnist, ..., or folder:PATH for your own images")
     models: list[str] | None = names("only these: VAE, GAN, WGAN")
     systems: list[str] | None = names("only these systems of a report: A-vae, ...")
+    nets: list[str] | None = names("only these nets: fc, conv")
+    depths: list[int] | None = option(None, "only these depths", nargs="+", type=whole, metavar="N")
+    latents: list[int] | None = option(None, "only these latent sizes", nargs="+", type=whole, metavar="N")
+    where: list[str] | None = option(None, "only cells with these settings: width=128", nargs="+", metavar="NAME=VALUE")
     tracking_uri: str | None = option(None, "MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
     download: bool = option(False, "fetch the datasets that are not on disk")
     skip_corrupt: bool = option(False, "leave out images of a folder that cannot be read")
@@ -80,6 +84,9 @@ class LaunchOptions:
         nargs="?",
         const="tf32",
         choices=PRECISIONS,
+    )
+    pack: int | None = option(
+        None, "trainings side by side in one process, where that pays (default: the space's)", type=whole, metavar="N"
     )
     max_concurrent: int | None = option(None, "trials at a time (default: what the machines hold)", type=whole, metavar="N")
     replicates: int | None = option(None, "tunings per cell, each for itself (default: the space's)", type=whole, metavar="N")

@@ -1,5 +1,6 @@
 """What of a space a launch runs: the models, systems and datasets that its command line names."""
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -17,24 +18,47 @@ def chosen_space(options: LaunchOptions) -> Space:
     space = load_space(options.space)
     space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
     space = space.only(systems=chosen(options.systems, {cell.system for cell in space.cells} - {""}, "system", space))
+    space = space.only(nets=chosen(options.nets, {cell.net.name for cell in space.cells}, "net", space))
+    space = space.only(
+        depths=chosen(options.depths, {cell.depth for cell in space.cells}, "depth", space),
+        latents=chosen(options.latents, {cell.latent_dim for cell in space.cells}, "latent size", space),
+    )
+    for condition in options.where or []:
+        space = with_setting(space, condition)
     search = space.search.of(options.proposals or space.search.proposals)
-    space = replace(space, search=search, replicates=options.replicates or space.replicates)
+    space = replace(space, search=search, replicates=options.replicates or space.replicates, pack=options.pack or space.pack)
     if epochs := options.epochs:
         budget = space.budget
         space = replace(space, budget=lambda cell: replace(budget(cell), epochs=epochs))
     return space
 
 
-def chosen(names: Iterable[str] | None, known: Iterable[str], kind: str, space: Space) -> list[str] | None:
-    """The known names that were asked for in whatever case, None where none were."""
-    spelled = {name.lower(): name for name in sorted(known)}
+def chosen(names: Iterable | None, known: Iterable, kind: str, space: Space) -> list | None:
+    """The known names that were asked for in whatever case, or the known numbers; None where none were."""
+    spelled = {str(name).lower(): name for name in sorted(known)}
     for name in names or []:
-        if name.lower() not in spelled:
+        if str(name).lower() not in spelled:
             raise UserError(
-                f"space '{space.name}' has no {kind} '{name}'{nearest(name.lower(), spelled)};"
-                f" it has: {', '.join(spelled.values()) or 'none'}"
+                f"space '{space.name}' has no {kind} '{name}'{nearest(str(name).lower(), spelled)};"
+                f" it has: {', '.join(map(str, spelled.values())) or 'none'}"
             )
-    return [spelled[name.lower()] for name in names] if names else None
+    return [spelled[str(name).lower()] for name in names] if names else None
+
+
+def with_setting(space: Space, condition: str) -> Space:
+    """The cells that have a setting of that value, as `name=value` says it."""
+    name, equals, text = condition.partition("=")
+    values = {json.dumps(cell.settings[name]): cell.settings[name] for cell in space.cells if name in cell.settings}
+    if not equals or not values:
+        known = sorted({name for cell in space.cells for name in cell.settings})
+        raise UserError(
+            f"--where takes NAME=VALUE of a cell's settings, not {condition!r}{nearest(name, known)};"
+            f" those of space '{space.name}' are: {', '.join(known) or 'none'}"
+        )
+    wanted = next((value for written, value in values.items() if text in (written, value)), None)
+    if wanted is None:
+        raise UserError(f"no cell of space '{space.name}' has {condition}; {name} is {', '.join(sorted(values))}")
+    return space.only(settings={name: wanted})
 
 
 def with_datasets(space: Space, options: LaunchOptions, data_dir: Path, log: Callable[[str], None]) -> Space:
