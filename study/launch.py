@@ -2,11 +2,12 @@
 
 python study/launch.py --space latent_sweep
 python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --replicates 16
-python study/launch.py --space latent_sweep --until-decided C4 C12 --budget 3
+python study/launch.py --space latent_sweep --until-decided C4 C12 --budget 3h
 python study/launch.py --space latent_sweep --datasets folder:my_images --dry-run
 """
 
 import argparse
+import contextlib
 import itertools
 import math
 import os
@@ -38,8 +39,6 @@ def parse(arguments=None) -> LaunchOptions:
 
 def main(arguments=None) -> int:
     began, options = time.monotonic(), parse(arguments)
-    if options.budget and options.until_decided is None:
-        raise UserError("--budget is for what --until-decided adds: type that as well")
     trust(options)
     from study.data.datasets import data_folder
     from study.ledger.opening import open_study
@@ -75,7 +74,17 @@ def main(arguments=None) -> int:
         plan = repaired(plan, options, screen, log)
         for line in growth.costs(plan, data_dir) if growth else []:
             log(line)
-        return run(plan, growth.later(plan, data_dir, log) if growth else (), options, data_dir, log)
+        plans = itertools.chain([plan], growth.later(plan, data_dir, log)) if growth else in_order(plan, options, log)
+        return run(plan, plans, options, began, data_dir, log)
+
+
+def in_order(plan, options: LaunchOptions, log):
+    """The plan, or where it may not come to its end its parts, the most telling first."""
+    if not options.budget:
+        return [plan]
+    from study.budget import in_turn
+
+    return in_turn(plan, log)
 
 
 def growing(space, ledger, options: LaunchOptions, began: float):
@@ -84,7 +93,7 @@ def growing(space, ledger, options: LaunchOptions, began: float):
         return None
     from study.looks import growth_of
 
-    return growth_of(space, ledger, options.until_decided, began + 3600 * (options.budget or math.inf), options.slots)
+    return growth_of(space, ledger, options.until_decided, began + (options.budget or math.inf), options.slots)
 
 
 def planned(space, ledger, data_dir, options: LaunchOptions, log):
@@ -174,18 +183,22 @@ def repaired(plan, options: LaunchOptions, screen, log):
     return plan
 
 
-def run(plan, later, options: LaunchOptions, data_dir, log) -> int:
-    """later: further plans, each of which is asked for when the one before has been run."""
+def run(plan, plans, options: LaunchOptions, began: float, data_dir, log) -> int:
+    """plans: each is asked for when the one before has been run; began: on time.monotonic()."""
+    from study.budget import deadline
     from study.mlflow_view.background import BackgroundTracker
     from study.mlflow_view.store import default_uri
 
+    end = deadline(began, options.budget) if options.budget else math.inf
     uri = options.tracking_uri or default_uri(options.storage)
     tracker_thread = BackgroundTracker(uri, plan.ledger, plan.space.name, plan.space.question, log)
     tracker_thread.start()
-    plans = itertools.chain([plan], later)
     try:
-        for plan in plans:
-            trained(plan, options, data_dir, tracker_thread, uri, log)
+        with contextlib.ExitStack() as at_work:
+            for plan in plans:
+                if not trained(plan, options, end, data_dir, tracker_thread, uri, at_work, log):
+                    log("the time is over; the same command goes on from here")
+                    break
     except KeyboardInterrupt:
         tracker_thread.close(CLOSE_S)
         log(f"interrupted: {plan.finished()} of {plan.planned()} trials are finished and kept; the same command goes on from here")
@@ -193,8 +206,8 @@ def run(plan, later, options: LaunchOptions, data_dir, log) -> int:
     return ended(plan, options, data_dir, tracker_thread, uri, log)
 
 
-def trained(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) -> None:
-    """Run what is left of a plan."""
+def trained(plan, options: LaunchOptions, end: float, data_dir, tracker_thread, uri, at_work, log) -> bool:
+    """Run what is left of a plan; False where its time was over before. at_work: what is to be ended when no plan is left."""
     from study.sweep.estimate import rates
     from study.sweep.progress import time_left
 
@@ -202,14 +215,14 @@ def trained(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) ->
         tracker_thread.notify(trial.key)
     if not plan.left():
         log(f"nothing is left to do: all {plan.planned()} trials are finished")
-        return
+        return True
     expected = rates(plan, data_dir)
     lasts = time_left(plan, expected, options.slots)
     log(f"{len(plan.left())} trials to start with, {lasts}; starting Ray (process {os.getpid()})")
-    sweep(plan, options, data_dir, expected, tracker_thread, uri)
+    return sweep(plan, options, end, data_dir, expected, tracker_thread, uri, at_work)
 
 
-def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri) -> None:
+def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_thread, uri, at_work) -> bool:
     import ray
 
     from study.ledger.storage_check import write_token
@@ -221,50 +234,53 @@ def sweep(plan, options: LaunchOptions, data_dir, expected, tracker_thread, uri)
     from study.sweep.worker_messages import PackConfig
 
     token = write_token(plan.ledger)
-    try:
+    if not ray.is_initialized():
+        at_work.callback(ray_executor.stop, tracker_thread.log)
         ray_executor.start(options.address)
-        if options.address:
-            check_nodes(plan.ledger.address, token)
-        gpus, slots = ray_executor.shares(
-            options.cpus_per_trial,
-            options.gpus_per_trial,
-            options.max_concurrent,
-            lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.graphs),
-        )
-        plan.on_cards = gpus > 0
-        display = Display(plan, slots, watching(uri), expected)
-        tracker_thread.log = display.log
+    if options.address:
+        check_nodes(plan.ledger.address, token)
+    gpus, slots = ray_executor.shares(
+        options.cpus_per_trial,
+        options.gpus_per_trial,
+        options.max_concurrent,
+        lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.graphs),
+    )
+    plan.on_cards = gpus > 0
+    display = Display(plan, slots, watching(uri), expected)
+    tracker_thread.log = display.log
 
-        def commit(trial, outcome):
-            plan.ledger.put_result(trial.key, outcome)
-            display.finished(trial, outcome)
-            tracker_thread.notify(trial.key)
+    def commit(trial, outcome):
+        plan.ledger.put_result(trial.key, outcome)
+        display.finished(trial, outcome)
+        tracker_thread.notify(trial.key)
 
-        config = PackConfig(
-            ledger=plan.ledger.address,
-            token=token,
-            data_dir=str(data_dir.resolve()),
-            cwd=os.getcwd(),
-            cpus=options.cpus_per_trial,
-            gpus=gpus,
-            checkpoint_s=options.checkpoint_seconds,
-            graphs=options.graphs,
-            trust=trust(options),
+    config = PackConfig(
+        ledger=plan.ledger.address,
+        token=token,
+        data_dir=str(data_dir.resolve()),
+        cwd=os.getcwd(),
+        cpus=options.cpus_per_trial,
+        gpus=gpus,
+        checkpoint_s=options.checkpoint_seconds,
+        graphs=options.graphs,
+        limit_s=options.trial_limit,
+        trust=trust(options),
+    )
+    with display, contextlib.suppress(ray_executor.OutOfTime):
+        ray_executor.execute(
+            plan,
+            config,
+            slots,
+            commit,
+            display.began,
+            display.advanced,
+            tracker_thread.notify,
+            display.log,
+            seconds=lambda cell: cell_seconds(plan, cell, expected) or 0.0,
+            deadline=end,
         )
-        with display:
-            ray_executor.execute(
-                plan,
-                config,
-                slots,
-                commit,
-                display.began,
-                display.advanced,
-                tracker_thread.notify,
-                display.log,
-                seconds=lambda cell: cell_seconds(plan, cell, expected) or 0.0,
-            )
-    finally:
-        ray.shutdown()
+        return True
+    return False
 
 
 def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) -> int:

@@ -89,7 +89,9 @@ def growth_of(space: Space, ledger: Ledger, names: Sequence[str], deadline: floa
 
 def grown(plan: Plan, replicates: int) -> Plan:
     """The same plan with so many replicates, against what the ledger holds now."""
-    return Plan(replace(plan.space, replicates=replicates), plan.ledger, plan.identity)
+    following = Plan(replace(plan.space, replicates=replicates), plan.ledger, plan.identity)
+    following.on_cards = plan.on_cards
+    return following
 
 
 def still_open(found: Sequence[Verdict]) -> list[Verdict]:

@@ -37,6 +37,15 @@ def share(text: str) -> float | str:
 
 
 share.__name__ = "number"
+
+
+def span(text: str) -> float:
+    """Reads a time: 6h, 30m, 90s; a number alone is hours. Seconds."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    return positive(float)(text.rstrip("smhd") if text[-1:] in units else text) * units.get(text[-1:], 3600)
+
+
+span.__name__ = "time like 6h or 30m"
 number, whole = positive(float), positive(int)
 
 
@@ -95,7 +104,14 @@ class LaunchOptions:
         None, "add replicates until these claims are decided (default: all that the space is about)", nargs="*", metavar="CLAIM"
     )
     budget: float | None = option(
-        None, "with it: no further look that would end later than so many hours after the start", type=number, metavar="HOURS"
+        None,
+        "end after so long, 6h or 30m, with a report of what there is: every cell gets its first replicate before any gets its"
+        " second; with --until-decided, no further look that would end later",
+        type=span,
+        metavar="TIME",
+    )
+    trial_limit: float | None = option(
+        None, "a training that takes longer, 30m or 2h, has failed; --retry-failed goes on with it", type=span, metavar="TIME"
     )
     epochs: int | None = option(None, "for a quick look: another study, with its own trials", type=whole, metavar="N")
     checkpoint_seconds: float = option(CHECKPOINT_S, "what a crash may cost (default: %(default)g)", type=number, metavar="S")

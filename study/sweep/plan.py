@@ -69,6 +69,7 @@ class Plan:
     def __init__(self, space: Space, ledger: Ledger, identity: Mapping[str, Mapping]):
         self.space, self.ledger, self.identity = space, ledger, identity
         self.on_cards = False  # whether trainings have accelerators
+        self.meant = space.replicates  # those of the whole study, where this plan is a part of it
         self.ranges = {cell.name: space.ranges(cell) for cell in space.cells}
         self.rounds = {cell.name: self._rounds(cell) for cell in space.cells}  # of its search: a list of trials per replicate
         self.search = {
@@ -423,7 +424,7 @@ def planned_line(plan: Plan, cell: Cell) -> str:
         cell=cell.name,
         model=cell.family,
         dataset=cell.dataset.name,
-        planned=len(plan.search[cell.name]) + plan.space.replicates,
+        planned=(len(plan.search[cell.name]) // plan.space.replicates + 1) * plan.meant,
         trials=[trial.key for trial in plan.search[cell.name] + plan.confirm[cell.name]],
     )
     return json.dumps(line.to_json()) + "\n"

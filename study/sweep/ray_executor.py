@@ -1,6 +1,7 @@
 """Ray Tune runs what is left of a plan: one actor per slot, used for trial after trial. Ray keeps nothing that matters."""
 
 import contextlib
+import math
 import os
 import secrets
 import shutil
@@ -42,7 +43,7 @@ from ray import tune
 from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.errors import UnfitMachine, UserError
+from study.errors import UnfitMachine, UserError, first_line
 from study.ledger.files import read_spec, write_atomic
 from study.ledger.folder import DATA, PACKS, Ledger
 from study.ledger.records import Result, failure
@@ -97,6 +98,14 @@ def start(address: str | None) -> None:
             ) from error
         raise
     signal.signal(signal.SIGTERM, asked_to_end)  # Ray puts its own in place
+
+
+def stop(log) -> None:
+    """End Ray, or leave the cluster. What it may still have to complain of then has cost nothing."""
+    try:
+        ray.shutdown()
+    except Exception as error:
+        log(f"Ray did not end as it should ({first_line(error)}); all that was finished is kept")
 
 
 def shares(cpus_per_trial: float, gpus_per_trial: float | str | None, max_concurrent: int | None, measure) -> tuple[float, int]:
@@ -172,7 +181,15 @@ def trained(config: PackConfig, folders: Sequence[Path], device: str, on_checkpo
 
     try:
         results, waiting = run_pack(
-            folders, config.until, config.data_dir, device, progressed, config.checkpoint_s, on_checkpoint, config.graphs
+            folders,
+            config.until,
+            config.data_dir,
+            device,
+            progressed,
+            config.checkpoint_s,
+            on_checkpoint,
+            config.graphs,
+            config.limit_s or math.inf,
         )
         return Final(tuple(results), waiting)
     except UnfitMachine:
@@ -241,11 +258,15 @@ def printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-class News(tune.Callback):
-    """Passes on what happens to trials: quick calls only, this is the Tune loop."""
+class OutOfTime(Exception):
+    """The time that a launch was given is over; what is under way goes on from its last checkpoint in another."""
 
-    def __init__(self, began, advanced, notify, log):
-        self.began, self.advanced, self.notify, self.log = began, advanced, notify, log
+
+class News(tune.Callback):
+    """Passes on what happens to trials: quick calls only, this is the Tune loop. Ends it at the deadline."""
+
+    def __init__(self, began, advanced, notify, log, deadline: float):
+        self.began, self.advanced, self.notify, self.log, self.deadline = began, advanced, notify, log, deadline
         self.looked = time.monotonic()
 
     def on_trial_start(self, iteration, trials, trial, **info):
@@ -266,6 +287,8 @@ class News(tune.Callback):
 
     def on_step_end(self, iteration, trials, **info):
         """Without nodes Ray would wait for ever for new ones."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTime
         if time.monotonic() - self.looked > LOOK_S:
             self.looked = time.monotonic()
             if not any(node["Alive"] for node in ray.nodes()):
@@ -276,10 +299,20 @@ class News(tune.Callback):
 
 
 def execute(
-    plan, config: PackConfig, slots: int, commit, began, advanced, notify, log=print, train=train, seconds=lambda cell: 0.0
+    plan,
+    config: PackConfig,
+    slots: int,
+    commit,
+    began,
+    advanced,
+    notify,
+    log=print,
+    train=train,
+    seconds=lambda cell: 0.0,
+    deadline: float = math.inf,
 ) -> None:
     """Run every trial that is left with that `config`, `slots` at a time; `train` is what a worker does with one, `seconds` how
-    long what is left of a cell is expected to take."""
+    long what is left of a cell is expected to take. OutOfTime at the deadline, on time.monotonic()."""
     search = LedgerSearch(plan, config, commit, alive, seconds)
     scratch = plan.ledger.root / "ray"
     going_on = True
@@ -291,7 +324,7 @@ def execute(
                 run_config=tune.RunConfig(
                     storage_path=str(scratch),
                     verbose=0,
-                    callbacks=[News(began, advanced, notify, log)],
+                    callbacks=[News(began, advanced, notify, log, deadline)],
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                 ),
             )

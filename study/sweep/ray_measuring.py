@@ -95,6 +95,7 @@ def measure(
     wanted: Sequence[Wanted],
     measured_one: Callable[[Measurement], None],
     failed: Callable[[str, str], None],
+    log=print,
 ) -> None:
     """Measure the trials on the Ray that the options name: measured_one(measurement) is told of each, failed(key, reason) where
     there is none. options: address, cpus_per_trial, gpus_per_trial and max_concurrent as a launch has them."""
@@ -115,7 +116,7 @@ def measure(
         )
         _measure(config, wanted, slots, measured_one, failed)
     finally:
-        ray.shutdown()
+        ray_executor.stop(log)
 
 
 def _measure(config: MeasuringConfig, wanted, slots: int, measured_one, failed) -> None:

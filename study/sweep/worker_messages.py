@@ -23,6 +23,7 @@ class PackConfig:
     gpus: float = 0.0  # share of an accelerator
     checkpoint_s: float = CHECKPOINT_S  # seconds between checkpoints
     graphs: bool = False  # whether steps are captured as CUDA graphs
+    limit_s: float | None = None  # seconds that a training may take
     trust: tuple[str, bool] = ("", False)  # what `allow` of study/space/importing.py takes
 
     def to_tune(self) -> dict:

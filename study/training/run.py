@@ -1,8 +1,10 @@
 """Trainings from their specs, side by side: resume, train, measure, draw. What each makes is its own (training.py)."""
 
 import functools
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +13,7 @@ from study.data.datasets import dataset_of
 from study.errors import UserError
 from study.ledger.files import read_spec
 from study.ledger.folder import DATA
-from study.ledger.records import Result
+from study.ledger.records import Result, failure
 from study.metrics.catalogue import FIRST_RUNG
 from study.metrics.cost import cost, peak_memory_mb
 from study.space.foreign_code import check_code
@@ -45,12 +47,14 @@ def run_pack(
     checkpoint_s: float = CHECKPOINT_S,
     on_checkpoint=lambda: None,
     graphs: bool = False,
+    limit_s: float = math.inf,
 ) -> Outcome:
     """Train and measure what the spec.json in each folder says up to epoch `until`, each from its last checkpoint.
 
     The trainings are of one cell and one program (study/space/hyperparameters.py). report(epoch, objective) is told now and then
-    how far they are, on_checkpoint() is called after each checkpoint; `graphs` captures steps on a CUDA device as graphs. Only
-    training obeys the spec's precision, measures are always in float32.
+    how far they are, on_checkpoint() is called after each checkpoint; `graphs` captures steps on a CUDA device as graphs. A pack
+    of which a training has taken `limit_s` seconds fails at the end of an epoch, its state kept. Only training obeys the spec's
+    precision, measures are always in float32.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
     checkpoints, at = Checkpoints(folders[0].parent.parent), {}
@@ -59,7 +63,7 @@ def run_pack(
         at.setdefault(training.state.epoch, []).append(training)  # other packs may have brought some further than others
     results, waiting = [], {}
     for trainings in at.values():
-        run = Run(trainings, until, data_dir, device, checkpoints, checkpoint_s, on_checkpoint, graphs)
+        run = Run(trainings, until, data_dir, device, checkpoints, checkpoint_s, on_checkpoint, graphs, limit_s)
         ended, others = run.run(report)
         results += ended
         waiting |= others
@@ -79,8 +83,9 @@ class Run:
         checkpoint_s: float = CHECKPOINT_S,
         on_checkpoint=lambda: None,
         graphs: bool = False,
+        limit_s: float = math.inf,
     ):
-        self.trainings, self.until, self.device = list(trainings), until, device
+        self.trainings, self.until, self.device, self.limit_s = list(trainings), until, device, limit_s
         self.checkpoints, self.checkpoint_s, self.on_checkpoint = checkpoints, checkpoint_s, on_checkpoint
         self.spec = spec = trainings[0].spec
         check_precision(spec.precision, device)
@@ -132,10 +137,20 @@ class Run:
             self.record([{} for _ in self.trainings])
         while self.epoch < self.until and not all(training.diverged for training in self.trainings):
             self.train_one_epoch(report)
+            if self.epoch < self.until and self.too_long():
+                self.checkpoint()
+                return [self.cut_off(training) for training in self.trainings], {}
         self.checkpoint()  # that the driver may take its time to record what came of it
         ending = [k for k, training in enumerate(self.trainings) if self.until == self.spec.epochs or training.diverged]
         results = self.finish(ending)
         return results, {each.spec.key: each.objective() for k, each in enumerate(self.trainings) if k not in ending}
+
+    def too_long(self) -> bool:
+        return max(training.state.train_s + training.state.measure_s for training in self.trainings) > self.limit_s
+
+    def cut_off(self, training: Training) -> Result:
+        reason = f"it took longer than {self.limit_s:.0f} s for {self.epoch} of {self.spec.epochs} epochs (--trial-limit)"
+        return replace(failure(training.spec.key, training.spec, reason), epochs=self.epoch)
 
     def train_one_epoch(self, report) -> None:
         start = time.perf_counter()

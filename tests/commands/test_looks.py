@@ -77,7 +77,7 @@ def study(tmp_path, data_dir, monkeypatch, capsys):
     monkeypatch.setattr(launch, "ended", lambda *_: DONE)
 
     def study(world, *arguments):
-        monkeypatch.setattr(launch, "sweep", lambda plan, *_: fill(plan, world))
+        monkeypatch.setattr(launch, "sweep", lambda plan, *_: fill(plan, world) or True)
         here = ["--space", file, "--storage", tmp_path / "studies", "--data-dir", data_dir]
         code = run_command(lambda: launch.main([str(word) for word in (*here, *arguments)]))
         said = capsys.readouterr()
