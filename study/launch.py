@@ -173,10 +173,11 @@ def repaired(plan, options: LaunchOptions, screen, log):
     from study.sweep.launch_options import note_launch
     from study.sweep.plan import write_planned
     from study.sweep.progress import plan_table
-    from study.sweep.repair import repair_specs, retry_failed
+    from study.sweep.repair import repair_specs, retry_failed, taken_over
 
     note_launch(plan.ledger, options)
     repair_specs(plan, log)
+    plan = taken_over(plan, log)
     plan = retry_failed(plan, options.retry_failed, log)
     screen.print(plan_table(plan))
     write_planned(plan)

@@ -45,15 +45,9 @@ def test_a_space_file_from_outside_runs_on_real_photographs(real_data, tmp_path,
 @pytest.mark.ray
 def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
     """One row of the grid: the same command without the narrowing takes as many minutes as this takes seconds."""
-    file = tmp_path / "mnist_row.py"
-    file.write_text(
-        '"""The fully connected row of latent_sweep."""\n'
-        "from dataclasses import replace\nfrom search_spaces.latent_sweep import SPACE as WHOLE\n"
-        "SPACE = replace(WHOLE, cells=[cell for cell in WHOLE.cells if cell.dataset.name == 'mnist'\n"
-        "                              and cell.net.name == 'fc' and cell.depth == 1 and cell.latent_dim == 8])\n"
-    )
-    launch(tmp_path / "studies", real_data, "--proposals", 1, "--replicates", 1, "--epochs", 1, space=str(file))
-    found = {each.key.split("-")[0]: each for each in results(tmp_path / "studies", "mnist_row") if "confirm" in each.key}
+    row = ("--datasets", "mnist", "--nets", "fc", "--depths", 1, "--latents", 8)
+    launch(tmp_path / "studies", real_data, *row, "--proposals", 1, "--replicates", 1, "--epochs", 1, space="latent_sweep")
+    found = {each.key.split("-")[0]: each for each in results(tmp_path / "studies", "latent_sweep") if "confirm" in each.key}
     assert set(found) == {"vae", "gan", "wgan"}
     assert found["vae"].measures[OBJECTIVE] < 0.6  # one epoch already shows: an untrained one scores above 1
 
