@@ -2,11 +2,11 @@
 
 import torch
 from torch import nn
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
 
 from models.phase import Adam, Phase
 
-LOSSES = ("non_saturating", "minimax")
+LOSSES = ("non_saturating", "minimax", "hinge", "least_squares")
 OUTPUTS = ("tanh", "sigmoid")
 
 
@@ -14,19 +14,21 @@ class GAN(nn.Module):
     """A generator against a critic that tells its images from real ones.
 
     `output`: what ends the generator. Both sides see images in its range: [-1, 1] under "tanh", [0, 1] under "sigmoid".
-    `loss`: "non_saturating" or "minimax", the generator's. `smoothing`: real images count as 1 - smoothing.
+    `loss`: cross-entropy, with a generator that is "non_saturating" or "minimax"; "hinge" (Lim & Ye 2017; Miyato et al. 2018,
+    equations 16 and 17); or "least_squares" (Mao et al. 2017, equation 9: generated 0, real 1, and 1 wanted by the generator).
+    `smoothing`: real images count as 1 - smoothing, which a hinge has no place for.
     `feature_matching`: the generator instead matches the mean of the critic's last hidden layer (Salimans et al. 2016).
     `lr_generator`, `lr_discriminator`: where the two differ from `lr` (Heusel et al. 2017).
     `encoder` (critic) and `decoder` (generator): options of one side; `body`: options of both. See models/nets.py.
     """
 
     stackable: tuple[str, ...] = ("lr", "betas", "lr_generator", "lr_discriminator", "smoothing", "dropout")
-    critic_estimates = "jensen_shannon"  # its scores are logits (Goodfellow et al. 2014, theorem 1)
+    critic_estimates = "jensen_shannon"  # its scores are logits (Goodfellow et al. 2014, theorem 1), but for other losses
     loss_scales = {
-        "critic/loss": "nats per image: cross-entropy of real plus of generated",
-        "critic/real": "mean logit of real",
-        "critic/fake": "mean logit of generated",
-        "generator/loss": "nats per image",
+        "critic/loss": "nats per image: cross-entropy of real plus of generated; or the hinge or square",
+        "critic/real": "mean score of real, a logit under cross-entropy",
+        "critic/fake": "mean score of generated",
+        "generator/loss": "nats per image; or the hinge or square",
     }
 
     def __init__(
@@ -51,8 +53,14 @@ class GAN(nn.Module):
         super().__init__()
         if loss not in LOSSES or output not in OUTPUTS:
             raise ValueError(f"loss={loss!r} and output={output!r} must be among {LOSSES} and {OUTPUTS}")
+        if loss == "hinge" and smoothing:
+            raise ValueError(
+                "smoothing counts real images as less than 1, and a hinge has no 1 to count from: leave one of them out"
+            )
         self.shape, self.latent_dim = tuple(shape), latent_dim
-        self.minimax, self.feature_matching, self.centred = loss == "minimax", feature_matching, output == "tanh"
+        self.loss, self.feature_matching, self.centred = loss, feature_matching, output == "tanh"
+        if loss in ("hinge", "least_squares"):
+            self.critic_estimates = ""
         self.register_buffer("smoothing", torch.tensor(float(smoothing)), persistent=False)
         convolutional = net.name == "conv"
         self.critic = net.encoder(
@@ -68,11 +76,16 @@ class GAN(nn.Module):
         ]
 
     def critic_loss(self, x, noise, epoch) -> dict:
-        """ "real" and "fake" are the mean logits."""
+        """ "real" and "fake" are the mean scores."""
         with torch.no_grad():
             fake = self.generate(noise["z"])
         real, fake = self.discriminate(x), self.score(fake)
-        loss = softplus(-real) + self.smoothing * real + softplus(fake)
+        if self.loss == "hinge":
+            loss = relu(1 - real) + relu(1 + fake)
+        elif self.loss == "least_squares":
+            loss = ((real - 1 + self.smoothing).square() + fake.square()) / 2
+        else:
+            loss = softplus(-real) + self.smoothing * real + softplus(fake)
         return {"loss": loss.mean(), "real": real.mean(), "fake": fake.mean()}
 
     def generator_loss(self, x, noise, epoch) -> dict:
@@ -80,7 +93,13 @@ class GAN(nn.Module):
         if self.feature_matching:
             return {"loss": (self.features(self.seen(x)).mean(0) - self.features(fake).mean(0)).square().sum()}
         score = self.score(fake)
-        return {"loss": (-softplus(score) if self.minimax else softplus(-score)).mean()}
+        losses = {
+            "non_saturating": lambda: softplus(-score),
+            "minimax": lambda: -softplus(score),
+            "hinge": lambda: -score,
+            "least_squares": lambda: (score - 1).square() / 2,
+        }
+        return {"loss": losses[self.loss]().mean()}
 
     def seen(self, x):
         """Images in [0, 1] -> in the range of the generator's output, as the critic sees them."""

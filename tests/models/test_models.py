@@ -137,7 +137,8 @@ def test_a_wgan_has_none_of_a_gans_own_options(options):
         (VAE, {"likelihood": "poisson"}),
         (VAE, {"reduction": "median"}),
         (VAE, {"published_loss": "elbo"}),
-        (GAN, {"loss": "hinge"}),
+        (GAN, {"loss": "wasserstein"}),
+        (GAN, {"loss": "hinge", "smoothing": 0.1}),
         (WGAN, {"output": "softplus"}),
         (WGAN, {"optimiser": "sgd"}),
         (WGAN, {"encoder": {"norm": True}}),
@@ -349,6 +350,34 @@ def test_the_generator_loss_is_minimax_or_non_saturating():
         x, z, _, fake = adversaries(model)
         expected = sign * cross_entropy(fake, torch.full_like(fake, labels))
         assert model.generator_loss(x, {"z": z}, None)["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_least_squares_are_those_to_labels(smoothing):
+    """Against torch's mean squared error: Mao et al. 2017, equation 9."""
+    model = GAN((1, 8, 8), fc, 2, 3, loss="least_squares", smoothing=smoothing, width=16, norm=False)
+    x, z, real, fake = adversaries(model)
+    of_critic = [(real, 1 - smoothing), (fake, 0.0)]
+    squares = [torch.nn.functional.mse_loss(score, torch.full_like(score, label)) / 2 for score, label in [*of_critic, (fake, 1.0)]]
+    assert model.critic_loss(x, {"z": z}, None)["loss"].item() == pytest.approx((squares[0] + squares[1]).item(), rel=1e-5)
+    assert model.generator_loss(x, {"z": z}, None)["loss"].item() == pytest.approx(squares[2].item(), rel=1e-5)
+
+
+def test_a_hinge_stops_where_the_critic_is_sure_and_pushes_the_generator_on():
+    """Against torch's margin loss: Lim & Ye 2017, Miyato et al. 2018."""
+    model = GAN((1, 8, 8), fc, 2, 3, loss="hinge", width=16, norm=False)
+    x, z, real, fake = adversaries(model)
+    hinge = torch.nn.functional.hinge_embedding_loss
+    expected = hinge(real + 1, -torch.ones_like(real), margin=2.0) + hinge(1 - fake, -torch.ones_like(fake), margin=2.0)
+    assert model.critic_loss(x, {"z": z}, None)["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert model.generator_loss(x, {"z": z}, None)["loss"].item() == pytest.approx(-fake.mean().item(), rel=1e-5)
+    model.critic[-1].bias.data += 100  # every real image is now beyond the margin: of them nothing is learned
+    assert model.critic_loss(x, {"z": z}, None)["loss"].item() == pytest.approx((1 + fake + 100).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("loss", "estimates"), [("minimax", "jensen_shannon"), ("hinge", ""), ("least_squares", "")])
+def test_only_logits_estimate_a_divergence(loss, estimates):
+    assert GAN((1, 8, 8), fc, 1, 2, loss=loss).critic_estimates == estimates
 
 
 def test_feature_matching_vanishes_only_when_the_mean_features_agree():
