@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from study.data import prepared, sources
+from study.data.arrays import Arrays
 from study.data.folders import Folder, raw_files
 from study.data.splits import divide
 from study.errors import UserError
@@ -154,12 +155,13 @@ class Dataset:
     def _require(self, data_dir):
         if self.is_available(data_dir):
             return
-        if not isinstance(self.source, Folder):
+        if not isinstance(self.source, Folder | Arrays):
             raise UserError(
                 f"{self.source.name} is not in {data_dir}: run again with --download, or say with --data-dir where it is"
             )
         slash = ' (a "/" at its end if its own name ends in -binarised)' if self.binarised else ""
-        raise UserError(f"there is no folder {self.source.path}{slash}")
+        kind = "folder" if isinstance(self.source, Folder) else "file"
+        raise UserError(f"there is no {kind} {self.source.path}{slash}")
 
     def _find(self, data_dir, on_damage):
         signature = self._signature(data_dir)
@@ -241,12 +243,21 @@ def folder(path):
     return Dataset(Folder(str(Path(path).expanduser())))
 
 
+def arrays(path):
+    """The dataset of a user's own .npz file (the names in it are described in study/data/arrays.py)."""
+    if not str(path):
+        raise UserError("an .npz file is given as npz:PATH")
+    return Dataset(Arrays(str(Path(path).expanduser())))
+
+
 def named(text):
-    """The dataset that text stands for: mnist, mnist-binarised, imagenette-64, folder:PATH; UserError if none."""
+    """The dataset that text stands for: mnist, mnist-binarised, imagenette-64, folder:PATH, npz:PATH; UserError if none."""
     plain, binarised = text.removesuffix("-binarised"), text.endswith("-binarised")
     known = {dataset.name: dataset for dataset in (digits, mnist, fashion_mnist, cifar10, imagenette)}
     if plain.startswith("folder:"):
         dataset = folder(plain.removeprefix("folder:"))
+    elif plain.startswith("npz:"):
+        dataset = arrays(plain.removeprefix("npz:"))
     elif match := re.fullmatch("imagenette-([0-9]{1,3})", plain):
         dataset = Dataset(sources.Imagenette(_side(int(match[1]))))
     elif plain in known:
@@ -264,10 +275,10 @@ def _side(side):
 
 def _unknown(text, plain, known):
     nearest = difflib.get_close_matches(plain.lower(), known, 1, 0)[0]
-    meant = f"folder:{text}" if os.path.isdir(text) else nearest
+    meant = f"folder:{text}" if os.path.isdir(text) else f"npz:{text}" if text.endswith(".npz") else nearest
     return UserError(
         f"there is no dataset {text!r}: did you mean {meant}? There are {', '.join(known)}, imagenette-64 "
-        "(or another size), folder:PATH, and each with -binarised at its end"
+        "(or another size), folder:PATH, npz:FILE, and each with -binarised at its end"
     )
 
 

@@ -68,7 +68,7 @@ class LaunchOptions:
     data_dir: str | None = None
     trust_study: bool = False
     typed: tuple[str, ...] = ()
-    datasets: list[str] | None = names("only these: digits, mnist, ..., or folder:PATH for your own images")
+    datasets: list[str] | None = names("only these: digits, mnist, ..., or folder:PATH or npz:FILE for your own images")
     models: list[str] | None = names("only these: VAE, GAN, WGAN")
     systems: list[str] | None = names("only these systems of a report: A-vae, ...")
     nets: list[str] | None = names("only these nets: fc, conv")

@@ -75,8 +75,9 @@ def with_datasets(space: Space, options: LaunchOptions, data_dir: Path, log: Cal
         "launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download"
     )
     for dataset in missing:
-        if dataset.name.startswith("folder:"):
-            raise UserError(f"there is no folder {dataset.name.removeprefix('folder:')}")
+        kind, colon, path = dataset.name.partition(":")
+        if colon:
+            raise UserError(f"there is no {'folder' if kind == 'folder' else 'file'} {path}")
     if missing and options.datasets:
         raise UserError(
             f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look, --download fetches: {fetch}"
