@@ -94,16 +94,16 @@ def test_a_training_beyond_its_limit_fails_with_its_state_kept_and_ends_as_if_it
 def test_a_launch_ends_on_time_with_a_report_that_says_what_is_missing_and_goes_on(tmp_path, data_dir):
     file, start = tmp_path / "slow.py", time.monotonic()
     file.write_text(SPACE)
-    said = launch(tmp_path / "studies", data_dir, "--budget", "60s", space=file)
-    assert time.monotonic() - start < 75  # with Ray's end, MLflow's and the report's
+    said = launch(tmp_path / "studies", data_dir, "--budget", "45s", space=file)
+    assert time.monotonic() - start < 60  # with Ray's end, MLflow's and the report's
     assert "the time is over; the same command goes on from here" in said
     ledger = Ledger(tmp_path / "studies" / "slow")
     done = {key: result for key in ledger.keys() if (result := ledger.result(key))}
     confirmed = [int(key.split("-r")[1][:2]) for key in sorted(done, key=lambda key: done[key].time) if "-confirm-" in key]
-    assert len(confirmed) >= 2 and confirmed == sorted(confirmed)
+    assert len(confirmed) >= 1 and confirmed == sorted(confirmed)
     page = (ledger.root / "report" / "report.html").read_text()
     assert "54" in page and f"{54 - len(done)} left" in page
     before = {key: result.time for key, result in done.items()}
-    launch(tmp_path / "studies", data_dir, "--replicates", "2", "--models", "slow", space=file)
+    launch(tmp_path / "studies", data_dir, "--replicates", "1", space=file)
     assert all(ledger.result(key).time == when for key, when in before.items())
-    assert json.loads((ledger.root / "launches.jsonl").read_text().splitlines()[0])["options"]["budget"] == 60
+    assert json.loads((ledger.root / "launches.jsonl").read_text().splitlines()[0])["options"]["budget"] == 45
