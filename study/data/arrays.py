@@ -6,15 +6,13 @@ Without labels they have no classes; without a test part they are divided as a f
 held out, as the project divides every set.
 """
 
-import hashlib
-import re
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from study.data.folders import Own
 from study.data.sources import Part, Raw
 from study.errors import UserError
 
@@ -27,25 +25,10 @@ LARGEST = 2**33  # bytes of all arrays together: a file of a few kilobytes may h
 
 
 @dataclass(frozen=True)
-class Arrays:
+class Arrays(Own):
     """Images in the .npz file `path`."""
 
-    path: str
-    size: ClassVar[None] = None  # the images' own
-    validation: ClassVar[int] = 5
-
-    @property
-    def name(self):
-        return f"npz:{self.path}{'/' * self.path.endswith('-binarised')}"
-
-    @property
-    def slug(self):
-        readable = re.sub("[^a-z0-9]+", "-", Path(self.path).stem.lower())[:32].strip("-")
-        digest = hashlib.sha256(self.path.encode(errors="surrogateescape")).hexdigest()[:8]
-        return "-".join(part for part in ("npz", readable, digest) if part)
-
-    def roots(self, data_dir):
-        return [Path(self.path)]
+    kind: ClassVar[str] = "npz"
 
     def read(self, data_dir, scratch, skip_corrupt, log):
         arrays = self._arrays()
@@ -68,9 +51,6 @@ class Arrays:
             for part in (train, test)
         )
         return Raw(train, test, tuple(map(str, known.tolist())))
-
-    def download(self, data_dir):
-        raise UserError(f"{self.path} is your own file: there is nothing to download")
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """The arrays in the file; a pickle in it is not opened."""

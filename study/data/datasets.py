@@ -18,7 +18,7 @@ import torch
 
 from study.data import prepared, sources
 from study.data.arrays import Arrays
-from study.data.folders import Folder, raw_files
+from study.data.folders import Folder, Own, raw_files
 from study.data.splits import divide
 from study.errors import UserError
 from study.space.from_spec import part
@@ -155,7 +155,7 @@ class Dataset:
     def _require(self, data_dir):
         if self.is_available(data_dir):
             return
-        if not isinstance(self.source, Folder | Arrays):
+        if not isinstance(self.source, Own):
             raise UserError(
                 f"{self.source.name} is not in {data_dir}: run again with --download, or say with --data-dir where it is"
             )

@@ -19,26 +19,37 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
 
 
 @dataclass(frozen=True)
-class Folder:
-    """Images in `path`, in `path`/train and `path`/test, or in one folder per class inside any of these."""
+class Own:
+    """A user's own images, by the path that a command line gives; `kind` is what stands before it."""
 
     path: str
+    kind: ClassVar[str] = ""
     size: ClassVar[None] = None  # the images' own
     validation: ClassVar[int] = 5
 
     @property
     def name(self):
         # The slash keeps a folder called "faces-binarised" apart from the binarised images of the folder "faces".
-        return f"folder:{self.path}{'/' * self.path.endswith('-binarised')}"
+        return f"{self.kind}:{self.path}{'/' * self.path.endswith('-binarised')}"
 
     @property
     def slug(self):
-        readable = re.sub("[^a-z0-9]+", "-", Path(self.path).name.lower())[:32].strip("-")
+        readable = re.sub("[^a-z0-9]+", "-", Path(self.path).name.removesuffix(".npz").lower())[:32].strip("-")
         digest = hashlib.sha256(self.path.encode(errors="surrogateescape")).hexdigest()[:8]
-        return "-".join(part for part in ("folder", readable, digest) if part)
+        return "-".join(part for part in (self.kind, readable, digest) if part)
 
     def roots(self, data_dir):
         return [Path(self.path)]
+
+    def download(self, data_dir):
+        raise UserError(f"{self.path} is your own: there is nothing to download")
+
+
+@dataclass(frozen=True)
+class Folder(Own):
+    """Images in `path`, in `path`/train and `path`/test, or in one folder per class inside any of these."""
+
+    kind: ClassVar[str] = "folder"
 
     def read(self, data_dir, scratch, skip_corrupt, log):
         listings = self._listings(log)
@@ -49,9 +60,6 @@ class Folder:
         side, grey = self._form([path for part in parts for path, _ in part], skip_corrupt, log)
         train, *test = decode_parts(parts, side, grey, scratch, skip_corrupt, log)
         return Raw(train, test[0] if test else None, tuple(classes))
-
-    def download(self, data_dir):
-        raise UserError(f"{self.path} is your own folder: there is nothing to download")
 
     def _listings(self, log):
         """[training images] or [training images, test images], each {class or None: [path, ...]}."""
