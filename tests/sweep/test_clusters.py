@@ -221,21 +221,23 @@ def two_hosts():
         subprocess.run(["ip", "link", "delete", bridge], capture_output=True)
 
 
+UNTIL_HEAD = "until (exec 3<>/dev/tcp/10.77.0.1/6390) 2>/dev/null; do sleep 0.3; done"  # the first host's Ray takes connections
+
+
 def test_of_two_hosts_one_is_killed_comes_back_and_loses_its_network(tmp_path, namespaces):
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "d" * 64, "PYTHONPATH": str(ROOT)}
     start, address = [RAY, "start", "--block", "--num-cpus=1", "--disable-usage-stats"], "10.77.0.1:6390"
-    join = [*start, f"--address={address}", "--node-ip-address=10.77.0.2"]
+    join = ["bash", "-c", f"{UNTIL_HEAD}; exec {line([*start, f'--address={address}', '--node-ip-address=10.77.0.2'])}"]
     study = Study(tmp_path, models=("VAE",), epochs=400)
     first_host = tmp_path / "first_host.sh"  # the driver sees the head's sockets only from within its host
     first_host.write_text(f"""
 {line([*start, "--head", "--port=6390", "--node-ip-address=10.77.0.1", "--include-dashboard=false"])} >/dev/null 2>&1 &
-sleep 8
+{UNTIL_HEAD}; sleep 3
 {line(study.command())} --address {address}
 """)
     with two_hosts() as (on, wire), open(tmp_path / "log.txt", "a") as log:
         driver = on(1, ["bash", first_host], stdout=log, stderr=log, env=environment)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
-        time.sleep(6)
         second = on(2, join, **quiet)
         study.wait_until_at_work(driver, trials=4)
         os.killpg(second.pid, signal.SIGKILL)
@@ -286,7 +288,7 @@ def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_a
     first_host = tmp_path / "first_host.sh"
     first_host.write_text(f"""
 {line([*start, "--head", "--num-cpus=0", "--port=6390", "--node-ip-address=10.77.0.1", "--include-dashboard=false"])} >/dev/null 2>&1 &
-sleep 16
+{UNTIL_HEAD}; sleep 12
 {line(launch)}
 """)
     with (
@@ -296,10 +298,10 @@ sleep 16
     ):
         environment |= credentials
         driver = on(1, ["bash", first_host], stdout=log, stderr=log, env=environment)
-        time.sleep(6)
+        join = [*start, "--num-cpus=1", "--address=10.77.0.1:6390", "--node-ip-address=10.77.0.2"]
         on(
             2,
-            [*start, "--num-cpus=1", "--address=10.77.0.1:6390", "--node-ip-address=10.77.0.2"],
+            ["bash", "-c", f"{UNTIL_HEAD}; exec {line(join)}"],
             hidden=tmp_path,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
