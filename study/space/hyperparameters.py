@@ -1,5 +1,6 @@
 """What of a cell may be tuned: the names, the ranges, the published defaults."""
 
+import functools
 import inspect
 import json
 from collections.abc import Mapping, Sequence
@@ -10,15 +11,20 @@ from study.space.cells import Cell
 GIVEN = ("shape", "net", "depth", "latent_dim", "outputs")  # what a model or a net is given by the study itself
 
 
+@functools.lru_cache(maxsize=64)  # asked for with every proposal, and slow to find
+def parameters_of(thing) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(thing).parameters
+
+
 def defaults_of(cell: Cell) -> dict:
     """The defaults in the signatures of the cell's net and model; the model's word counts where both have one."""
-    parameters = {**inspect.signature(cell.net.encoder).parameters, **inspect.signature(cell.model).parameters}
+    parameters = {**parameters_of(cell.net.encoder), **parameters_of(cell.model)}
     return {name: parameter.default for name, parameter in parameters.items() if parameter.default is not inspect.Parameter.empty}
 
 
 def hyperparameters(cell: Cell) -> set[str]:
     """The keyword arguments that the cell's model takes, those included that it passes on to its net."""
-    parameters = {**inspect.signature(cell.model).parameters, **inspect.signature(cell.net.encoder).parameters}
+    parameters = {**parameters_of(cell.model), **parameters_of(cell.net.encoder)}
     return {
         name
         for name, parameter in parameters.items()
