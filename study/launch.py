@@ -246,7 +246,6 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
         options.max_concurrent,
         lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.graphs),
     )
-    plan.on_cards = gpus > 0
     display = Display(plan, slots, watching(uri), expected)
     tracker_thread.log = display.log
 
