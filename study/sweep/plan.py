@@ -257,7 +257,9 @@ class Plan:
             block = (trial.replicate // together, json.dumps(program(trial.cell, params), sort_keys=True))
             blocks.setdefault(block, []).append(trial)
         return [
-            Pack(tuple(trials[start : start + most]), until) for trials in blocks.values() for start in range(0, len(trials), most)
+            Pack(tuple(trials[start : start + self.space.pack]), until)
+            for trials in blocks.values()
+            for start in range(0, len(trials), self.space.pack)
         ]
 
     def _winner(self, cell: Cell, replicate: int) -> dict | None:
