@@ -55,7 +55,7 @@ def main(arguments=None) -> int:
     with ledger.lock():
         trials = kept(finished(ledger))
         wanted = prepared(space, ledger, trials, data_dir, options, log)
-        log(f"{len(wanted)} trainings to measure; {len(trials) - len(wanted)} have been measured so already")
+        log(f"{len(wanted)} trainings to measure")
         failures = run(ledger, data_dir, wanted, options, screen) if wanted else {}
         shown(space, ledger, [key for key, _, _ in trials], options, log)
     for key, reason in failures.items():
@@ -77,13 +77,19 @@ def prepared(space, ledger, trials, data_dir, options, log) -> list:
         raise UserError(
             f"no training of '{ledger.root.name}' has kept weights yet: there is nothing to measure; launch the study first"
         )
-    weights, hashes = options.inception_weights, {}
+    weights, hashes, fitting = options.inception_weights, {}, []
     if weights is None and (there := ledger.root / "features" / features.WEIGHTS).exists():
         weights = there
     for dataset, spec in {dataset_of(spec): spec for _, spec, _ in trials}.items():
         start, images = time.monotonic(), dataset.prepare(data_dir, log=log)
-        if images.fingerprint != spec.fingerprint:
-            raise UserError(f"the images of {dataset.name} in {data_dir} are not those that this study was trained on")
+        own = [trial for trial in trials if trial[1].dataset == dataset.name]
+        fitting += (known := [trial for trial in own if trial[1].fingerprint == images.fingerprint])
+        if len(known) < len(own):
+            log(
+                f"{dataset.name}: {len(own) - len(known)} trainings were on other images than those in {data_dir}, and are left out"
+            )
+        if not known:
+            continue
         if options.address or ledger.address != str(ledger.root):
             dataset.publish(data_dir, ledger.root / DATA / images.fingerprint)
         kind = options.features or spec.features_kind
@@ -95,7 +101,7 @@ def prepared(space, ledger, trials, data_dir, options, log) -> list:
         )
     for name in (DATA, "features"):
         ledger.publish(name)
-    return lacking(ledger, trials, hashes, {name: import_path(measure) for name, measure in space.measures.items()})
+    return lacking(ledger, fitting, hashes, {name: import_path(measure) for name, measure in space.measures.items()})
 
 
 def run(ledger, data_dir, wanted, options, screen) -> dict[str, str]:

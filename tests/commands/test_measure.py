@@ -47,7 +47,7 @@ def test_a_study_is_measured_by_other_features_resumes_after_kill_9_and_trains_n
     assert 3 <= len(some) < len(confirmed)
     done = subprocess.run(command("measure", storage, data_dir), cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "have been measured so already" in done.stdout and "--features-seed 1" in done.stdout
+    assert f"{len(confirmed) - len(some)} trainings to measure" in done.stdout and "--features-seed 1" in done.stdout
     assert trained(ledger) == before
     assert len(measured(ledger)) == len(confirmed) and some.items() <= measured(ledger).items()
     assert all(len(ledger.measurements(key)) == 1 for key in confirmed)

@@ -3,13 +3,15 @@
 import sys
 import uuid
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from tiny import tiny_space
+from tiny import rewrite, tiny_space
 from trials import identity_of
 
 from models.nets import fc
 from models.vae import VAE
+from study import measure
 from study.analysis import cell_table, report_data
 from study.analysis.trainings import Features, measured_by, read
 from study.data import digits
@@ -108,6 +110,18 @@ def test_only_what_lacks_a_measurement_is_measured(study, data_dir):
     path = next(ledger.folder(trials[0][0]).glob("measured-*"))
     path.write_text(path.read_text()[:-9])
     assert len(lacking(ledger, trials, chosen, {})) == len(trials) == 4  # a file that lies is set aside
+
+
+def test_trainings_on_other_images_are_left_out_and_said(study, data_dir):
+    ledger, _ = study
+    first, *others = ledger.keys()
+    for name in ("result.json", "spec.json"):
+        path = ledger.folder(first) / name
+        changes = {"fingerprint": "other"} if name == "spec.json" else {"spec": None}
+        rewrite(path, **changes)
+    options, said = SimpleNamespace(inception_weights=None, address=None, features=None, features_seed=0), []
+    wanted = measure.prepared(small_space(), ledger, kept(finished(ledger)), data_dir, options, said.append)
+    assert [each.key for each in wanted] == others and "1 trainings were on other images" in said[0]
 
 
 MEASURE = "def brightness(samples, real):\n    return float(samples.mean()){}\n"
