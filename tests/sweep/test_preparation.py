@@ -1,5 +1,7 @@
 """What a study prepares stays beside the data, for the next one."""
 
+import shutil
+
 import pytest
 from tiny import tiny_space
 
@@ -16,12 +18,26 @@ def prepare(tmp_path, data_dir, name) -> Ledger:
     return ledger
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A folder with a study that was prepared, and the data beside which its features were left."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(folder, folder / "data", "first")
+    return folder
+
+
+@pytest.fixture
+def first(once, tmp_path) -> Ledger:
+    """A copy of it in the test's own folder."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    return Ledger(tmp_path / "first")
+
+
 def files(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_a_second_study_on_the_same_data_trains_no_features_and_measures_no_real_images(tmp_path, monkeypatch):
-    first = prepare(tmp_path, tmp_path / "data", "first")
+def test_a_second_study_on_the_same_data_trains_no_features_and_measures_no_real_images(first, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "_train", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(preparation, "real_baseline", lambda *_: pytest.fail("measured again"))
     second = prepare(tmp_path, tmp_path / "data", "second")
@@ -29,8 +45,7 @@ def test_a_second_study_on_the_same_data_trains_no_features_and_measures_no_real
     assert first.floors() == second.floors() != {}
 
 
-def test_features_beside_the_data_that_lie_are_trained_again_and_replaced(tmp_path):
-    first = prepare(tmp_path, tmp_path / "data", "first")
+def test_features_beside_the_data_that_lie_are_trained_again_and_replaced(first, tmp_path):
     shelf = tmp_path / "data/.prepared/features"
     for file in shelf.iterdir():
         file.write_bytes(file.read_bytes()[:-9])
