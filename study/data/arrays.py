@@ -71,10 +71,10 @@ class Arrays(Own):
     def _part(self, arrays: dict[str, np.ndarray], images: str, labels: str) -> Part:
         pixels, classes = self._pixels(images, arrays[images]), arrays.get(labels)
         if classes is not None:
-            classes = classes.reshape(len(classes), -1)  # (N,) or (N, 1)
-            if classes.shape != (len(pixels), 1) or not np.issubdtype(classes.dtype, np.integer):
-                raise self._wrong(f"{labels} are no whole numbers, one for each of the {len(pixels)} images")
-            classes = classes[:, 0].astype(np.int64)
+            count = len(pixels)
+            if classes.shape not in ((count,), (count, 1)) or not np.issubdtype(classes.dtype, np.integer):
+                raise self._wrong(f"{labels} are no whole numbers, one for each of the {count} images")
+            classes = classes.reshape(-1).astype(np.int64)
         return Part(pixels, classes)
 
     def _pixels(self, name: str, images: np.ndarray) -> np.ndarray:

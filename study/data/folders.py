@@ -34,7 +34,7 @@ class Own:
 
     @property
     def slug(self):
-        readable = re.sub("[^a-z0-9]+", "-", Path(self.path).name.removesuffix(".npz").lower())[:32].strip("-")
+        readable = re.sub("[^a-z0-9]+", "-", Path(self.path).name.lower())[:32].strip("-")
         digest = hashlib.sha256(self.path.encode(errors="surrogateescape")).hexdigest()[:8]
         return "-".join(part for part in (self.kind, readable, digest) if part)
 

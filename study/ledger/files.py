@@ -97,18 +97,20 @@ def read_json(path: Path, log=print, check=records.json_object):
 
 def read_spec(folder: Path) -> Spec:
     """The spec of the trial in a folder; UserError where there is none."""
-    try:
-        return records.trial_spec(json.loads(read_own(folder / "spec.json")), folder.name)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{folder / 'spec.json'} is no spec of this trial: {' '.join(str(error).split())}") from None
+    return _of_trial(folder, "spec", records.trial_spec)
 
 
 def read_result(folder: Path) -> Result:
     """The result of the trial in a folder; UserError where there is none."""
+    return _of_trial(folder, "result", records.trial_result)
+
+
+def _of_trial(folder: Path, what: str, check):
+    path = folder / f"{what}.json"
     try:
-        return records.trial_result(json.loads(read_own(folder / "result.json")), folder.name)
+        return check(json.loads(read_own(path)), folder.name)
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{folder / 'result.json'} is no result of this trial: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path} is no {what} of this trial: {' '.join(str(error).split())}") from None
 
 
 def read_own(path: Path) -> bytes:

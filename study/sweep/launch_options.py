@@ -42,7 +42,7 @@ share.__name__ = "number"
 def span(text: str) -> float:
     """Reads a time: 6h, 30m, 90s; a number alone is hours. Seconds."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    return positive(float)(text.rstrip("smhd") if text[-1:] in units else text) * units.get(text[-1:], 3600)
+    return positive(float)(text[:-1] if text[-1:] in units else text) * units.get(text[-1:], 3600)
 
 
 span.__name__ = "time like 6h or 30m"

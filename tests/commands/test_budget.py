@@ -45,7 +45,7 @@ def test_times_are_typed_with_their_unit_and_hours_without(text, seconds):
     assert span(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["0h", "-1", "h", "6x", "nan"])
+@pytest.mark.parametrize("text", ["0h", "-1", "h", "6x", "6hh", "6mh", "nan"])
 def test_what_is_no_time_is_refused(text):
     with pytest.raises((argparse.ArgumentTypeError, ValueError)):
         span(text)

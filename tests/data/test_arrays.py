@@ -71,6 +71,8 @@ def test_every_layout_and_kind_gives_the_same_pixels(tmp_path, images, shape):
         ({"images": PIXELS.astype(np.int32)}, "images are int32: uint8 in 0..255, or floats"),
         ({"images": PIXELS * 1.0}, "images are float64: uint8"),
         ({"images": PIXELS, "labels": LABELS[:59]}, "labels are no whole numbers, one for each of the 60 images"),
+        ({"images": PIXELS, "labels": LABELS[0]}, "labels are no whole numbers"),
+        ({"images": PIXELS, "labels": LABELS[:0]}, "labels are no whole numbers"),
         ({"images": PIXELS, "labels": LABELS / 2}, "labels are no whole numbers"),
         ({"x_train": PIXELS, "x_test": PIXELS[:, :4, :4]}, "different sizes"),
         ({"x_train": PIXELS, "y_train": LABELS, "x_test": PIXELS}, "some of its parts have labels"),
