@@ -246,6 +246,11 @@ class Result(Record):
         return replace(found, replicas=list(map(Replica.from_json, found.replicas)), spec=spec)
 
 
+def measurement_name(features: str, split: str, catalogue: str, own_measures: dict[str, str], protocol: int) -> str:
+    told = [features, split, catalogue, own_measures, protocol]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
+
+
 @dataclass(frozen=True)
 class Measurement(Record):
     """measured-NAME.json: what the weights that a trial kept score, measured once more.
@@ -274,8 +279,7 @@ class Measurement(Record):
 
     @property
     def name(self) -> str:
-        told = [self.features, self.split, self.catalogue, self.own_measures, self.protocol]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
+        return measurement_name(self.features, self.split, self.catalogue, self.own_measures, self.protocol)
 
 
 @dataclass(frozen=True)

@@ -146,12 +146,8 @@ def trusting(trust: tuple, function, *arguments):
     return function(*arguments)
 
 
-def train(given: dict) -> None:
-    """A pack inside a Ray worker. An error of a model's code is that training's own and is recorded; a dead worker is
-    retried, as is a pack that lost its storage."""
-    config = PackConfig(**given)
-    if wrong := storage_mismatch(config.ledger, config.token):
-        return tune.report(Final(stop=wrong).to_tune())
+def settled(config: PackConfig) -> str:
+    """Make a worker what the driver wants it to be; the device that it computes on."""
     import torch
 
     allow(*config.trust)
@@ -161,6 +157,16 @@ def train(given: dict) -> None:
     device = "cuda" if torch.cuda.is_available() and config.gpus else "cpu"
     if device == "cuda" and config.gpus < 1:
         torch.cuda.set_per_process_memory_fraction(config.gpus)
+    return device
+
+
+def train(given: dict) -> None:
+    """A pack inside a Ray worker. An error of a model's code is that training's own and is recorded; a dead worker is
+    retried, as is a pack that lost its storage."""
+    config = PackConfig(**given)
+    if wrong := storage_mismatch(config.ledger, config.token):
+        return tune.report(Final(stop=wrong).to_tune())
+    device = settled(config)
     try:
         with trial_folders(config.ledger, config.keys) as (folders, on_checkpoint):
             found = trained(config, folders, device, on_checkpoint)

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-import torch
 
 from study.errors import UnfitMachine, UserError, first_line
 from study.ledger.folder import Ledger
-from study.ledger.records import Measurement, Result, Spec
+from study.ledger.records import Measurement, Result, Spec, measurement_name
 from study.ledger.storage_check import Stopped, storage_mismatch, write_token
 from study.metrics.catalogue import CATALOGUE
 from study.metrics.evaluation import STAGES
-from study.space.importing import allow
 from study.sweep import ray_executor
 from study.sweep.plan import PROTOCOL
+from study.sweep.worker_messages import PackConfig
 from study.training.measuring import FeaturesOf, digests, measured_again
 
 TRIES = 3  # of a trial whose worker died
@@ -31,19 +30,6 @@ class Wanted:
     own_measures: dict[str, str]  # of the space, name -> import path
 
 
-@dataclass(frozen=True)
-class MeasuringConfig:
-    """What a worker is given besides: where, and with what."""
-
-    ledger: str  # address of the study
-    token: str  # the word that the driver left there
-    data_dir: str
-    cwd: str
-    cpus: float
-    gpus: float
-    trust: tuple[str, bool]
-
-
 def kept(trials: Iterable[tuple[str, Spec, Result]]) -> list[tuple[str, Spec, Result]]:
     """Those that left weights behind."""
     return [(key, spec, result) for key, spec, result in trials if spec.stage == "confirm" and result.status == "done"]
@@ -56,22 +42,17 @@ def lacking(
     space's measures, name -> import path."""
     wanted, now = [], digests(own, "")
     for key, spec, _ in trials:
-        told = (chosen[spec.dataset][2], STAGES[spec.stage][0], CATALOGUE, now, PROTOCOL)
-        known = [(each.features, each.split, each.catalogue, each.own_measures, each.protocol) for each in ledger.measurements(key)]
-        if told not in known:
+        name = measurement_name(chosen[spec.dataset][2], STAGES[spec.stage][0], CATALOGUE, now, PROTOCOL)
+        if name not in {each.name for each in ledger.measurements(key)}:
             wanted.append(Wanted(key, chosen[spec.dataset], own))
     return wanted
 
 
-def measured(config: MeasuringConfig, wanted: Wanted) -> dict | str:
+def measured(config: PackConfig, wanted: Wanted) -> dict | str:
     """In a worker: the measurement of a trial as JSON, or in one line why there is none. Stopped ends the whole."""
     if wrong := storage_mismatch(config.ledger, config.token):
         raise Stopped(wrong)
-    allow(*config.trust)
-    if os.path.isdir(config.cwd):
-        os.chdir(config.cwd)  # relative paths mean here what they mean to the driver
-    torch.set_num_threads(max(1, int(config.cpus)))
-    device = "cuda" if torch.cuda.is_available() and config.gpus else "cpu"
+    device = ray_executor.settled(config)
     ledger = ray_executor.open_with_data(config.ledger)
     ledger.fetch_trial(wanted.key)
     try:
@@ -105,7 +86,7 @@ def measure(
         if options.address:
             ray_executor.check_nodes(ledger.address, token)
         gpus, slots = ray_executor.shares(options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, lambda: None)
-        config = MeasuringConfig(
+        config = PackConfig(
             ledger=ledger.address,
             token=token,
             data_dir=str(data_dir.resolve()),
@@ -119,7 +100,7 @@ def measure(
         ray_executor.stop(log)
 
 
-def _measure(config: MeasuringConfig, wanted, slots: int, measured_one, failed) -> None:
+def _measure(config: PackConfig, wanted, slots: int, measured_one, failed) -> None:
     task = ray.remote(num_cpus=config.cpus, num_gpus=config.gpus, max_retries=TRIES)(measured)
     waiting, running = list(reversed(wanted)), {}
     while waiting or running:
