@@ -44,6 +44,11 @@ class Flops(TorchDispatchMode):
 
     total = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch would import its compiler, which takes seconds in every worker, to keep it away from what follows."""
+        return False
+
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
         result = function(*arguments, **(keywords or {}))
         if count := flop_registry.get(function._overloadpacket):

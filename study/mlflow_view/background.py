@@ -5,10 +5,13 @@ import contextlib
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from study.errors import first_line
 from study.ledger.folder import Ledger
-from study.mlflow_view.tracker import Tracker
+
+if TYPE_CHECKING:
+    from study.mlflow_view.tracker import Tracker
 
 SUMMARY = "summary"  # stands among the trial keys for the summary run
 RETRY_S = (1, 2, 5, 15)  # between tries while the server is away
@@ -68,6 +71,8 @@ class BackgroundTracker(threading.Thread):
 
     def _project(self, key: str) -> None:
         if self.tracker is None:
+            from study.mlflow_view.tracker import Tracker  # here: the thread waits for MLflow's import while Ray starts
+
             self.tracker = Tracker(*self.arguments, self._tell)
         store = self.tracker.store
         self.tracker.summarise() if key == SUMMARY else self.tracker.project(key)

@@ -41,6 +41,7 @@ import logging
 import ray
 from ray import tune
 from ray._private import ray_constants
+from ray.tune.schedulers import FIFOScheduler
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import UnfitMachine, UserError, first_line
@@ -271,8 +272,9 @@ class OutOfTime(Exception):
 class News(tune.Callback):
     """Passes on what happens to trials: quick calls only, this is the Tune loop. Ends it at the deadline."""
 
-    def __init__(self, began, advanced, notify, log, deadline: float):
+    def __init__(self, began, advanced, notify, log, deadline: float, workers: "KeepWorkers"):
         self.began, self.advanced, self.notify, self.log, self.deadline = began, advanced, notify, log, deadline
+        self.workers = workers
         self.looked = time.monotonic()
 
     def on_trial_start(self, iteration, trials, trial, **info):
@@ -287,6 +289,7 @@ class News(tune.Callback):
             self.notify(key)
 
     def on_trial_recover(self, iteration, trials, trial, **info):
+        self.workers.let_go()
         first, *others = trial.config["keys"]
         more = f" and {len(others)} more" if others else ""
         self.log(f"the worker of {first}{more} died; it goes on from its last checkpoint in another one")
@@ -302,6 +305,35 @@ class News(tune.Callback):
 
     def __getstate__(self):
         return {}  # Tune pickles callbacks beside its snapshot, which is never read
+
+
+class KeepWorkers(FIFOScheduler):
+    """Trials in the order of the plan, on workers that stay while there is nothing for them to do.
+
+    Tune lets all of them go but one where no trial waits, as when the trainings of every cell meet at a rung: what goes on then
+    waits for new workers, ten seconds each, or one after the other for the one that is left. Workers of one kind are kept, at most
+    `slots`: once trials ask for other resources, those without a trial must not hold theirs."""
+
+    def __init__(self, slots: int):
+        super().__init__()
+        self.slots, self.kinds, self.kept = slots, [], False
+
+    def on_trial_add(self, tune_controller, trial):
+        super().on_trial_add(tune_controller, trial)
+        self.cache = tune_controller._actor_cache
+        if trial.placement_group_factory not in self.kinds:
+            self.kinds.append(trial.placement_group_factory)
+        if len(self.kinds) > 1:
+            self.let_go()
+        elif not self.kept:
+            self.cache.increase_max(self.kinds[0], self.slots)
+            self.kept = True
+
+    def let_go(self) -> None:
+        """Keep none until the next trial is added: those without one may have died with the node of one that did."""
+        if self.kept:
+            self.cache.decrease_max(self.kinds[0], self.slots)
+            self.kept = False
 
 
 def execute(
@@ -324,13 +356,16 @@ def execute(
     going_on = True
     try:
         while going_on:
+            workers = KeepWorkers(slots)
             tuner = tune.Tuner(
                 tune.with_resources(train, needs),
-                tune_config=tune.TuneConfig(num_samples=-1, search_alg=search, max_concurrent_trials=slots, reuse_actors=True),
+                tune_config=tune.TuneConfig(
+                    num_samples=-1, search_alg=search, scheduler=workers, max_concurrent_trials=slots, reuse_actors=True
+                ),
                 run_config=tune.RunConfig(
                     storage_path=str(scratch),
                     verbose=0,
-                    callbacks=[News(began, advanced, notify, log, deadline)],
+                    callbacks=[News(began, advanced, notify, log, deadline, workers)],
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                 ),
             )

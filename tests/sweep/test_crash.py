@@ -39,49 +39,33 @@ def no_driver_left_behind(monkeypatch):
             os.killpg(process.pid, signal.SIGKILL)
 
 
+SIZE = {"models": ("VAE",), "epochs": 200}  # long enough to be killed in every way
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("kind", [crash.kill_worker, crash.kill_driver])
-def test_a_kill_costs_nothing(tmp_path, kind):
-    study = small(tmp_path, epochs=60)
-    process = study.start()
-    study.wait_until_at_work(process, trials=2 * min(2, os.cpu_count()))  # whichever is hit, it has a checkpoint
-    kind(study, process)
-    saved = checkpoints(study)
-    if kind is crash.kill_worker:
-        assert process.wait(120) == 0, study.log()  # the others went on, and Ray tried that one again
-        assert "its last checkpoint" in study.log()
-    else:
-        process.wait(20)
-        study.finish()
+def test_a_study_killed_in_every_way_loses_nothing_and_gives_the_numbers_of_one_left_alone(tmp_path):
+    """To the bit, whatever the number of trials at a time."""
+    study, process, saved = Study(tmp_path, **SIZE), None, []
+    ways = crash.kill_worker, crash.kill_driver, crash.kill_at_a_commit, crash.kill_ray, crash.kill_everything
+    for number, kill in enumerate(ways):
+        if process is None or process.poll() is not None:
+            process = study.start("--max-concurrent", str(2 - number % 2))
+        study.wait_until_at_work(process, trials=4 if kill is crash.kill_worker else 1)  # whichever is hit, it has a checkpoint
+        assert process.poll() is None, "it ended too early to be killed in all ways"
+        kill(study, process)
+        saved += checkpoints(study)
+        if kill not in crash.SURVIVED:
+            process.wait(60)
+    study.finish()
     assert count(study, saved) == NOTHING
+    assert "its last checkpoint" in study.log() and ended_quietly(study)
     assert any(len(study.ledger.result(key).attempts) > 1 for key in study.ledger.keys())
-    assert ended_quietly(study)
+    assert crash.numbers(study) == crash.undisturbed(**SIZE)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", [crash.kill_everything, crash.kill_at_a_commit, crash.kill_ray, crash.kill_node])
-def test_a_greater_kill_costs_nothing_either(tmp_path, kind):
-    hits, cost = crash.crash_again_and_again(kind, 1, tmp_path, seed=1, models=("VAE",), epochs=60)
-    assert hits == 1 and cost == NOTHING
-
-
-@pytest.mark.long
-def test_launches_of_different_concurrency_one_of_them_killed_twice_give_equal_ledgers(tmp_path):
-    studies = [small(tmp_path / name, epochs=60) for name in ("one", "other")]
-    for study in studies:
-        study.folder.mkdir()
-    one, other = studies
-    one.finish("--max-concurrent", "1")
-    for _ in range(2):
-        process = other.start("--max-concurrent", "2")
-        other.wait_until_at_work(process)
-        crash.kill_everything(other, process)
-        process.wait(20)
-    other.finish("--max-concurrent", "2")
-    assert any(len(other.ledger.result(key).attempts) > 1 for key in other.ledger.keys())
-    params = [{key: study.ledger.spec(key).params for key in study.ledger.keys()} for study in studies]
-    assert params[0] == params[1] and len(params[0]) == one.planned
-    assert crash.numbers(one) == crash.numbers(other)  # to the bit
+def test_a_node_that_is_killed_costs_nothing(tmp_path):
+    assert crash.crash_again_and_again(crash.kill_node, 1, tmp_path, seed=1, **SIZE) == (1, NOTHING)
 
 
 @pytest.mark.long
@@ -90,14 +74,17 @@ def test_two_first_launches_at_once_both_end_well(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", [crash.terminate, crash.interrupt])
-def test_a_study_asked_to_end_says_so_in_one_line_within_ten_seconds(tmp_path, kind):
-    study = small(tmp_path)
-    process = study.start()
-    study.wait_until_at_work(process)
-    kind(study, process)
-    assert process.wait(10) == 130
-    assert study.log().splitlines()[-1].startswith("interrupted:") and ended_quietly(study)
+def test_a_study_at_work_refuses_a_second_driver_and_ends_when_asked_to_in_one_line_within_ten_seconds(tmp_path):
+    study = small(tmp_path, epochs=100)
+    for ask in (crash.terminate, crash.interrupt):
+        process = study.start()
+        study.wait_until_at_work(process)
+        if ask is crash.terminate:
+            second = subprocess.run([*process.args], capture_output=True, text=True, timeout=60)
+            assert second.returncode == 2 and second.stderr.startswith("error: another driver") and second.stderr.count("\n") == 1
+        ask(study, process)
+        assert process.wait(10) == 130
+        assert study.log().splitlines()[-1].startswith("interrupted:") and ended_quietly(study)
     study.finish()
     assert count(study, []) == NOTHING
 
@@ -109,28 +96,18 @@ def catches_sigterm(pid: int) -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
-def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path, signal_name):
+def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path):
     """While libraries are imported, images decoded, features trained, MLflow opened, Ray started."""
     for number, delay in enumerate((0.4, 1.0, 2.5, 5.0, 8.0, 11.0)):
+        asked = (signal.SIGTERM, signal.SIGINT)[number % 2]
         (tmp_path / str(number)).mkdir()
         study = small(tmp_path / str(number), own_data=True)
         process = study.start()
         time.sleep(delay)
         crash.wait_until(lambda: catches_sigterm(process.pid), process)  # on a busy machine Python itself may still be starting
-        process.send_signal(getattr(signal, signal_name))
+        process.send_signal(asked)
         assert process.wait(10) == 130, (delay, study.log())
         assert "interrupted" in study.log().splitlines()[-1] and ended_quietly(study), (delay, study.log())
-
-
-@pytest.mark.long
-def test_a_second_driver_is_refused_and_the_first_goes_on(tmp_path):
-    study = small(tmp_path, epochs=40)
-    first = study.start()
-    study.wait_until_at_work(first)
-    second = subprocess.run([*first.args], capture_output=True, text=True, timeout=60)
-    assert second.returncode == 2 and second.stderr.startswith("error: another driver") and second.stderr.count("\n") == 1
-    assert first.wait(120) == 0 and count(study, []) == NOTHING
 
 
 @pytest.fixture
