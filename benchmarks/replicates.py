@@ -80,7 +80,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--markdown", type=Path, help="also write it there")
     options = parser.parse_args(arguments)
     rows = findings(Ledger(options.storage / options.space)).rows
-    said = as_markdown(agreement(rows, options.studies, judged_in(options.space, [])), options.studies)
+    said = as_markdown(agreement(rows, options.studies, judged_in([options.space], [])), options.studies)
     print(said)
     if options.markdown:
         options.markdown.write_text(

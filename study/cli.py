@@ -25,14 +25,20 @@ def storage(text: str) -> Path | str:
     return text.rstrip("/")
 
 
-def add_study(parser) -> None:
-    """How every command is told which study is meant, so that what was typed for one can be typed for all."""
-    add = parser.add_argument
-    add("--space", required=True, help="the study: the name of a file in search_spaces/, or the path of a space file of your own")
+def add_study(parser, several: bool = False) -> None:
+    """How every command is told which study is meant, or which `several`, so that what was typed for one can be typed for all."""
+    add, many = parser.add_argument, {"nargs": "+"} if several else {}
+    add(
+        "--space",
+        required=True,
+        **many,
+        help="the study: the name of a file in search_spaces/, or the path of a space file of your own",
+    )
     add(
         "--storage",
         type=storage,
-        default=STORAGE,
+        default=[STORAGE] if several else STORAGE,
+        **many,
         help="where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: %(default)s)",
     )
     add("--data-dir", help="where datasets are, for the commands that read images (default: $STUDY_DATA, else data/)")
@@ -75,9 +81,10 @@ def trust(options) -> tuple[str, bool]:
     """Settle what the study's records may import, as the command line says; what study/space/importing.py needs to know of it."""
     from study.space.importing import allow
 
-    said = str(Path(options.space).resolve()) if options.space.endswith(".py") else options.space, options.trust_study
-    allow(*said)
-    return said
+    named = [options.space] if isinstance(options.space, str) else options.space
+    space, *others = [str(Path(name).resolve()) if name.endswith(".py") else name for name in named]
+    allow(space, options.trust_study, others)
+    return space, options.trust_study
 
 
 def run_command(main) -> int:

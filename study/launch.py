@@ -148,7 +148,7 @@ def prospects(plan, expected, slots) -> list[str]:
         for cell in space.cells
     ]
     lines = []
-    for each in decidable(judged_in(space.name, space.claims), cells, space.replicates):
+    for each in decidable(judged_in([space.name], space.claims), cells, space.replicates):
         names = cells_compared(each.claim, cells)
         rows = [row for row in cells if row["cell"] in names]
         lines.append(
@@ -246,6 +246,7 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
         options.max_concurrent,
         lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.graphs),
     )
+    plan.on_cards = gpus > 0
     display = Display(plan, slots, watching(uri), expected)
     tracker_thread.log = display.log
 

@@ -41,7 +41,7 @@ class Growth:
     def costs(self, plan: Plan, data_dir) -> list[str]:
         """What each look costs together with those before it, and the level at which it judges."""
         plans = [grown(plan, replicates) for replicates in self.looks]
-        known, looks = rates(plans[-1], data_dir), looks_at(self.looks, 0, len(judged_in(plan.space.name, plan.space.claims)))
+        known, looks = rates(plans[-1], data_dir), looks_at(self.looks, 0, len(judged_in([plan.space.name], plan.space.claims)))
         return [f"at most {len(looks)} looks to decide {', '.join(self.claims)}; each costs, with those before it:"] + [
             f"  {look.replicates} replicates: {each.planned()} trials, {each.planned() - each.finished()} left;"
             f" {time_left(each, known, self.slots)}; judged at a level of {look.level:.2g}"
@@ -79,7 +79,7 @@ class Growth:
 
 def growth_of(space: Space, ledger: Ledger, names: Sequence[str], deadline: float, slots: int) -> Growth:
     """Claims as named, else all that the space is about; looks as noted once, else from the space's replicates on."""
-    named = chosen(names, [claim.id for claim in judged_in(space.name, space.claims)], "claim", space)
+    named = chosen(names, [claim.id for claim in judged_in([space.name], space.claims)], "claim", space)
     if not (named or about(space)):
         raise UserError(f"space '{space.name}' is about no claim: name those to decide, as in --until-decided C1")
     ledger.fetch(LOOKS)
@@ -89,7 +89,9 @@ def growth_of(space: Space, ledger: Ledger, names: Sequence[str], deadline: floa
 
 def grown(plan: Plan, replicates: int) -> Plan:
     """The same plan with so many replicates, against what the ledger holds now."""
-    return Plan(replace(plan.space, replicates=replicates), plan.ledger, plan.identity)
+    following = Plan(replace(plan.space, replicates=replicates), plan.ledger, plan.identity)
+    following.on_cards = plan.on_cards
+    return following
 
 
 def still_open(found: Sequence[Verdict]) -> list[Verdict]:

@@ -2,6 +2,7 @@
 
 python study/report.py --space latent_sweep [--storage mlruns/studies] [--out FOLDER] [--open]
 python study/report.py --space latent_sweep --features inception     (after study/measure.py)
+python study/report.py --space latent_sweep three_sizes [--storage mlruns/studies /mnt/other/studies]     (several as one)
 """
 
 import argparse
@@ -15,14 +16,14 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.cli import DONE, add_features, add_study, run_command, trust
 from study.errors import UserError
-from study.ledger.opening import open_study
+from study.ledger.joined import open_joined
 
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_study(parser)
+    add_study(parser, several=True)
     add_features(parser, "those that the study was tuned by")
-    parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the study's folder)")
+    parser.add_argument("--out", type=Path, help="where the report goes (default: a folder in that of the study, or of the first)")
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     options = parser.parse_args(arguments)
     trust(options)
@@ -30,7 +31,7 @@ def main(arguments=None) -> int:
     from study.data.datasets import data_folder
     from study.reporting.build import write_report
 
-    ledger = open_study(options.storage, options.space)
+    ledger = open_joined(options.storage, options.space)
     try:
         chosen = Features(options.features, options.features_seed)
         path = write_report(ledger, data_folder(options.data_dir), options.out, chosen).resolve()

@@ -13,18 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from study.analysis.trainings import (
-    OWN,
-    FinishedTrial,
-    comparable,
-    family_order,
-    grouped,
-    measured_by,
-    planned_lines,
-    read,
-    rows_of,
-    shown,
-)
+from study.analysis.trainings import OWN, FinishedTrial, comparable, family_order, grouped, measured_by, read, rows_of, shown
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number
 
@@ -92,7 +81,7 @@ class Leader(Generic[AnyCell]):
 
 def cells(ledger: Ledger) -> list[TableCell]:
     """The table of a ledger."""
-    planned = {key for line in planned_lines(ledger) for key in line.trials}
+    planned = {key for line in ledger.planned() for key in line.trials}
     trials, _ = measured_by(ledger, read(ledger), OWN)
     return table(speaking(comparable(trials, planned)[0], planned))
 

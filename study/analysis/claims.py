@@ -468,14 +468,14 @@ CLAIMS = (
 
 def about(space: Space) -> list[str]:
     """The claims that a space is about, by their ids: the published ones that name it, and its own."""
-    return [claim.id for claim in (*naming(space.name), *space.claims)]
+    return [claim.id for claim in (*naming([space.name]), *space.claims)]
 
 
-def naming(space: str) -> tuple[Claim, ...]:
-    return tuple(claim for claim in CLAIMS if space in claim.spaces)
+def naming(spaces: Sequence[str]) -> tuple[Claim, ...]:
+    return tuple(claim for claim in CLAIMS if not set(spaces).isdisjoint(claim.spaces))
 
 
-def judged_in(space: str, own: Sequence[Claim]) -> tuple[Claim, ...]:
-    """The claims that a study judges: those that its space is about, so that Holm's correction is for no others; of a space that is
-    about none, all that are published."""
-    return (*naming(space), *own) or CLAIMS
+def judged_in(spaces: Sequence[str], own: Sequence[Claim]) -> tuple[Claim, ...]:
+    """The claims that a study judges, or several together: those that its space is about, so that Holm's correction is for no
+    others; of a space that is about none, all that are published."""
+    return (*naming(spaces), *own) or CLAIMS

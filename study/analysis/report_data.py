@@ -25,7 +25,6 @@ from study.analysis.trainings import (
     grouped,
     measured_by,
     over_packs,
-    planned_lines,
     read,
     rows_of,
     thinned,
@@ -59,6 +58,7 @@ class ReportCell(TableCell):
     run: Run | None  # None where it was not tracked
     pictures: Mapping[str, Sequence[tuple[int, str]]]  # kind -> (epoch, path under the study's folder), by epochs
     curves: Mapping[str, Mapping]  # measure -> epochs, low, middle, high, each a list
+    sample: str  # what to type, in the project's own folder, to draw from its study's models
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class Lacking:
 class ReportData:
     """What a ledger says. Verdicts and intervals are computed from `rows`, and can be computed from them again."""
 
-    space: str
-    question: str  # the first words of its file, or ""
+    spaces: Sequence[str]  # more than one where several studies are reported together
+    question: str  # the first words of their files, or ""
     time: float  # when the ledger was read, in seconds since 1970
     notes: Sequence[str]  # what was left out, a line each
     counts: Mapping[str, int] | None  # planned, running, done, diverged, failed, left; None for a ledger without its plan
     at_work: bool  # whether a driver is at work on it
     lacking: Sequence[Lacking]
-    commands: Mapping[str, str]  # launch, sample: what to type, in the project's own folder
+    launch: str  # what to type, in the project's own folder, to go on with what is not finished
     datasets: Sequence[DatasetBasis]
     real_baselines: Mapping[str, RealBaseline]  # by the name of a dataset
     versions: Mapping[str, Mapping[str, str]]  # what the trials ran on, and what read them
@@ -109,24 +109,29 @@ class ReportData:
     stability: Sequence[Stability]
     answer: Sequence[str]  # three sentences
 
+    @property
+    def title(self) -> str:
+        return " and ".join(self.spaces)
+
 
 def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Features = OWN) -> ReportData:
     """Everything a report prints, from the ledger alone; UserError where no trial is finished. claims: unless others are
     given, those that its space is about; chosen: the features by which."""
-    lines = planned_lines(ledger)
+    lines = ledger.planned()
     planned = {key for line in lines for key in line.trials}
     finished = read(ledger)
     trials, lacking_measures = measured_by(ledger, finished, chosen)
     trials, notes = comparable(trials, planned)
-    notes = [*chosen_notes(chosen, finished), *lacking_measures, *notes]
+    notes = [*ledger.notes, *chosen_notes(chosen, finished), *lacking_measures, *notes]
+    names = [study.root.name for study in ledger.studies]
     if finished and not trials:
-        raise UserError(f"no training of '{ledger.root.name}' has been measured by {chosen.words}: study/measure.py does it")
+        raise UserError(f"no training of '{' and '.join(names)}' has been measured by {chosen.words}: study/measure.py does it")
     if not trials:
         raise UserError(
-            f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished yet: there is nothing to"
+            f"no trial of '{' and '.join(names)}' in {ledger.studies[0].root.parent} is finished yet: there is nothing to"
             " report; launch the study first, or say with --storage where it is"
         )
-    claims = judged_in(ledger.root.name, own_claims(trials, notes)) if claims is None else claims
+    claims = judged_in(names, own_claims(trials, notes)) if claims is None else claims
     speaking = cell_table.speaking(trials, planned)
     curves = {trial.key: curves_of(ledger.rows(trial.key)) for group in speaking.values() for trial in group}
     rows = [
@@ -139,14 +144,14 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Feat
     looks = looks_made(ledger.looks(), len(claims), trials, lines)
     notes += tuning_notes(table) + range_end_notes(speaking)
     return ReportData(
-        space=ledger.root.name,
-        question=question(ledger.root.name),
+        spaces=names,
+        question=" ".join(filter(None, map(question, dict.fromkeys(names)))),
         time=time.time(),
         notes=notes,
         counts=counted(ledger, {trial.key: trial.result for trial in finished}) if lines else None,
         at_work=ledger.held(),
         lacking=lacking(lines, {trial.key for trial in finished}),
-        commands={script: from_the_project(script, ledger, trials[0].spec.origin) for script in ("launch", "sample")},
+        launch=from_the_project("launch", unfinished(ledger), trials[0].spec.origin),
         datasets=datasets(trials),
         versions=versions(trials),
         rows=rows,
@@ -219,10 +224,12 @@ def lacking(lines: Sequence[CellLine], finished: set[str]) -> list[Lacking]:
 def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell]:
     """The table of cells, with what is shown of each; of many cells a curve has half as many points."""
     points = CURVE_POINTS if len(speaking) <= FEW_CELLS else CURVE_POINTS // 2
+    origins = {cell: trials[0].spec.origin for cell, trials in speaking.items()}
     return [
         ReportCell(
             **vars(cell),
             run=run_of(ledger, cell.trial),
+            sample=from_the_project("sample", study_of(ledger, cell.trial), origins[cell.name]),
             pictures=pictures(ledger, cell.trial),
             curves={
                 name: curve
@@ -232,6 +239,16 @@ def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell
         )
         for cell in cell_table.table(speaking)
     ]
+
+
+def study_of(ledger: Ledger, key: str) -> Ledger:
+    """The study that a trial is read from."""
+    return next(study for study in ledger.studies if study.folder(key) == ledger.folder(key))
+
+
+def unfinished(ledger: Ledger) -> Ledger:
+    """The study that is to be launched again, where one is: the first that lacks trials."""
+    return next((study for study in ledger.studies if counted(study)["left"]), ledger.studies[0])
 
 
 def own_claims(trials: list[FinishedTrial], notes: list[str]) -> list:

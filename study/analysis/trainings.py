@@ -5,9 +5,9 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 
-from study.ledger.folder import Ledger, finished, read_planned
+from study.ledger.folder import Ledger, finished
 from study.ledger.names import cell_of
-from study.ledger.records import CellLine, EpochRow, Measurement, Replica, Result, Spec
+from study.ledger.records import EpochRow, Measurement, Replica, Result, Spec
 from study.metrics.catalogue import COSTS, measures_of, middle, status_of, there
 from study.space.cells import label
 
@@ -118,11 +118,6 @@ def one_version(trials: list[FinishedTrial], notes: list[str]) -> tuple[list[Fin
         f"{name} of {count} trainings was measured with what its code was before, and is left out; study/measure.py has it anew"
         for name, count in lost.items()
     ]
-
-
-def planned_lines(ledger: Ledger) -> list[CellLine]:
-    """What the last launch meant to do, a line per cell (the last one counts)."""
-    return list({line.cell: line for line in read_planned(ledger.root)}.values())
 
 
 def family_order(model: str) -> tuple:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from study.errors import UserError
-from study.ledger.folder import Ledger, read_planned
+from study.ledger.folder import Ledger
 from study.ledger.opening import open_study
 from study.ledger.records import FINISHED, Result
 
@@ -21,10 +21,9 @@ def study_counts(storage: Path | str, space: str) -> dict:
 
 def counted(ledger: Ledger, known: Mapping[str, Result] = {}) -> dict:
     """The same of a ledger, without "space"; no groups where it has no plan. `known`: results, from who has read them already."""
-    cells = {line.cell: line for line in read_planned(ledger.root)}
     on_disk, at_work = set(ledger.keys()), ledger.held()
     groups = {}
-    for line in cells.values():
+    for line in ledger.planned():
         group = groups.setdefault((line.model, line.dataset), dict.fromkeys(WORDS, 0))
         group["planned"] += line.planned
         for key in on_disk.intersection(line.trials):

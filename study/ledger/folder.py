@@ -45,6 +45,7 @@ class Ledger:
     def __init__(self, root):
         self.root = Path(root)
         self.address = str(root)
+        self.studies: tuple[Ledger, ...] = (self,)  # those that are read as one (study/ledger/joined.py)
 
     def refresh(self) -> None:
         """Have all of the study here, for who only reads: in a folder that all share it is."""
@@ -140,6 +141,15 @@ class Ledger:
         for path in sorted((self.root / "features").glob(f"real-{features}-*.json"), key=lambda path: path.stat().st_mtime):
             found |= read_json(path, check=records.real_baselines) or {}
         return found
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever reads this must be told."""
+        return ()
+
+    def planned(self) -> list[CellLine]:
+        """What the last launch meant to do, a line per cell (the last one counts)."""
+        return list({line.cell: line for line in read_planned(self.root)}.values())
 
     def looks(self) -> tuple[int, ...]:
         """The numbers of replicates to look at; none of a study that does not grow until its claims are decided."""

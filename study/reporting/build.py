@@ -15,14 +15,19 @@ FOLDER = "report"  # inside the study's folder
 LARGEST = 14_000_000  # bytes of the page, which mail and browsers still take
 
 
+def folder_name(ledger: Ledger, chosen: Features) -> str:
+    """Of a report, in the folder of the first study that it is about."""
+    features = [] if chosen == OWN else [chosen.kind or "classifier", str(chosen.seed)]
+    return "-".join([FOLDER, *features, *[study.root.name for study in ledger.studies[1:]]])
+
+
 def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None, chosen: Features = OWN) -> Path:
     """Write report.html, the figures and the tables; the page's path. UserError where no trial is finished.
 
     data_dir: where real images are taken from if they are there; the ledger is enough for everything else. chosen: the features
     by which, where not by those of the study: then the report lies in a folder of its own.
     """
-    others = "" if chosen == OWN else f"-{chosen.kind or 'classifier'}-{chosen.seed}"
-    out = out or ledger.root / f"{FOLDER}{others}"
+    out = out or ledger.studies[0].root / folder_name(ledger, chosen)
     found = findings(ledger, chosen=chosen)
     real = {
         dataset.name: real_images(dataset, [cell for cell in found.cells if cell.dataset == dataset.name], ledger.root, data_dir)

@@ -79,8 +79,6 @@ def to_json(found: ReportData) -> dict:
         "measures": [measure._asdict() | {"says": measure.says} for measure in known + others],
         "fidelity": described(FIDELITY)._asdict(),
         "coverage": described(COVERAGE)._asdict(),
-        "space": found.space,
-        "commands": found.commands,
         "realBaselines": rounded({name: real.measures for name, real in found.real_baselines.items()}),
         "tuning": rounded([vars(tuning) for tuning in found.tuning]),
         "datasets": [dataset.name for dataset in found.datasets],

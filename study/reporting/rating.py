@@ -37,7 +37,7 @@ def write_rating(ledger: Ledger, data_dir: Path, out: Path | None = None) -> Pat
     """Write rate.html; its path. UserError where nothing has been drawn."""
     path = (out or ledger.root / FOLDER) / "rate.html"
     found = findings(ledger)
-    write_atomic(path, rating_page(found.space, grids(found, ledger.root, data_dir)).encode())
+    write_atomic(path, rating_page(found.title, grids(found, ledger.root, data_dir)).encode())
     return path
 
 

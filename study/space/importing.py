@@ -21,26 +21,28 @@ class Trust:
     """What the command line of this process settles."""
 
     def __init__(self):
-        self.space, self.modules, self.everything = "", set(), False
+        self.spaces, self.modules, self.everything = [], set(), False
 
     def covers(self, module: str) -> bool:
         if self.everything or module.split(".")[0] in PROJECT or module in self.modules:
             return True
-        if self.space:  # loaded when it is first asked for: few commands need it
+        if self.spaces:  # loaded when they are first asked for: few commands need them
             from study.space.loading import load_space, space_names
 
-            named, self.space = self.space, ""
-            if named.endswith(".py") or named in space_names():  # else it is the name of a study whose file is elsewhere
-                load_space(named)
+            named, self.spaces = self.spaces, []
+            for name in named:
+                if name.endswith(".py") or name in space_names():  # else it is the name of a study whose file is elsewhere
+                    load_space(name)
         return module in self.modules
 
 
 TRUST = Trust()
 
 
-def allow(space: str, everything: bool = False) -> None:
-    """Records may import what `space` is made of, a name or a file as --space takes it; or, with --trust-study, everything."""
-    TRUST.space, TRUST.everything = space, everything
+def allow(space: str, everything: bool = False, others: Iterable[str] = ()) -> None:
+    """Records may import what `space` and `others` are made of, names or files as --space takes them; or, with --trust-study,
+    everything."""
+    TRUST.spaces, TRUST.everything = [space, *others], everything
 
 
 def allow_modules(modules: Iterable[str]) -> None:

@@ -46,7 +46,7 @@ class Space:
 
     propose(trial, cell) -> dict of the model's keyword arguments, drawn with the `suggest_*` of an optuna.Trial;
     budget(cell) -> Budget; search: how a replicate is tuned; replicates: tunings per cell, each with a training of its own on
-    held-out data; pack: how many trainings at most run side by side in one process;
+    held-out data; pack: how many trainings at most run side by side in one process (Plan.pack_size: where that pays);
     measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
     claims: further ones for the report, see study/analysis/claims.py. name, question, module and origin come from its file.
     """

@@ -94,7 +94,9 @@ class LaunchOptions:
         const="tf32",
         choices=PRECISIONS,
     )
-    pack: int | None = option(None, "trainings side by side in one process (default: the space's)", type=whole, metavar="N")
+    pack: int | None = option(
+        None, "trainings side by side in one process, where that pays (default: the space's)", type=whole, metavar="N"
+    )
     max_concurrent: int | None = option(None, "trials at a time (default: what the machines hold)", type=whole, metavar="N")
     replicates: int | None = option(None, "tunings per cell, each for itself (default: the space's)", type=whole, metavar="N")
     proposals: int | None = option(None, "trainings per tuning (default: the space's)", type=whole, metavar="N")

@@ -20,6 +20,7 @@ from study.space.cells import Budget, Cell, import_path
 from study.space.foreign_code import codes
 from study.space.hyperparameters import program, splitting
 from study.space.space import Space
+from study.training.replicas import FUSED_PIXELS
 
 PROTOCOL = 3  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
 
@@ -67,6 +68,7 @@ class Plan:
 
     def __init__(self, space: Space, ledger: Ledger, identity: Mapping[str, Mapping]):
         self.space, self.ledger, self.identity = space, ledger, identity
+        self.on_cards = False  # whether trainings have accelerators
         self.meant = space.replicates  # those of the whole study, where this plan is a part of it
         self.ranges = {cell.name: space.ranges(cell) for cell in space.cells}
         self.rounds = {cell.name: self._rounds(cell) for cell in space.cells}  # of its search: a list of trials per replicate
@@ -90,6 +92,12 @@ class Plan:
     def tuned(self, cell: Cell) -> bool:
         """Whether anything is proposed: else there is nothing to search, and replicates are seeds."""
         return bool(self.ranges[cell.name])
+
+    def pack_size(self, cell: Cell) -> int:
+        """How many trainings of a cell run side by side at most. A processor trains those of larger images one after the other
+        anyway (study/training/replicas.py): there each is a pack of its own, and they spread over all cores."""
+        shape = self.identity[cell.dataset.name].get("shape") or ()
+        return self.space.pack if self.on_cards or math.prod(shape) <= FUSED_PIXELS else 1
 
     def record(self, trial: Trial, result: Result) -> None:
         """Take note of a finished training."""
@@ -251,15 +259,16 @@ class Plan:
     def packs(self, waiting: Sequence[Trial], each: int, until: int) -> list[Pack]:
         """The trainings that wait, side by side: of as many replicates as a pack holds with `each` of theirs, whether or not all
         of these still wait, so that a launch after a crash makes the same packs; those of another program apart."""
-        together, blocks = max(1, self.space.pack // each), {}
+        if not waiting:
+            return []
+        most = self.pack_size(waiting[0].cell)
+        together, blocks = max(1, most // each), {}
         for trial in waiting:
             params = self.written_spec(trial).params
             block = (trial.replicate // together, json.dumps(program(trial.cell, params), sort_keys=True))
             blocks.setdefault(block, []).append(trial)
         return [
-            Pack(tuple(trials[start : start + self.space.pack]), until)
-            for trials in blocks.values()
-            for start in range(0, len(trials), self.space.pack)
+            Pack(tuple(trials[start : start + most]), until) for trials in blocks.values() for start in range(0, len(trials), most)
         ]
 
     def _winner(self, cell: Cell, replicate: int) -> dict | None:
@@ -381,7 +390,7 @@ def _stretches(plan, cell, stage, at: Sequence[tuple[int, int]], rungs: Sequence
     stopped there."""
     found, before = [], 0
     for until in (*rungs, plan.space.budget(cell).epochs):
-        together, epochs, blocks = max(1, plan.space.pack // each), 0.0, defaultdict(float)
+        together, epochs, blocks = max(1, plan.pack_size(cell) // each), 0.0, defaultdict(float)
         for replicate, epoch in at:
             if epoch < until:
                 chance = 0.5 ** sum(epoch <= rung <= before for rung in rungs)
@@ -399,7 +408,7 @@ def _packs(plan: Plan, cell: Cell, trainings: float) -> int:
     apart = splitting(cell, plan.ranges[cell.name]).values()
     programs = math.inf if None in apart else math.prod(len(values) for values in apart if values is not None)
     programs = max(1, round(min(programs, trainings)))
-    return programs * math.ceil(trainings / programs / plan.space.pack)
+    return programs * math.ceil(trainings / programs / plan.pack_size(cell))
 
 
 def write_planned(plan: Plan) -> None:

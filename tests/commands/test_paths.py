@@ -48,11 +48,14 @@ def pictures(place: Path) -> None:
 @pytest.mark.long
 @pytest.mark.ray
 def test_a_study_runs_wherever_its_folders_lie(tmp_path):
-    """Odd names of the project, the storage, the space file, the images and the data; a storage that is a link, a path of over
-    300 characters, a temporary folder that is not there yet, and a terminal that knows ASCII alone."""
+    """Odd names of the project (a copy, whose own code its workers run), the storage, the space file, the images and the data; a
+    storage that is a link, a path of over 300 characters, a temporary folder that is not there yet, a terminal that knows ASCII
+    alone."""
     odd = tmp_path / ODD
     for part in ("study", "models", "search_spaces"):
         shutil.copytree(ROOT / part, odd / "project" / part, ignore=shutil.ignore_patterns("__pycache__"))
+    training = odd / "project" / "study" / "training" / "training.py"
+    training.write_text(training.read_text().replace('"device": device', '"device": __file__'))  # so that results say whose it is
     real = odd / ("n" * 255) / "mlruns:" / "studies"
     real.mkdir(parents=True)
     (odd / "linked").symlink_to(real)
@@ -89,7 +92,9 @@ def test_a_study_runs_wherever_its_folders_lie(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     ledger = Ledger(real / "odd_question")
-    assert [ledger.result(key).status for key in ledger.keys()] == ["done", "done"]
+    results = [ledger.result(key) for key in ledger.keys()]
+    assert [result.status for result in results] == ["done", "done"]
+    assert {result.device for result in results} == {str(training)}, "workers ran another project's code"
     assert (ledger.root / "report" / "report.html").exists(), done.stdout
     client = MlflowClient(default_uri(odd / "linked"))
     runs = client.search_runs([client.get_experiment_by_name("odd_question").experiment_id])

@@ -85,16 +85,6 @@ def test_a_second_launch_says_that_nothing_is_left_and_trains_nothing(study, dat
 
 
 @pytest.mark.long
-def test_asking_for_more_replicates_runs_only_those(study, data_dir):
-    ledger = Ledger(study[0] / "smoke")
-    before = tree(ledger)
-    launch(study[0], data_dir, "--models", "VAE", "--replicates", 3)
-    added = set(tree(ledger)) - set(before)
-    assert len(added) == 3 * (2 + 1) and all("-r02-" in path.parent.name for path in added)
-    assert {path: time for path, time in tree(ledger).items() if path in before} == before
-
-
-@pytest.mark.long
 def test_the_systems_of_a_report_are_launched_by_name(tmp_path, data_dir):
     storage = tmp_path / "mlruns" / "studies"
     text = launch(

@@ -1,6 +1,5 @@
 """A clone runs its own code: a copied folder, a second clone in the same environment, `git worktree`."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -20,8 +19,6 @@ def copied(tmp_path) -> Path:
         shutil.copytree(ROOT / part, place / part, ignore=shutil.ignore_patterns("__pycache__"))
     command = place / "study" / "cli.py"
     command.write_text(command.read_text() + "\nprint('code of', __file__, file=sys.stderr)\n")
-    training = place / "study" / "training" / "training.py"
-    training.write_text(training.read_text().replace('"device": device', '"device": __file__'))
     return place
 
 
@@ -49,14 +46,3 @@ def test_a_command_of_a_copied_project_starts_as_a_script_and_runs_the_copys_cod
 def test_no_module_of_the_study_hides_one_of_pythons_own():
     """Workers and debuggers put folders of scripts on the path, too."""
     assert not {path.stem for path in (ROOT / "study").iterdir()} & sys.stdlib_module_names
-
-
-@pytest.mark.ray
-@pytest.mark.long
-def test_the_workers_of_a_copied_project_run_the_copys_code(copied, tmp_path):
-    done = run(
-        copied, "launch", "--space", "smoke", "--models", "vae", "--epochs", "1", "--storage", tmp_path / "mlruns" / "studies"
-    )
-    assert done.returncode == 0, done.stderr
-    results = [json.loads(path.read_text()) for path in (tmp_path / "mlruns").rglob("result.json")]
-    assert {result["device"] for result in results} == {str(copied / "study" / "training" / "training.py")}

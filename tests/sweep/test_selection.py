@@ -66,3 +66,14 @@ def test_packs_are_as_large_as_asked_for_and_part_of_no_key(space, ledger):
     assert [len(pack.trials) for pack in few.advance(first)[1]] == [1] * 12
     assert sorted(len(pack.trials) for pack in many.advance(first)[1]) == [3] * 4  # those of a replicate stay together
     assert [trial.key for trial in few.trials()] == [trial.key for trial in many.trials()]
+
+
+def test_larger_images_are_trained_apart_on_processors_and_side_by_side_on_cards(ledger):
+    """As a pack they would be trained one after the other, on one core, while others have nothing to do."""
+    identity = {"digits": IDENTITY["digits"] | {"shape": [1, 28, 28]}}
+    plan = Plan(tiny_space(pack=32), ledger, identity)
+    cell = plan.space.cells[0]
+    assert [len(pack.trials) for pack in plan.advance(cell)[1]] == [1] * 12
+    plan.on_cards = True
+    assert [len(pack.trials) for pack in plan.advance(cell)[1]] == [12]
+    assert [len(pack.trials) for pack in Plan(tiny_space(pack=32), ledger, IDENTITY).advance(cell)[1]] == [12]

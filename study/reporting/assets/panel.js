@@ -162,7 +162,7 @@ function aboutPart(cell) {
   const rows = [["params", pairs(cell.params)], ["settings", pairs(cell.settings)],
     ["budget", `${cell.epochs} epochs of batches of ${cell.batch_size}`], ["proposed by", cell.proposed_by],
     ["trials", cell.trials.join(", ")], ["MLflow run", runText(cell.run)],
-    ["samples", `${data.commands.sample} --trial ${cell.trials[0]} -n 64 --out grid.png`]];
+    ["samples", `${cell.sample} --trial ${cell.trials[0]} -n 64 --out grid.png`]];
   return element("table", {class: "values about"}, element("caption", {}, "Params, cost and where it is recorded"),
     element("tbody", {}, ...rows.map(([name, value]) => element("tr", {}, element("th", {scope: "row"}, name),
                                                                 element("td", {}, value)))));
