@@ -109,7 +109,7 @@ def planned(space, ledger, data_dir, options: LaunchOptions, log):
 def shown(asked, plan, growth, data_dir, slots, screen, log) -> int:
     """The dry run: what would be trained, and how long that takes."""
     from study.sweep.estimate import rates
-    from study.sweep.progress import plan_table, systems_table, time_left
+    from study.sweep.progress import plan_table, states_kept, systems_table, time_left
 
     if any(cell.system for cell in plan.space.cells):
         screen.print(systems_table(asked, data_dir))
@@ -119,7 +119,7 @@ def shown(asked, plan, growth, data_dir, slots, screen, log) -> int:
         f"{plan.planned()} trials in {len(plan.space.cells)} cells, {plan.planned() - plan.finished()} left;"
         f" {time_left(plan, expected, slots)}. Nothing was started (--dry-run)."
     )
-    for line in [*(growth.costs(plan, data_dir) if growth else []), *prospects(plan, expected, slots)]:
+    for line in [*states_kept(plan), *(growth.costs(plan, data_dir) if growth else []), *prospects(plan, expected, slots)]:
         log(line)
     return DONE
 
@@ -172,7 +172,7 @@ def repaired(plan, options: LaunchOptions, screen, log):
     """The plan with what is wrong in the ledger put right, shown and noted for whoever asks for the status."""
     from study.sweep.launch_options import note_launch
     from study.sweep.plan import write_planned
-    from study.sweep.progress import plan_table
+    from study.sweep.progress import plan_table, states_kept
     from study.sweep.repair import repair_specs, retry_failed, taken_over
 
     note_launch(plan.ledger, options)
@@ -180,6 +180,8 @@ def repaired(plan, options: LaunchOptions, screen, log):
     plan = taken_over(plan, log)
     plan = retry_failed(plan, options.retry_failed, log)
     screen.print(plan_table(plan))
+    for line in states_kept(plan):
+        log(line)
     write_planned(plan)
     return plan
 

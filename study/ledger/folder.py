@@ -5,6 +5,7 @@
                                   images/        samples-0010.png and the like
                                   pack           which file of packs/ holds where it is
                                   weights.safetensors, curves.safetensors (the losses of every batch)
+                                  state.pt       where it ended, if its space trains on from there
                                   result.json    the trial is finished when this exists; the first writer wins
                                   measured-NAME.json  what its weights score, measured once more (study/measure.py)
 <storage>/<space>/packs/          where the trials that train side by side go on after a crash; gone when their cell is finished
@@ -30,6 +31,8 @@ LOOK_S = 5.0  # for how long at most somebody who only asks whether a study is d
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
 FLOORS = "floors.json"  # beside trials/: dataset -> what real images score against real ones
 LOOKS = "looks.json"  # beside trials/: of a study that grows until its claims are decided
+ROWS = "metrics.jsonl"  # in a trial's folder: its epochs
+STATE = "state.pt"  # in a trial's folder: where it ended, of a space whose trainings go on from there
 PACKS, IN_PACK = "packs", "pack"  # beside trials/: checkpoints; in a trial's folder: the name of its own
 DATA = "data"  # beside trials/: images that the driver published, for machines that have no others
 
@@ -54,8 +57,10 @@ class Ledger:
         """Have here what others wrote under root/name: in a folder that all share it is."""
 
     def fetch_trial(self, key: str) -> None:
-        """Have here what others left of a trial, with the checkpoint that it was in last."""
+        """Have here what others left of a trial, with the checkpoint that it was in last, and the trial that it goes on from."""
         self.fetch(f"trials/{key}")
+        if (spec := self.spec(key)) and spec.goes_on_from:
+            self.fetch(f"trials/{spec.goes_on_from}")
         with contextlib.suppress(FileNotFoundError):
             name = f"{PACKS}/{read_own(self.folder(key) / IN_PACK).decode(errors='replace')}"
             if is_name(name) and not (self.root / name).exists():
@@ -177,7 +182,7 @@ class Ledger:
 
     def rows(self, key: str) -> list[EpochRow]:
         """The rows of metrics.jsonl, one per epoch; what a crash left half written at its end is not a row."""
-        return read_rows(self.folder(key) / "metrics.jsonl")
+        return read_rows(self.folder(key) / ROWS)
 
     def reopen(self, key: str) -> None:
         """Forget a failed trial's result, so that it is run again from its last checkpoint; the old one is kept."""

@@ -190,6 +190,8 @@ class Spec(Record):
     measures: Annotated[dict[str, str], table_of(is_import_path)] = field(default_factory=dict)  # those of the space itself
     claims: Text = ""  # the module of the space, if it makes any
     protocol: Count = 1  # version of what a result means
+    keeps_state: Flag | None = None  # where it ends, so that a longer training can go on from there
+    goes_on_from: Annotated[str | None, optional(is_key)] = None  # the shorter training whose last state it begins with
 
     @property
     def replicate(self) -> int | None:

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from study.space.contracts import Dataset, Net
 
@@ -34,12 +34,19 @@ class Budget:
     None: six looks at the objective alone. It changes what is known of a training, not the training.
     whole_training_set: the validation images are trained on as well, as those who tune nothing do; looks are then at test images,
     by which nothing is chosen. Only in cells of which nothing is tuned.
+    on_to: epochs of a training on held-out data that goes on beyond those of its tuning; None: as many.
     """
 
     epochs: int
     batch_size: int = 64
     measured_every: int | None = None
     whole_training_set: bool = False
+    on_to: int | None = None
+
+    @property
+    def confirm(self) -> "Budget":
+        """That of a training on held-out data."""
+        return replace(self, epochs=self.on_to or self.epochs, on_to=None)
 
 
 @dataclass(frozen=True)

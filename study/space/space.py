@@ -49,6 +49,8 @@ class Space:
     held-out data; pack: how many trainings at most run side by side in one process (Plan.pack_size: where that pays);
     measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
     claims: further ones for the report, see study/analysis/claims.py. name, question, module and origin come from its file.
+    keep_states: trainings on held-out data keep where they ended; --epochs beyond those of the budget then trains on from there,
+    with what was tuned at the budget's.
     """
 
     cells: Sequence[Cell]
@@ -59,6 +61,7 @@ class Space:
     pack: int = 32
     measures: Mapping[str, Callable] = field(default_factory=dict)
     claims: Sequence = ()
+    keep_states: bool = False
     name: str = ""
     question: str = ""
     module: str = ""

@@ -10,10 +10,10 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from study.ledger.files import write_atomic
-from study.ledger.folder import PLANNED, Ledger
+from study.ledger.folder import PLANNED, STATE, Ledger
 from study.ledger.records import FINISHED, CellLine, Replica, Result, Spec
 from study.metrics.catalogue import FIRST_RUNG, OBJECTIVE
 from study.space.cells import Budget, Cell, import_path
@@ -23,6 +23,8 @@ from study.space.space import Space
 from study.training.replicas import FUSED_PIXELS
 
 PROTOCOL = 3  # raise it when the meaning of a result changes: old trials then keep their keys, new ones get others
+# what of a spec two trainings may differ in of which one is the beginning of the other
+NO_PART_OF_TRAINING = "key", "epochs", "measured_every", "measures", "claims", "loss_scales", "keeps_state", "goes_on_from"
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Plan:
                 file.write(planned_line(self, cell))  # the last line of a cell is the one that counts
             self.ledger.publish(PLANNED)
         waiting = [trial for trial in self.confirm[cell.name] if trial.key not in self.results]
-        return stopped, self.packs(waiting, 1, self.space.budget(cell).epochs)
+        return stopped, self.packs(waiting, 1, self.space.budget(cell).confirm.epochs)
 
     def trials(self) -> list[Trial]:
         """Every training that is known: confirm trials as soon as there are any."""
@@ -151,13 +153,25 @@ class Plan:
 
     def new_spec(self, trial: Trial) -> Spec:
         if trial.stage == "confirm":
-            return self.spec(trial, trial.params or {}, "confirm")
+            spec = self.spec(trial, trial.params or {}, "confirm")
+            return replace(spec, goes_on_from=self.shorter(spec)) if self.space.keep_states else spec
         if trial.proposal == 0:
             params, suggested = self.space.default_proposal(trial.cell)
             return self.spec(trial, params, "default", suggested)
         from study.sweep.optuna_sampler import proposed
 
         return self.spec(trial, *proposed(self.space, trial, self._earlier(trial)))
+
+    def shorter(self, spec: Spec) -> str | None:
+        """The key of the longest training that is a beginning of this one and kept its state."""
+        others = [key for key in self.ledger.keys() if key != spec.key and key.startswith(spec.key.rpartition("-")[0])]
+        found = [other for key in others if self.ledger.files(key, STATE) and (other := self.ledger.spec(key))]
+        beginnings = [
+            other
+            for other in found
+            if other.epochs < spec.epochs and replace(other, **{name: getattr(spec, name) for name in NO_PART_OF_TRAINING}) == spec
+        ]
+        return max(beginnings, key=lambda other: other.epochs).key if beginnings else None
 
     def spec(self, trial: Trial, params: dict, proposed_by: str, suggested: Mapping = {}) -> Spec:
         """The spec of a trial with given params."""
@@ -185,6 +199,7 @@ class Plan:
             measures={name: import_path(measure) for name, measure in self.space.measures.items()},
             claims=self.space.module if self.space.claims else "",
             protocol=PROTOCOL,
+            keeps_state=(trial.stage == "confirm" and self.space.keep_states) or None,
             loss_scales={name: str(scale) for name, scale in getattr(cell.model, "loss_scales", {}).items()},
         )
 
@@ -321,7 +336,7 @@ class Plan:
         return Trial(key, cell, "search", replicate, budget, proposal, rungs)
 
     def _confirm_trial(self, cell: Cell, replicate: int, params: dict) -> Trial:
-        budget = self.space.budget(cell)
+        budget = self.space.budget(cell).confirm
         fingerprint = self._hash(cell, budget, {"stage": "confirm", "replicate": replicate, "params": params})
         return Trial(f"{cell.name}-r{replicate:02d}-confirm-{fingerprint}", cell, "confirm", replicate, budget, params=params)
 
@@ -389,7 +404,8 @@ def _stretches(plan, cell, stage, at: Sequence[tuple[int, int]], rungs: Sequence
     """Of trainings `at` (replicate, epoch), of which every replicate began with `each`: as if half of those that come to a rung
     stopped there."""
     found, before = [], 0
-    for until in (*rungs, plan.space.budget(cell).epochs):
+    budget = plan.space.budget(cell)
+    for until in (*rungs, (budget.confirm if stage == "confirm" else budget).epochs):
         together, epochs, blocks = max(1, plan.pack_size(cell) // each), 0.0, defaultdict(float)
         for replicate, epoch in at:
             if epoch < until:

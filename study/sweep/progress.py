@@ -49,7 +49,8 @@ def plan_table(plan: Plan) -> Table:
     for (family, dataset), row in counts(plan).items():
         cells = [cell for cell in plan.space.cells if (cell.family, cell.dataset.name) == (family, dataset)]
         search = sum(len(plan.search[cell.name]) for cell in cells)
-        epochs = {plan.space.budget(cell).epochs for cell in cells}
+        budgets = [plan.space.budget(cell) for cell in cells]
+        epochs = {each.epochs for budget in budgets for each in (budget, budget.confirm)}
         finished = sum(row[status] for status in FINISHED)
         table.add_row(
             family,
@@ -60,6 +61,17 @@ def plan_table(plan: Plan) -> Table:
             str(row["planned"] - finished),
         )
     return table
+
+
+def states_kept(plan: Plan) -> list[str]:
+    """How much the final states take that the plan's trainings keep: weights, and twice as much of what an optimiser remembers."""
+    if not plan.space.keep_states:
+        return []
+    models = [
+        cell.build(plan.identity[cell.dataset.name]["shape"], plan.space.default_proposal(cell)[0]) for cell in plan.space.cells
+    ]
+    floats = 3 * plan.space.replicates * sum(tensor.numel() for model in models for tensor in model.parameters())
+    return [f"trainings on held-out data keep where they end: about {4 * floats / 1e6:,.3g} MB in all"]
 
 
 def systems_table(space: Space, data_dir) -> Table:

@@ -5,7 +5,7 @@ import shutil
 import uuid
 from collections import Counter
 
-from study.ledger.folder import IN_PACK, Ledger
+from study.ledger.folder import IN_PACK, ROWS, Ledger
 from study.sweep.plan import Plan, Trial
 
 LEFT_BEHIND = ("tracked.json", IN_PACK, "measured-*", "result.failed-*", "*.bad-*", ".*")  # of a trial that is taken over
@@ -74,7 +74,7 @@ def repair_specs(plan, log) -> None:
         if result:
             made = plan.spec(trial, result.params, "not known", result.suggested)
             plan.ledger.put_spec(trial.key, result.spec or made)
-        elif any((folder / name).exists() for name in ("metrics.jsonl", IN_PACK)):
+        elif any((folder / name).exists() for name in (ROWS, IN_PACK)):
             plan.ledger.start_anew(trial.key, log)
 
 

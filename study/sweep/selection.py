@@ -8,6 +8,7 @@ from pathlib import Path
 from study.data.datasets import named
 from study.errors import UserError, nearest
 from study.ledger.next_steps import command
+from study.space.cells import Budget
 from study.space.loading import load_space
 from study.space.space import Space
 from study.sweep.launch_options import LaunchOptions
@@ -28,9 +29,14 @@ def chosen_space(options: LaunchOptions) -> Space:
     search = space.search.of(options.proposals or space.search.proposals)
     space = replace(space, search=search, replicates=options.replicates or space.replicates, pack=options.pack or space.pack)
     if epochs := options.epochs:
-        budget = space.budget
-        space = replace(space, budget=lambda cell: replace(budget(cell), epochs=epochs))
+        budget, on = space.budget, space.keep_states
+        space = replace(space, budget=lambda cell: spent(budget(cell), epochs, on))
     return space
+
+
+def spent(budget: Budget, epochs: int, trains_on: bool) -> Budget:
+    """A cell's budget with so many epochs; where trainings go on from what shorter ones kept, those of its tuning stay."""
+    return replace(budget, on_to=epochs) if trains_on and epochs > budget.epochs else replace(budget, epochs=epochs)
 
 
 def chosen(names: Iterable | None, known: Iterable, kind: str, space: Space) -> list | None:

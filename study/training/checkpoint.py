@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from study.ledger.files import quarantine, read_own, read_sealed, write_atomic, write_sealed
-from study.ledger.folder import IN_PACK, PACKS
-from study.ledger.names import cell_of, is_name
+from study.ledger.folder import IN_PACK, PACKS, ROWS, STATE
+from study.ledger.names import cell_of, is_name, is_own_file
 from study.ledger.records import EpochRow, Spec
 
 CHECKPOINT_S = 5.0  # seconds between checkpoints of a pack, unless a launch says otherwise: what a crash can cost
@@ -38,6 +38,7 @@ class Checkpoints:
     def __init__(self, study: Path):
         self.study = study
         self.opened: dict[str, dict | None] = {}  # file -> what it holds; None where it cannot be read
+        self.members: dict[str, dict] = {}  # what was saved last
         self.noted: set[tuple] = set()  # the packs whose trials' folders say which file is theirs
 
     def place(self, name: str) -> Path:
@@ -45,22 +46,43 @@ class Checkpoints:
 
     def save(self, trainings: Sequence, state: dict) -> None:
         """Write where the trainings of a pack are; `state`: that of its Replicas."""
-        import torch  # here: who only asks for CHECKPOINT_S starts without it
-
         keys = tuple(training.spec.key for training in trainings)
-        name = f"{cell_of(keys[0])}.{hashlib.sha256(' '.join(keys).encode()).hexdigest()[:16]}.pt"
-        buffer = io.BytesIO()
         where = {"epoch": state["epoch"], "batches": state["batches"]}
         members = {
             training.spec.key: {"state": asdict(training.state), "curves": training.whole_curves(), "replica": replica, **where}
             for training, replica in zip(trainings, state["replicas"])
         }
-        torch.save(members, buffer)
-        write_sealed(self.place(name), buffer.getvalue())
+        self.members = members
+        write_sealed(self.place(file_of(keys)), as_bytes(members))
         if keys not in self.noted:
             for training in trainings:
-                write_atomic(training.folder / IN_PACK, name.encode())
+                write_atomic(training.folder / IN_PACK, file_of(keys).encode())
             self.noted.add(keys)
+
+    def keep(self, training) -> None:
+        """Write where a training ended, which was saved before, into its own folder."""
+        write_sealed(training.folder / STATE, as_bytes(alone(self.members[training.spec.key])))
+
+    def begin_from(self, folder: Path, spec: Spec) -> None:
+        """Let a training begin where the shorter one that its spec names ended: with that one's rows, pictures and state. Where
+        that is damaged or gone, it begins from nothing and comes to the same."""
+        shorter, name = folder.parent / (spec.goes_on_from or ""), file_of((spec.key,))
+        if not spec.goes_on_from or (folder / IN_PACK).exists() or not is_own_file(shorter / STATE):
+            return
+        try:
+            import torch
+
+            member = torch.load(io.BytesIO(read_sealed(shorter / STATE)), map_location="cpu", weights_only=True)
+            member["state"]["attempts"] = []
+            rows = read_own(shorter / ROWS)
+        except Exception as error:  # as of any checkpoint
+            quarantine(shorter / STATE, f"no state to go on from: {type(error).__name__}")
+            return
+        for picture in (shorter / "images").glob("*.png"):
+            write_atomic(folder / "images" / picture.name, read_own(picture))
+        write_atomic(folder / ROWS, rows)
+        write_sealed(self.place(name), as_bytes({spec.key: member}))
+        write_atomic(folder / IN_PACK, name.encode())
 
     def load(self, folder: Path, spec: Spec, rows: Mapping[int, EpochRow]) -> tuple[State, dict] | None:
         """The state of a training, and what the checkpoint holds of it; None where there is none to go on from."""
@@ -104,6 +126,27 @@ class Checkpoints:
             quarantine(self.place(name), f"not a checkpoint of this pack and its trials' metrics.jsonl: {reason}")
 
 
+def file_of(keys: tuple[str, ...]) -> str:
+    """What the checkpoint of a pack is called."""
+    return f"{cell_of(keys[0])}.{hashlib.sha256(' '.join(keys).encode()).hexdigest()[:16]}.pt"
+
+
+def alone(value):
+    """The same with tensors of their own, which else would bring the memory of the whole pack into a file."""
+    if isinstance(value, dict):
+        return {name: alone(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(alone(item) for item in value)
+    return value.clone() if hasattr(value, "clone") else value
+
+
+def as_bytes(value: dict) -> bytes:
+    import torch
+
+    torch.save(value, buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
 def check_state(state: State, spec: Spec, rows: Mapping[int, EpochRow]) -> None:
     """ValueError or TypeError unless it can be what the trial of `spec` with these rows of metrics.jsonl wrote."""
     epoch, diverged = state.epoch, state.diverged_at
@@ -115,7 +158,7 @@ def check_state(state: State, spec: Spec, rows: Mapping[int, EpochRow]) -> None:
         "its times are none",
     )
     claim(diverged is None or whole(diverged, 1, epoch), "it diverged at no such epoch")
-    claim(bool(state.attempts) and all(whole(begun, 0, epoch) for begun in state.attempts), "its attempts are none")
+    claim(all(whole(begun, 0, epoch) for begun in state.attempts), "its attempts are none")
 
 
 def together(trainings: Sequence, phases: Sequence, batches: int) -> dict:

@@ -217,6 +217,8 @@ class Run:
             measures = {} if training.diverged else self.measured(k)
             if training.confirms:
                 training.keep(self.replicas.weights(k), getattr(self.replicas.model, "loss_scales", {}))
+            if self.spec.keeps_state and not training.diverged:
+                self.checkpoints.keep(training)
             training.state.measure_s += time.perf_counter() - start
             measures |= {**counted, **self.times(training), "cost/peak_memory_mb": peak_memory_mb(self.device)}
             own = digests(self.spec.measures, self.spec.origin) if training.confirms else {}

@@ -11,6 +11,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from study.ledger.files import append_line, finite_or_null, quarantine, read_rows, write_atomic
+from study.ledger.folder import ROWS
 from study.ledger.records import EpochRow, Replica, Result, Spec
 from study.metrics.catalogue import OBJECTIVE
 from study.training import image_grids
@@ -35,6 +36,7 @@ class Training:
     draws, which is the first replicate's on held-out data."""
 
     def __init__(self, folder: Path, spec: Spec, checkpoints: Checkpoints):
+        checkpoints.begin_from(folder, spec)
         self.folder, self.spec, self.written = folder, spec, self._rows(folder)
         self.state, self.saved = checkpoints.load(folder, spec, self.written) or (State(), {})
         self.curves: dict[str, list[Tensor]] = {}
@@ -72,7 +74,7 @@ class Training:
     def _rows(folder: Path) -> dict[int, EpochRow]:
         """Epoch -> row, as far as they follow one another. Rows behind the checkpoint stand where training them again gives the
         same."""
-        rows = folder / "metrics.jsonl"
+        rows = folder / ROWS
         written = {row.epoch: row for row in read_rows(rows)}
         if list(written) != list(range(len(written))):  # the end may be cut off, but nothing before it
             quarantine(rows, "lines are missing")
@@ -95,7 +97,7 @@ class Training:
 
     def record(self, values: dict) -> None:
         """Add the epoch's row, once: where another run left another one there, it goes, and those behind it."""
-        epoch, values, rows = self.state.epoch, finite_or_null(values), self.folder / "metrics.jsonl"
+        epoch, values, rows = self.state.epoch, finite_or_null(values), self.folder / ROWS
         if epoch in self.written and self.written[epoch].values == values:
             return
         if epoch in self.written:
