@@ -1,7 +1,8 @@
 """Fully connected and convolutional bodies for square images of any size and depth.
 
 Every option is a JSON value. A list holds one value per hidden layer of that side, in the order the data flows, except
-that `norm` is False, True or the indices of the layers with BatchNorm. `slope` is LeakyReLU's.
+that `norm` is False, True or the indices of the layers with BatchNorm. `slope` is LeakyReLU's. `spectral` divides the weights of an
+encoder's layers, the last included, by their largest singular values (models/spectral.py).
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from math import prod
 from torch import nn
 
 from models.linear import Linear
+from models.spectral import SpectralConv2d, SpectralLinear
 
 SMALLEST_HALVED = 4  # a convolution block keeps the size of images with a smaller side
 WIDEST = 8  # channels stop doubling at 8 times the first block's, as in DCGAN (64 to 512)
@@ -75,12 +77,12 @@ def make_activation(name, slope) -> nn.Module:
 
 
 def fc_encoder(
-    shape, outputs, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5
+    shape, outputs, depth, *, width=400, activation="ReLU", slope=0.2, dropout=0.0, norm=False, eps=1e-5, spectral=False
 ) -> nn.Sequential:
     """(n, *shape) -> (n, outputs) through `depth` hidden layers of `width` units (a number, or one per layer)."""
-    sizes = [prod(shape), *per_layer("width", width, depth)]
-    layers = fc_layers(sizes, Hidden(depth, activation, slope, dropout, normed(norm, depth, spared=1), eps))
-    return nn.Sequential(nn.Flatten(), *layers, Linear(sizes[-1], outputs))
+    sizes, line = [prod(shape), *per_layer("width", width, depth)], SpectralLinear if spectral else Linear
+    layers = fc_layers(sizes, Hidden(depth, activation, slope, dropout, normed(norm, depth, spared=1), eps), line)
+    return nn.Sequential(nn.Flatten(), *layers, line(sizes[-1], outputs))
 
 
 def fc_decoder(
@@ -92,10 +94,10 @@ def fc_decoder(
     return nn.Sequential(*layers, Linear(sizes[-1], prod(shape)), nn.Unflatten(1, tuple(shape)))
 
 
-def fc_layers(sizes, hidden) -> list[nn.Module]:
+def fc_layers(sizes, hidden, line=Linear) -> list[nn.Module]:
     layers = []
     for index, (before, after) in enumerate(zip(sizes, sizes[1:])):
-        layers += [Linear(before, after, hidden.bias(index)), *hidden.after(index, after, nn.BatchNorm1d)]
+        layers += [line(before, after, hidden.bias(index)), *hidden.after(index, after, nn.BatchNorm1d)]
     return layers
 
 
@@ -113,6 +115,7 @@ def conv_encoder(
     kernel=4,
     pool=None,
     padded=True,
+    spectral=False,
 ) -> nn.Sequential:
     """(n, *shape) -> (n, outputs): `depth` blocks that each halve the image, rounding up, then one linear layer.
 
@@ -122,6 +125,7 @@ def conv_encoder(
     check_square(shape)
     hidden = Hidden(depth, activation, slope, dropout, normed(norm, depth, spared=1), eps)
     kernels, pools, widths = per_layer("kernel", kernel, depth), per_layer("pool", pool, depth), listed(width, depth)
+    line, convolution = (SpectralLinear, SpectralConv2d) if spectral else (Linear, nn.Conv2d)
     sides, layers, before = [shape[1]], [], shape[0]
     for index in range(depth):
         stride = 2 if not pools[index] and sides[-1] >= SMALLEST_HALVED else 1
@@ -133,11 +137,11 @@ def conv_encoder(
         if sides[-1] < 1:
             raise ValueError(f"nothing is left of a {shape[1]} pixel image after {index + 1} blocks (sides {sides})")
         channels = widths[index] if widths else doubled(width, sides)
-        layers.append(nn.Conv2d(before, channels, size, stride, padding, bias=hidden.bias(index)))
+        layers.append(convolution(before, channels, size, stride, padding, bias=hidden.bias(index)))
         layers += hidden.after(index, channels, nn.BatchNorm2d)
         layers += [nn.MaxPool2d(pools[index])] if pooled else []
         before = channels
-    return nn.Sequential(*layers, nn.Flatten(), Linear(before * sides[-1] ** 2, outputs))
+    return nn.Sequential(*layers, nn.Flatten(), line(before * sides[-1] ** 2, outputs))
 
 
 def conv_decoder(

@@ -51,6 +51,8 @@ class WGAN(GAN):
                 "BatchNorm in the critic makes one image's gradient depend on the others of its batch, "
                 "which the gradient penalty cannot use (Gulrajani et al. 2017, section 4): leave it out"
             )
+        if penalty and not clip and (encoder or {}).get("spectral"):
+            raise ValueError("spectral normalisation bounds the critic's slope itself: choose it with penalty=0, or the penalty")
         unnormed = {} if clip else {"norm": False}
         # a GAN's own options are named here so that a WGAN rejects them
         super().__init__(

@@ -22,7 +22,10 @@ MODELS = {
     "wgan": partial(WGAN, critic_steps=3),
     "wgan-clip": partial(WGAN, critic_steps=3, clip=0.05),
 }
-OTHER_LOSSES = {f"gan-{loss}": partial(GAN, loss=loss) for loss in ("hinge", "least_squares")}
+OTHERS = {f"gan-{loss}": partial(GAN, loss=loss) for loss in ("hinge", "least_squares")} | {
+    "gan-spectral": partial(GAN, loss="hinge", encoder={"spectral": True, "norm": False}),
+    "wgan-spectral": partial(WGAN, critic_steps=2, penalty=0, encoder={"spectral": True}),
+}
 NETS = {"fc": partial(dict, net=fc, width=12), "conv": partial(dict, net=conv, width=4)}
 ALIGNED = partial(dict, net=fc, width=32), 32  # a net and a batch of whole vectors: at the end of others torch rounds differently
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -52,7 +55,7 @@ def distance(one, other):
     return max((one[name].double() - other[name].double()).abs().max().item() for name in one)
 
 
-@pytest.mark.parametrize("model", (MODELS | OTHER_LOSSES).values(), ids=MODELS | OTHER_LOSSES)
+@pytest.mark.parametrize("model", (MODELS | OTHERS).values(), ids=MODELS | OTHERS)
 @every_net
 def test_replicas_side_by_side_are_the_trainings_one_at_a_time(model, net, images):
     """20 steps, with BatchNorm in all generators and the gradient penalty in the unclipped WGAN."""
