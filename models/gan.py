@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import relu, softplus
 
+from models.augment import CHANGES, UNIFORMS, diff_augment, flipped
 from models.phase import Adam, Phase
 
 LOSSES = ("non_saturating", "minimax", "hinge", "least_squares")
@@ -18,6 +19,8 @@ class GAN(nn.Module):
     equations 16 and 17); or "least_squares" (Mao et al. 2017, equation 9: generated 0, real 1, and 1 wanted by the generator).
     `smoothing`: real images count as 1 - smoothing, which a hinge has no place for.
     `feature_matching`: the generator instead matches the mean of the critic's last hidden layer (Salimans et al. 2016).
+    `flips`: every second real image is mirrored. `augment`: which of CHANGES (models/augment.py) happen to all images that the
+    critic sees in training, generated ones included (DiffAugment, Zhao et al. 2020).
     `lr_generator`, `lr_discriminator`: where the two differ from `lr` (Heusel et al. 2017).
     `encoder` (critic) and `decoder` (generator): options of one side; `body`: options of both. See models/nets.py.
     """
@@ -42,6 +45,8 @@ class GAN(nn.Module):
         smoothing=0.0,
         feature_matching=False,
         output="tanh",
+        flips=False,
+        augment=(),
         lr=2e-4,
         betas=(0.5, 0.999),
         lr_generator=None,
@@ -57,7 +62,10 @@ class GAN(nn.Module):
             raise ValueError(
                 "smoothing counts real images as less than 1, and a hinge has no 1 to count from: leave one of them out"
             )
+        if not set(augment) <= set(CHANGES):
+            raise ValueError(f"augment={augment!r} must be among {CHANGES}")
         self.shape, self.latent_dim = tuple(shape), latent_dim
+        self.flips, self.augment = flips, tuple(augment)
         self.loss, self.feature_matching, self.centred = loss, feature_matching, output == "tanh"
         if loss in ("hinge", "least_squares"):
             self.critic_estimates = ""
@@ -69,17 +77,23 @@ class GAN(nn.Module):
         self.generator = net.decoder(latent_dim, shape, **{"depth": depth, "norm": True, **body, **(decoder or {})})
         if convolutional:
             self.apply(initialise_as_dcgan)
-        noise = {"z": (latent_dim,)}
+        rates, by_generator = (lr_discriminator or lr, lr_generator or lr), ("real", "fake") if feature_matching else ("fake",)
         self.phases = [
-            Phase("critic", "critic_loss", ("critic",), Adam(lr_discriminator or lr, tuple(betas)), noise=noise),
-            Phase("generator", "generator_loss", ("generator",), Adam(lr_generator or lr, tuple(betas)), noise=noise),
+            Phase("critic", "critic_loss", ("critic",), Adam(rates[0], tuple(betas)), noise=self.noise_of("real", "fake")),
+            Phase("generator", "generator_loss", ("generator",), Adam(rates[1], tuple(betas)), noise=self.noise_of(*by_generator)),
         ]
+
+    def noise_of(self, *seen: str) -> dict:
+        """What a loss is given that shows the critic these images, "real" or "fake"."""
+        changes = {f"uniform_{which}": (UNIFORMS,) for which in seen if self.augment}
+        mirrored = {"uniform_flip": (1, 1, 1)} if self.flips and "real" in seen else {}
+        return {"z": (self.latent_dim,), **mirrored, **changes}
 
     def critic_loss(self, x, noise, epoch) -> dict:
         """ "real" and "fake" are the mean scores."""
         with torch.no_grad():
             fake = self.generate(noise["z"])
-        real, fake = self.discriminate(x), self.score(fake)
+        real, fake = self.score(self.real(x, noise)), self.score(self.changed(fake, noise, "fake"))
         if self.loss == "hinge":
             loss = relu(1 - real) + relu(1 + fake)
         elif self.loss == "least_squares":
@@ -89,9 +103,9 @@ class GAN(nn.Module):
         return {"loss": loss.mean(), "real": real.mean(), "fake": fake.mean()}
 
     def generator_loss(self, x, noise, epoch) -> dict:
-        fake = self.generate(noise["z"])
+        fake = self.changed(self.generate(noise["z"]), noise, "fake")
         if self.feature_matching:
-            return {"loss": (self.features(self.seen(x)).mean(0) - self.features(fake).mean(0)).square().sum()}
+            return {"loss": (self.features(self.real(x, noise)).mean(0) - self.features(fake).mean(0)).square().sum()}
         score = self.score(fake)
         losses = {
             "non_saturating": lambda: softplus(-score),
@@ -100,6 +114,13 @@ class GAN(nn.Module):
             "least_squares": lambda: (score - 1).square() / 2,
         }
         return {"loss": losses[self.loss]().mean()}
+
+    def real(self, x, noise):
+        """Images in [0, 1] -> as a critic in training sees them."""
+        return self.changed(self.seen(flipped(x, noise["uniform_flip"]) if self.flips else x), noise, "real")
+
+    def changed(self, image, noise, which: str):
+        return diff_augment(image, noise[f"uniform_{which}"], self.augment) if self.augment else image
 
     def seen(self, x):
         """Images in [0, 1] -> in the range of the generator's output, as the critic sees them."""

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.augment import flipped
 from models.phase import Adam, Phase
 from models.published_losses import PUBLISHED_LOSSES
 
@@ -21,6 +22,7 @@ class VAE(nn.Module):
     `warmup`: epochs over which the KL weight rises linearly to `beta`.
     `reduction`: "mean" averages the likelihood over the D pixels, "mean_both" also the KL over the latent dimensions.
     `published_loss`: one of models/published_losses.py, minimised as it stands in place of all that; measures stay as they are.
+    `flips`: every second training image is mirrored.
     `encoder` and `decoder`: options of one side; `body`: options of both. See models/nets.py.
     """
 
@@ -44,6 +46,7 @@ class VAE(nn.Module):
         warmup=0,
         reduction="sum",
         published_loss=None,
+        flips=False,
         lr=1e-3,
         betas=(0.9, 0.999),
         encoder=None,
@@ -72,7 +75,8 @@ class VAE(nn.Module):
             self.log_variance, learns = nn.Parameter(torch.zeros(())), (*learns, "log_variance")
         else:
             self.register_buffer("log_variance", torch.tensor(log(variance)) if likelihood == "gaussian" else None)
-        self.phases = [Phase("vae", "loss", learns, Adam(lr, tuple(betas)), noise={"z": (latent_dim,)})]
+        self.flips, mirrored = flips, {"uniform_flip": (1, 1, 1)} if flips else {}
+        self.phases = [Phase("vae", "loss", learns, Adam(lr, tuple(betas)), noise={"z": (latent_dim,), **mirrored})]
 
     @property
     def binary_pixels(self) -> bool:
@@ -81,6 +85,7 @@ class VAE(nn.Module):
 
     def loss(self, x, noise, epoch) -> dict:
         """ "loss" under the chosen weights and reduction, or as published; "recon" and "kl" always in nats per image."""
+        x = flipped(x, noise["uniform_flip"]) if self.flips else x
         logits, *posterior = self.decoded(x, noise["z"])
         recon, kl = self.terms(logits, x, *posterior)
         recon, kl = recon.mean(), kl.sum(1).mean()

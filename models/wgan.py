@@ -38,6 +38,8 @@ class WGAN(GAN):
         critic_steps=5,
         optimiser="adam",
         output="tanh",
+        flips=False,
+        augment=(),
         lr=1e-4,
         betas=(0.0, 0.9),
         lr_generator=None,
@@ -64,6 +66,8 @@ class WGAN(GAN):
             smoothing=0.0,
             feature_matching=False,
             output=output,
+            flips=flips,
+            augment=augment,
             encoder={**unnormed, **(encoder or {})},
             decoder=decoder,
             **body,
@@ -76,17 +80,17 @@ class WGAN(GAN):
         def stepper(rate):
             return Adam(rate, tuple(betas)) if optimiser == "adam" else RMSprop(rate)
 
-        z, mix = {"z": (latent_dim,)}, {"uniform_mix": (1, 1, 1)} if self.penalised else {}
+        by_critic, mix = self.noise_of("real", "fake"), {"uniform_mix": (1, 1, 1)} if self.penalised else {}
         self.phases = [
-            Phase("critic", "critic_loss", ("critic",), stepper(lr_discriminator or lr), noise=z | mix, clip=clip),
-            Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), critic_steps, z),
+            Phase("critic", "critic_loss", ("critic",), stepper(lr_discriminator or lr), noise=by_critic | mix, clip=clip),
+            Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), critic_steps, self.noise_of("fake")),
         ]
 
     def critic_loss(self, x, noise, epoch) -> dict:
         """ "distance": the gap between mean scores, the critic's estimate; "penalty": as added to the loss."""
         with torch.no_grad():
-            fake = self.generate(noise["z"])
-        real = self.seen(x)
+            fake = self.changed(self.generate(noise["z"]), noise, "fake")
+        real = self.real(x, noise)
         distance = self.score(real).mean() - self.score(fake).mean()
         if not self.penalised:
             return {"loss": -distance, "distance": distance}
@@ -99,4 +103,4 @@ class WGAN(GAN):
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
     def generator_loss(self, x, noise, epoch) -> dict:
-        return {"loss": -self.score(self.generate(noise["z"])).mean()}
+        return {"loss": -self.score(self.changed(self.generate(noise["z"]), noise, "fake")).mean()}

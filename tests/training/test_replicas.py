@@ -23,6 +23,9 @@ MODELS = {
     "wgan-clip": partial(WGAN, critic_steps=3, clip=0.05),
 }
 OTHERS = {f"gan-{loss}": partial(GAN, loss=loss) for loss in ("hinge", "least_squares")} | {
+    "vae-flips": partial(VAE, flips=True),
+    "gan-augmented": partial(GAN, flips=True, augment=("color", "translation", "cutout")),
+    "wgan-augmented": partial(WGAN, critic_steps=2, flips=True, augment=("color", "translation", "cutout")),
     "gan-spectral": partial(GAN, loss="hinge", encoder={"spectral": True, "norm": False}),
     "wgan-spectral": partial(WGAN, critic_steps=2, penalty=0, encoder={"spectral": True}),
 }
