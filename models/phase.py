@@ -1,10 +1,11 @@
 """What a model asks of the trainer: which parameters learn from which loss, how often, by which optimiser."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,32 @@ class Phase:
     """
 
     name: str
-    loss: str  # the model's method(x, noise, epoch) -> dict of scalars; "loss" is minimised, all are logged
+    loss: str  # the model's method(x, noise, epoch) -> dict of scalars; "loss" is minimised, all are logged. Or, where it asks
+    # for them, (x, noise, epoch, labels), with the classes (n,) of the images
     learns: tuple[str, ...]  # submodules (or parameters of the model itself) that this phase updates
     optimiser: Adam | RMSprop | Callable[[list[Tensor]], torch.optim.Optimizer]
     every: int = 1
     noise: dict[str, tuple] = field(default_factory=dict)  # name -> shape per image; N(0, 1) or, for "uniform...", U(0, 1)
     clip: float | None = None  # learned parameters are clamped to [-clip, clip] after the step
+
+
+LABELS = "labels"  # among a phase's noise, the classes of the batch: as they are handed on, where its loss asks for them
+
+
+def asks_for_labels(model: nn.Module, phase: Phase) -> bool:
+    return LABELS in inspect.signature(getattr(model, phase.loss)).parameters
+
+
+def losses_of(model: nn.Module, loss: str, x: Tensor, noise: Mapping[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
+    """What a phase's loss gives, with the labels where they came with the noise."""
+    own = {name: value for name, value in noise.items() if name != LABELS}
+    return getattr(model, loss)(x, own, epoch, *([noise[LABELS]] if LABELS in noise else []))
+
+
+def example(model: nn.Module, phase: Phase, x: Tensor) -> dict[str, Tensor]:
+    """What a loss is given besides images (n, C, H, W), all of it 0."""
+    labels = {LABELS: torch.zeros(len(x), dtype=torch.int64, device=x.device)} if asks_for_labels(model, phase) else {}
+    return {name: x.new_zeros(len(x), *size) for name, size in phase.noise.items()} | labels
 
 
 def learned_by(phase, parameters) -> list:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from models.phase import learned_by
+from models.phase import example, learned_by, losses_of
 
 
 def cost(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, float]:
@@ -32,10 +32,9 @@ def peak_memory_mb(device: str) -> float:
 
 def _flops(model, phase, shape, batch=2):
     x, epoch = torch.zeros(batch, *shape), torch.zeros(())  # numbers, since torch takes longer for shapes without
-    noise = {name: torch.zeros(batch, *size) for name, size in phase.noise.items()}
     learned = learned_by(phase, dict(model.named_parameters()))
     with torch.random.fork_rng(devices=[]), Flops() as counted:
-        torch.autograd.grad(getattr(model, phase.loss)(x, noise, epoch)["loss"], learned)
+        torch.autograd.grad(losses_of(model, phase.loss, x, example(model, phase, x), epoch)["loss"], learned)
     return counted.total / batch
 
 

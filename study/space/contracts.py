@@ -21,11 +21,13 @@ class Model(Protocol):
     """An `nn.Module` made by `Model(shape, net, depth, latent_dim, **settings)`, which raises ValueError for settings that
     contradict each other. Trained, measured by its samples, drawn and reported for no more than this.
 
-    Read where there are such: `loss_scales`, {"phase/loss": what that loss counts}, for the axes of curves and MLflow's notes; and
-    `stackable` of the class, the names of keyword arguments in which trainings of one pack may differ. They give rates, betas or
-    clips to the phases, or a loss reads them from buffers, of which each training has its own: no shape and no branch may depend on
-    more than whether such a value is None or 0. Without it the trainings of a pack have equal params. A loss that draws random
-    numbers by itself, instead of being given its phase's `noise`, costs a pack its speed: its trainings are called in turn.
+    Read where there are such: `loss_scales`, {"phase/loss": what that loss counts}, for the axes of curves and MLflow's notes;
+    and `stackable` of the class, the names of keyword arguments in which trainings of one pack may differ. They give rates, betas
+    or clips to the phases, or a loss reads them from buffers, of which each training has its own: no shape and no branch may
+    depend on more than whether such a value is None or 0. Without it the trainings of a pack have equal params. A loss with a
+    fourth argument, `labels`, is given the classes (n,) of its images, int64; how many there are is a setting of the space's. A
+    loss that draws random numbers by itself, instead of being given its phase's `noise`, costs a pack its speed: its trainings
+    are called in turn.
     """
 
     shape: tuple[int, int, int]  # of an image, (C, H, W)

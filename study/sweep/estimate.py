@@ -11,6 +11,7 @@ from itertools import islice, product
 
 import torch
 
+from models.phase import LABELS
 from study.errors import UserError
 from study.metrics.features import one_thread
 from study.space.cells import Budget, Cell
@@ -148,11 +149,15 @@ def timed(step: Callable[[int], float], whole: int, limit: float) -> tuple[int, 
 def step_seconds(replicas: Replicas, images, turns: Sequence[float], size: int) -> float:
     """Processor seconds of a pack's batch of so many images, and of a step of each phase, as often as it has turns."""
     start = time.thread_time()
-    x, _ = next(iter(replicas.batches(images.train.images[:size], images.levels, size, images.binarised)))
+    train = images.train
+    batches = replicas.batches(train.images[:size], images.levels, size, images.binarised, train.labels)
+    x, _ = next(iter(batches))
     total = time.thread_time() - start
     for index, (phase, often) in enumerate(zip(replicas.phases, turns, strict=True)):
         start = time.thread_time()
         noise = {name: next(draw(name, (1, size, *shape), replicas.noises, replicas.dtype)) for name, shape in phase.noise.items()}
+        if index in replicas.asking:
+            noise[LABELS] = train.labels[:size].expand(replicas.K, -1)
         replicas.step(index, x, noise, torch.zeros(()))
         total += often * (time.thread_time() - start)
     return total

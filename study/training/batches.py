@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import Generator, Tensor
 
-from models.phase import Phase
+from models.phase import LABELS, Phase
 
 NOISE_FLOATS = 2**20  # drawn at a time per replica; whatever K is, so that the pack does not change the noise
 
@@ -21,9 +21,11 @@ def batches(
     noises: Sequence[Generator],
     done: int,
     dtype: torch.dtype,
+    labels: Tensor | None = None,
+    asking: Sequence[int] = (),
 ) -> Iterator[tuple[Tensor, list[tuple[int, dict[str, Tensor]]]]]:
     """Yields a batch for K replicas, (K, n, C, H, W) in [0, 1], and the phases that are due on it: (index, noise), where noise is
-    name -> (K, n, ...).
+    name -> (K, n, ...), with the batch's labels (K, n) for phases `asking`, of those of all images (N,).
 
     images: uint8 grey levels 0..levels - 1, (N, C, H, W), on the device of the generators, of which each replica has one for its
     order and one for its noise; `done`: batches before this epoch, by which phases take turns. The last, partial batch is dropped.
@@ -47,10 +49,11 @@ def batches(
             x = torch.div(pixels.index_select(0, chosen[:, batch].flatten()), largest).view(len(orders), batch_size, *shape)
             if binarised:
                 x = (next(ready[-1]["uniform"]) < x).to(dtype)  # black or white, with the grey level as probability
+            classes = {LABELS: labels[chosen[:, batch]]} if labels is not None else {}
             yield (
                 x,
                 [
-                    (index, {name: next(values) for name, values in ready[index].items()})
+                    (index, {name: next(values) for name, values in ready[index].items()} | (classes if index in asking else {}))
                     for index, turn in enumerate(turns)
                     if turn[place]
                 ],

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from models.phase import Phase, learned_by
+from models.phase import Phase, learned_by, losses_of
 
 Losses = dict[str, Tensor]  # name -> (K,)
 
@@ -39,7 +39,7 @@ class LossOfEach:
                 parameter.requires_grad_(True)
             own_noise = {name: value[k] for name, value in noise.items()}
             with self.contexts[k]:
-                losses.append(getattr(model, self.phase.loss)(x[k], own_noise, epoch))
+                losses.append(losses_of(model, self.phase.loss, x[k], own_noise, epoch))
             gradients.append(torch.autograd.grad(losses[k]["loss"], learned))
         return (
             {name: stack([values[name] for values in losses]) for name in losses[0]},
@@ -53,20 +53,20 @@ def divided(phase: Phase, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]
     return learned_by(phase, named), [value for name, value in named.items() if name.split(".")[0] not in phase.learns]
 
 
-class Method(nn.Module):
-    """One method of a model as a module's forward, which is what `functional_call` calls."""
+class Loss(nn.Module):
+    """One loss of a model as a module's forward, which is what `functional_call` calls."""
 
-    def __init__(self, model: nn.Module, method: str):
+    def __init__(self, model: nn.Module, loss: str):
         super().__init__()
-        self.model, self.method = model, method
+        self.model, self.loss = model, loss
 
-    def forward(self, *arguments):
-        return getattr(self.model, self.method)(*arguments)
+    def forward(self, x, noise, epoch):
+        return losses_of(self.model, self.loss, x, noise, epoch)
 
 
-def lift(model: nn.Module, method: str):
-    """The method as a function of stacked parameters and buffers, stacked images, stacked noise and the epoch."""
-    caller = Method(model, method)
+def lift(model: nn.Module, loss: str):
+    """The loss as a function of stacked parameters and buffers, stacked images, stacked noise and the epoch."""
+    caller = Loss(model, loss)
 
     def one(state, *arguments):
         return functional_call(caller, {f"model.{name}": value for name, value in state.items()}, arguments)

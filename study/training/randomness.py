@@ -5,8 +5,8 @@ import torch
 from torch import Generator, nn
 from torch.func import functional_call
 
-from models.phase import Phase
-from study.training.lifted_loss import Method
+from models.phase import Phase, example
+from study.training.lifted_loss import Loss
 
 
 class Lent:
@@ -41,7 +41,6 @@ def draws(model: nn.Module) -> bool:
 
 def try_out(model: nn.Module, phase: Phase) -> None:
     """Calls a loss on two black images, with copies of the buffers, since BatchNorm's count what they saw."""
-    like = next(model.parameters())
-    x, *noise = (like.new_zeros(2, *shape) for shape in (model.shape, *phase.noise.values()))
+    x = next(model.parameters()).new_zeros(2, *model.shape)
     buffers = {f"model.{name}": value.clone() for name, value in model.named_buffers()}
-    functional_call(Method(model.train(), phase.loss), buffers, (x, dict(zip(phase.noise, noise)), like.new_zeros(())))
+    functional_call(Loss(model.train(), phase.loss), buffers, (x, example(model, phase, x), x.new_zeros(())))

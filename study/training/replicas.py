@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import stack_module_state
 from torch.utils._pytree import tree_map
 
-from models.phase import Phase, learned_by
+from models.phase import Phase, asks_for_labels, learned_by
 from study.training.batches import batches, check_images
 from study.training.cuda_graphs import Captured
 from study.training.lifted_loss import FusedLoss, LossOfEach, stack
@@ -47,6 +47,7 @@ class Replicas:
         self.models = [seeded(build, seed).to(self.device) for build, seed in zip(builds, self.seeds, strict=True)]
         check_alike(self.models)
         self.model, self.phases = self.models[0], self.models[0].phases
+        self.asking = [index for index, phase in enumerate(self.phases) if asks_for_labels(self.model, phase)]
         self.parameters, self.buffers = stack_module_state(self.models)  # name -> (K, ...)
         small = self.device.type != "cpu" or prod(self.model.shape) <= FUSED_PIXELS
         drawing = draws(self.model)
@@ -82,12 +83,15 @@ class Replicas:
     def generator(self, purpose: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(zlib.crc32(purpose.encode()))
 
-    def train_epoch(self, images: Tensor, levels: int, batch_size: int, binarised: bool = False) -> dict[str, Tensor]:
+    def train_epoch(
+        self, images: Tensor, levels: int, batch_size: int, binarised: bool = False, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """One pass over uint8 `images` (N, C, H, W) of grey levels 0..levels - 1, every replica in its own order.
 
         Returns "phase/loss" -> (K, steps of that phase) for every phase that had a turn, fetched in one transfer. The
         last, partial batch is dropped; `binarised` draws black or white pixels anew each time, with the grey level as
-        probability. Raises ValueError when there is no full batch or a pixel is beyond the levels.
+        probability. `labels` (N,): the classes, for losses that ask for them. Raises ValueError when there is no full batch, a
+        pixel is beyond the levels, or classes are asked for that there are not.
         """
         check_images(images, levels, batch_size)
         for model in self.models:
@@ -95,7 +99,7 @@ class Replicas:
         logs: list[list] = [[] for _ in self.phases]
         epoch = torch.tensor(float(self.epoch), device=self.device)
         with products_in(self.precision):
-            for x, due in self.batches(images, levels, batch_size, binarised):  # (K, n, C, H, W) in [0, 1]
+            for x, due in self.batches(images, levels, batch_size, binarised, labels):  # (K, n, C, H, W) in [0, 1]
                 for index, noise in due:
                     logs[index].append(self.step(index, x, noise, epoch))
                 self.batches_done += 1
@@ -125,9 +129,12 @@ class Replicas:
                 parameter.clamp_(-bound, bound)
         return {name: value.detach() for name, value in losses.items()}
 
-    def batches(self, images: Tensor, levels: int, batch_size: int, binarised: bool):
+    def batches(self, images: Tensor, levels: int, batch_size: int, binarised: bool, labels: Tensor | None = None):
         """Those of an epoch (study/training/batches.py), with this pack's orders, noise and turns."""
-        return batches(images, levels, batch_size, binarised, self.phases, self.orders, self.noises, self.batches_done, self.dtype)
+        if self.asking and labels is None:
+            raise ValueError("the model asks for the classes of its images, and these have none")
+        own = self.phases, self.orders, self.noises, self.batches_done, self.dtype
+        return batches(images, levels, batch_size, binarised, *own, labels, self.asking)
 
     @torch.no_grad()
     def call(self, method, *arguments, shared=True):

@@ -154,8 +154,9 @@ class Run:
 
     def train_one_epoch(self, report) -> None:
         start = time.perf_counter()
+        train = self.images.train
         losses = self.replicas.train_epoch(
-            self.images.train.images, self.images.levels, self.spec.batch_size, self.images.binarised
+            train.images, self.images.levels, self.spec.batch_size, self.images.binarised, train.labels
         )
         share = (time.perf_counter() - start) / len(self.trainings)
         self.record(
