@@ -21,11 +21,12 @@ class GAN(nn.Module):
     `feature_matching`: the generator instead matches the mean of the critic's last hidden layer (Salimans et al. 2016).
     `flips`: every second real image is mirrored. `augment`: which of CHANGES (models/augment.py) happen to all images that the
     critic sees in training, generated ones included (DiffAugment, Zhao et al. 2020).
-    `lr_generator`, `lr_discriminator`: where the two differ from `lr` (Heusel et al. 2017).
+    `lr_generator`, `lr_discriminator`: where the two differ from `lr` (Heusel et al. 2017). `lr_decay`: the rate of an epoch is
+    lr x lr_decay^epoch.
     `encoder` (critic) and `decoder` (generator): options of one side; `body`: options of both. See models/nets.py.
     """
 
-    stackable: tuple[str, ...] = ("lr", "betas", "lr_generator", "lr_discriminator", "smoothing", "dropout")
+    stackable: tuple[str, ...] = ("lr", "betas", "lr_decay", "lr_generator", "lr_discriminator", "smoothing", "dropout")
     critic_estimates = "jensen_shannon"  # its scores are logits (Goodfellow et al. 2014, theorem 1), but for other losses
     loss_scales = {
         "critic/loss": "nats per image: cross-entropy of real plus of generated; or the hinge or square",
@@ -49,6 +50,7 @@ class GAN(nn.Module):
         augment=(),
         lr=2e-4,
         betas=(0.5, 0.999),
+        lr_decay=1.0,
         lr_generator=None,
         lr_discriminator=None,
         encoder=None,
@@ -77,10 +79,11 @@ class GAN(nn.Module):
         self.generator = net.decoder(latent_dim, shape, **{"depth": depth, "norm": True, **body, **(decoder or {})})
         if convolutional:
             self.apply(initialise_as_dcgan)
-        rates, by_generator = (lr_discriminator or lr, lr_generator or lr), ("real", "fake") if feature_matching else ("fake",)
+        critic, generator = (Adam(own or lr, tuple(betas), lr_decay) for own in (lr_discriminator, lr_generator))
+        by_generator = self.noise_of("real", "fake") if feature_matching else self.noise_of("fake")
         self.phases = [
-            Phase("critic", "critic_loss", ("critic",), Adam(rates[0], tuple(betas)), noise=self.noise_of("real", "fake")),
-            Phase("generator", "generator_loss", ("generator",), Adam(rates[1], tuple(betas)), noise=self.noise_of(*by_generator)),
+            Phase("critic", "critic_loss", ("critic",), critic, noise=self.noise_of("real", "fake")),
+            Phase("generator", "generator_loss", ("generator",), generator, noise=by_generator),
         ]
 
     def noise_of(self, *seen: str) -> dict:

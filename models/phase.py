@@ -10,30 +10,35 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma and Ba 2015, with torch's eps. ValueError for a rate or decays of moments that are none."""
+    """Kingma and Ba 2015, with torch's eps, at the rate lr x decay^epoch. ValueError for a rate or decays that are none."""
 
     lr: float
     betas: tuple[float, float]
+    decay: float = 1.0
 
     def __post_init__(self):
-        check_rate(self.lr)
+        check_rate(self.lr, self.decay)
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas={self.betas!r} must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
 class RMSprop:
-    """Tieleman and Hinton 2012, with torch's decay and eps. ValueError for a rate that is none."""
+    """Tieleman and Hinton 2012, with torch's mean square and eps, at the rate lr x decay^epoch. ValueError for a rate or a decay
+    that is none."""
 
     lr: float
+    decay: float = 1.0
 
     def __post_init__(self):
-        check_rate(self.lr)
+        check_rate(self.lr, self.decay)
 
 
-def check_rate(lr: float) -> None:
+def check_rate(lr: float, decay: float) -> None:
     if not lr >= 0:
         raise ValueError(f"lr={lr!r} must not be negative")
+    if not 0 < decay <= 1:
+        raise ValueError(f"lr_decay={decay!r} must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,12 @@ class VAE(nn.Module):
     `warmup`: epochs over which the KL weight rises linearly to `beta`.
     `reduction`: "mean" averages the likelihood over the D pixels, "mean_both" also the KL over the latent dimensions.
     `published_loss`: one of models/published_losses.py, minimised as it stands in place of all that; measures stay as they are.
+    `lr_decay`: the rate of an epoch is lr x lr_decay^epoch.
     `flips`: every second training image is mirrored.
     `encoder` and `decoder`: options of one side; `body`: options of both. See models/nets.py.
     """
 
-    stackable = ("lr", "betas", "beta", "variance", "dropout")
+    stackable = ("lr", "betas", "lr_decay", "beta", "variance", "dropout")
     loss_scales = {
         "vae/loss": "minimised: recon + beta kl, over the pixel values under a mean reduction; or a published loss",
         "vae/recon": "nats per image, summed over pixels",
@@ -49,6 +50,7 @@ class VAE(nn.Module):
         flips=False,
         lr=1e-3,
         betas=(0.9, 0.999),
+        lr_decay=1.0,
         encoder=None,
         decoder=None,
         **body,
@@ -76,7 +78,7 @@ class VAE(nn.Module):
         else:
             self.register_buffer("log_variance", torch.tensor(log(variance)) if likelihood == "gaussian" else None)
         self.flips, mirrored = flips, {"uniform_flip": (1, 1, 1)} if flips else {}
-        self.phases = [Phase("vae", "loss", learns, Adam(lr, tuple(betas)), noise={"z": (latent_dim,), **mirrored})]
+        self.phases = [Phase("vae", "loss", learns, Adam(lr, tuple(betas), lr_decay), noise={"z": (latent_dim,), **mirrored})]
 
     @property
     def binary_pixels(self) -> bool:

@@ -17,7 +17,7 @@ class WGAN(GAN):
     `optimiser`: "adam" or "rmsprop"; Arjovsky et al. clip at 0.01 under RMSprop with lr 5e-5.
     """
 
-    stackable = ("lr", "betas", "lr_generator", "lr_discriminator", "clip", "penalty", "dropout")
+    stackable = ("lr", "betas", "lr_decay", "lr_generator", "lr_discriminator", "clip", "penalty", "dropout")
     critic_estimates = "wasserstein"
     loss_scales = {
         "critic/loss": "minimised: penalty - distance",
@@ -42,6 +42,7 @@ class WGAN(GAN):
         augment=(),
         lr=1e-4,
         betas=(0.0, 0.9),
+        lr_decay=1.0,
         lr_generator=None,
         lr_discriminator=None,
         encoder=None,
@@ -78,7 +79,7 @@ class WGAN(GAN):
             raise ValueError(f"optimiser={optimiser!r} must be among {OPTIMISERS}")
 
         def stepper(rate):
-            return Adam(rate, tuple(betas)) if optimiser == "adam" else RMSprop(rate)
+            return Adam(rate, tuple(betas), lr_decay) if optimiser == "adam" else RMSprop(rate, lr_decay)
 
         by_critic, mix = self.noise_of("real", "fake"), {"uniform_mix": (1, 1, 1)} if self.penalised else {}
         self.phases = [

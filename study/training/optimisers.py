@@ -28,8 +28,8 @@ class Stacked:
         self.settings, self.learned = settings, learned
         self.memory = {name: [torch.zeros_like(parameter) for parameter in learned] for name in self.names}
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """One step of all replicas, in place. Gradients (K, ...) lie in memory as the parameters do."""
+    def step(self, gradients: Sequence[Tensor], epoch: Tensor) -> None:
+        """One step of all replicas, in place. Gradients (K, ...) lie in memory as the parameters do; `epoch` (): epochs before."""
         raise NotImplementedError
 
     def memory_of(self, k: int) -> dict[str, list[Tensor]]:
@@ -60,12 +60,13 @@ class StackedAdam(Stacked):
         self.rows = [rows(learned), *(rows(values) for values in self.memory.values())]
         self.turns = torch.zeros((), device=learned[0].device)  # a tensor, which a CUDA graph counts up
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
+    def step(self, gradients: Sequence[Tensor], epoch: Tensor) -> None:
         self.turns += 1
         turns = [self.turns] * len(self.learned)
         for adam, parameters, means, squares, own in zip(self.settings, *self.rows, rows(gradients)):
             first, second = adam.betas
-            torch._fused_adam_(parameters, own, means, squares, [], turns, lr=adam.lr, beta1=first, beta2=second, **PLAIN)
+            rate = adam.lr if adam.decay == 1 else adam.lr * adam.decay**epoch
+            torch._fused_adam_(parameters, own, means, squares, [], turns, lr=rate, beta1=first, beta2=second, **PLAIN)
 
     def load(self, memories: Sequence[dict], turns: int) -> None:
         super().load(memories, turns)
@@ -78,12 +79,15 @@ class StackedRMSprop(Stacked):
     def __init__(self, settings: Sequence[RMSprop], learned: Sequence[Tensor]):
         super().__init__(settings, learned)
         self.rates = [of_each([rmsprop.lr for rmsprop in settings], parameter) for parameter in learned]
+        decays = [rmsprop.decay for rmsprop in settings]
+        self.decays = [of_each(decays, parameter) for parameter in learned] if min(decays) < 1 else []
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
+    def step(self, gradients: Sequence[Tensor], epoch: Tensor) -> None:
+        rates = [rate * decay**epoch for rate, decay in zip(self.rates, self.decays)] or self.rates
         squares = self.memory["square_avg"]
         torch._foreach_mul_(squares, DECAY)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - DECAY)
-        for parameter, rate, gradient, square in zip(self.learned, self.rates, gradients, squares):
+        for parameter, rate, gradient, square in zip(self.learned, rates, gradients, squares):
             parameter.sub_(rate * gradient / square.sqrt().add_(EPS))
 
 
@@ -94,7 +98,7 @@ class OneEach:
         self.build, self.parameters = settings[0], rows(learned)
         self.optimisers = [build(list(parameters)) for build, parameters in zip(settings, self.parameters)]
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
+    def step(self, gradients: Sequence[Tensor], epoch: Tensor) -> None:
         for optimiser, parameters, own in zip(self.optimisers, self.parameters, rows(gradients)):
             for parameter, gradient in zip(parameters, own):
                 parameter.grad = gradient

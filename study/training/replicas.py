@@ -124,7 +124,7 @@ class Replicas:
         losses, gradients = self.losses[index](x, noise, epoch)  # {name: (K,)}, and (K, ...) for each parameter learned
         learned = self.learned[index]
         with torch.no_grad():
-            self.optimisers[index].step([laid_out_as(*pair) for pair in zip(learned, gradients)])
+            self.optimisers[index].step([laid_out_as(*pair) for pair in zip(learned, gradients)], epoch)
             for parameter, bound in zip(learned, self.clips[index]):
                 parameter.clamp_(-bound, bound)
         return {name: value.detach() for name, value in losses.items()}

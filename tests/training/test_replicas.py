@@ -11,6 +11,7 @@ from by_hand import optimiser_of
 
 from models.gan import GAN
 from models.nets import conv, fc
+from models.phase import learned_by
 from models.vae import VAE
 from models.wgan import WGAN
 from study.training.replicas import Replicas
@@ -84,6 +85,10 @@ DIFFERENT = {  # name -> (model, what three trainings of one pack differ in)
     "vae beta": (MODELS["vae"], {"beta": [0.1, 1.0, 8.0]}),
     "vae beta, warmed up": (partial(VAE, warmup=3, reduction="mean_both"), {"beta": [0.1, 1.0, 8.0]}),
     "vae variance": (partial(VAE, likelihood="gaussian"), {"variance": [0.1, 0.5, 2.0]}),
+    "vae decay": (MODELS["vae"], {"lr_decay": [1.0, 0.5, 0.1]}),
+    "gan decay": (GAN, {"lr_decay": [1.0, 0.5, 0.1]}),
+    "wgan decay": (MODELS["wgan"], {"lr_decay": [1.0, 0.5, 0.1]}),
+    "rmsprop decay": (partial(MODELS["wgan"], optimiser="rmsprop", lr=1e-3), {"lr_decay": [1.0, 0.5, 0.1]}),
     "gan lr": (GAN, {"lr": [1e-3, 3e-2, 1e-4]}),
     "gan betas": (GAN, {"betas": [(0.9, 0.999), (0.0, 0.9), (0.5, 0.99)]}),
     "gan two rates": (GAN, {"lr_generator": [1e-3, 1e-2, 1e-4], "lr_discriminator": [1e-2, 1e-4, 1e-3]}),
@@ -119,10 +124,10 @@ def few(images):
 def test_trainings_of_different_hyperparameters_side_by_side_are_those_one_at_a_time(name, net, images):
     builds, seeds = of_different(name, net), [3, 4, 5]
     singles = [pack(build, [seed]) for build, seed in zip(builds, seeds)]
-    histories = [train(single, few(images), epochs=1) for single in singles]
+    histories = [train(single, few(images)) for single in singles]
     for fused in (True, False):
         together = Replicas(builds, seeds, fused=fused)
-        losses = train(together, few(images), epochs=1)
+        losses = train(together, few(images))
         for k, single in enumerate(singles):
             assert distance(single.weights(0), together.weights(k)) < 1e-8
             assert distance({name: value[0] for name, value in histories[k].items()}, row(losses, k)) < 1e-8
@@ -132,7 +137,7 @@ def test_trainings_of_different_hyperparameters_side_by_side_are_those_one_at_a_
 def test_every_hyperparameter_of_a_pack_reaches_its_training(name, images):
     """Three trainings of one seed, so that nothing but the hyperparameter can make a difference."""
     together = Replicas(of_different(name, NETS["fc"]), [3, 3, 3])
-    train(together, few(images), epochs=1)
+    train(together, few(images))
     weights = [together.weights(k) for k in range(3)]
     assert all(distance(one, other) > 1e-6 for one, other in combinations(weights, 2))
 
@@ -266,6 +271,28 @@ def test_a_replica_is_what_a_loop_by_hand_trains(model, net, images):
                 parameter.data.clamp_(-(phase.clip or 1e9), phase.clip or 1e9)
     train(replicas, images, epochs=1)
     assert distance(replicas.weights(0), by_hand.state_dict()) < 1e-8
+
+
+@pytest.mark.parametrize("options", [{}, {"optimiser": "rmsprop"}])
+def test_a_rate_that_decays_is_that_of_torchs_exponential_schedule(options, images):
+    build = builder(partial(WGAN, critic_steps=2, lr=1e-2, lr_decay=0.3, **options), NETS["fc"])
+    replicas, batches, by_hand = pack(build, [7, 8]), pack(build, [7]), build()
+    by_hand.load_state_dict(replicas.weights(0))
+    parts = [learned_by(phase, dict(by_hand.named_parameters())) for phase in by_hand.phases]
+    optimisers = [optimiser_of(phase, part) for phase, part in zip(by_hand.phases, parts)]
+    schedules = [torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.3) for optimiser in optimisers]
+    for _ in range(3):
+        for x, due in batches.batches(images, 17, 10, False):
+            for index, noise in due:
+                by_hand.zero_grad()
+                given = {name: value[0] for name, value in noise.items()}
+                getattr(by_hand, by_hand.phases[index].loss)(x[0], given, torch.zeros(()))["loss"].backward()
+                optimisers[index].step()
+            batches.batches_done += 1
+        for schedule in schedules:
+            schedule.step()
+    train(replicas, images, epochs=3)
+    assert distance(replicas.weights(0), by_hand.state_dict()) < 1e-7
 
 
 def test_each_phase_moves_only_what_it_learns(images):
