@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.functional import relu, softplus
 
 from models.augment import CHANGES, UNIFORMS, diff_augment, flipped
+from models.averaging import Average
 from models.phase import Adam, Phase
 
 LOSSES = ("non_saturating", "minimax", "hinge", "least_squares")
@@ -23,6 +24,8 @@ class GAN(nn.Module):
     critic sees in training, generated ones included (DiffAugment, Zhao et al. 2020).
     `lr_generator`, `lr_discriminator`: where the two differ from `lr` (Heusel et al. 2017). `lr_decay`: the rate of an epoch is
     lr x lr_decay^epoch.
+    `average`: how much of an exponential average of the generator's weights each of its steps keeps, such as .999; samples by that
+    average are measured beside those by the weights themselves (Yazici et al. 2019).
     `encoder` (critic) and `decoder` (generator): options of one side; `body`: options of both. See models/nets.py.
     """
 
@@ -48,6 +51,7 @@ class GAN(nn.Module):
         output="tanh",
         flips=False,
         augment=(),
+        average=None,
         lr=2e-4,
         betas=(0.5, 0.999),
         lr_decay=1.0,
@@ -79,6 +83,7 @@ class GAN(nn.Module):
         self.generator = net.decoder(latent_dim, shape, **{"depth": depth, "norm": True, **body, **(decoder or {})})
         if convolutional:
             self.apply(initialise_as_dcgan)
+        self.average = average and Average(self.generator, average)
         critic, generator = (Adam(own or lr, tuple(betas), lr_decay) for own in (lr_discriminator, lr_generator))
         by_generator = self.noise_of("real", "fake") if feature_matching else self.noise_of("fake")
         self.phases = [
@@ -106,6 +111,8 @@ class GAN(nn.Module):
         return {"loss": loss.mean(), "real": real.mean(), "fake": fake.mean()}
 
     def generator_loss(self, x, noise, epoch) -> dict:
+        if self.average:
+            self.average.update(self.generator)
         fake = self.changed(self.generate(noise["z"]), noise, "fake")
         if self.feature_matching:
             return {"loss": (self.features(self.real(x, noise)).mean(0) - self.features(fake).mean(0)).square().sum()}
@@ -143,11 +150,19 @@ class GAN(nn.Module):
 
     def generate(self, z):
         """(n, latent_dim) -> images as the critic sees them."""
-        return torch.tanh(self.generator(z)) if self.centred else torch.sigmoid(self.generator(z))
+        return self.bounded(self.generator(z))
+
+    def bounded(self, image):
+        return torch.tanh(image) if self.centred else torch.sigmoid(image)
 
     def sample(self, z):
         """(n, latent_dim) -> images (n, *shape) in [0, 1]."""
         return (self.generate(z) + 1) / 2 if self.centred else self.generate(z)
+
+    def sample_averaged(self, z):
+        """The same by the average of the generator's weights."""
+        image = self.bounded(self.average.call(self.generator, z))
+        return (image + 1) / 2 if self.centred else image
 
 
 def initialise_as_dcgan(module):

@@ -40,6 +40,7 @@ class WGAN(GAN):
         output="tanh",
         flips=False,
         augment=(),
+        average=None,
         lr=1e-4,
         betas=(0.0, 0.9),
         lr_decay=1.0,
@@ -69,6 +70,7 @@ class WGAN(GAN):
             output=output,
             flips=flips,
             augment=augment,
+            average=average,
             encoder={**unnormed, **(encoder or {})},
             decoder=decoder,
             **body,
@@ -104,4 +106,6 @@ class WGAN(GAN):
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
     def generator_loss(self, x, noise, epoch) -> dict:
+        if self.average:
+            self.average.update(self.generator)
         return {"loss": -self.score(self.changed(self.generate(noise["z"]), noise, "fake")).mean()}

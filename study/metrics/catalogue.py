@@ -13,7 +13,7 @@ FIDELITY, COVERAGE = OBJECTIVE, "quality/coverage"  # what the answer, the claim
 LOWER, HIGHER, NEITHER = "lower", "higher", ""
 OVER_IMAGES = "quality/fd_rel_over_images"
 COSTS = ("time/", "cost/")  # of a diverged training too they are what they are; of a training's own share of its pack
-OF_SOME_MODELS = ("likelihood/", "path_real/", "diagnostics/", "loss/")  # all others ask for samples only
+OF_SOME_MODELS = ("likelihood/", "path_real/", "average/", "diagnostics/", "loss/")  # all others ask for samples only
 
 
 class Measure(NamedTuple):
@@ -292,6 +292,15 @@ MEASURES = tuple(
         ("cost/flops_per_image", "FLOPs per image", "Cost", "FLOPs", LOWER, None, "of one training step, every phase at its rate"),
         ("cost/peak_memory_mb", "peak memory", "Cost", "MB", LOWER, None, "of the whole process"),
     )
+)
+AVERAGED = {f"average/{name}": f"quality/{name}" for name in ("fd_rel", "precision", "density", "recall", "coverage")}
+MEASURES += tuple(  # of samples by averaged weights the same as of those by the weights themselves
+    measure._replace(
+        key=key, name=f"{measure.name}, averaged", group="Averaged weights", reads=f"averaged weights: {measure.reads}"
+    )
+    for key, same in AVERAGED.items()
+    for measure in MEASURES
+    if measure.key == same
 )
 BY_KEY = {measure.key: measure for measure in MEASURES}
 CATALOGUE = hashlib.sha256(" ".join(BY_KEY).encode()).hexdigest()[:8]  # another where there are measures that were not known before

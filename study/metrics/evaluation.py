@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from study.errors import UserError
 from study.metrics import PAIRED, Unmeasurable, check, coverage, critics, distances, likelihood, memorisation, paths
-from study.metrics.catalogue import OBJECTIVE, OVER_IMAGES
+from study.metrics.catalogue import AVERAGED, OBJECTIVE, OVER_IMAGES
 from study.metrics.reference import Reference
 from study.metrics.sharpness import sharpness
 
@@ -81,6 +81,8 @@ class Evaluation:
     def of_model(self, model: nn.Module) -> dict[str, float]:
         """All measures of one model in eval mode: those of its samples, and what else it allows (study/space/contracts.py)."""
         measures = self.of_samples(self._samples(model)) | _measured(self._between_draws, model)
+        if getattr(model, "average", None):
+            measures |= _measured(self._of_average, model)
         if hasattr(model, "posterior"):
             measures |= _measured(self._between_images, model)
         if has_likelihood(model):
@@ -171,6 +173,12 @@ class Evaluation:
         """How near samples come to the real images, and how many of these they cover."""
         shares = coverage.prdc(self.features, fake.features)
         return {**self._frechet(moments), **{f"quality/{name}": value for name, value in shares.items()}}
+
+    def _of_average(self, model: nn.Module) -> dict[str, float]:
+        """How near samples by averaged weights come, and how much they cover."""
+        fake = self._summary(model.sample_averaged(z) for z in self.noise(model.latent_dim).split(self._at_once))
+        near = self._near(fake, distances.moments(fake.features))
+        return {key: near[same] for key, same in AVERAGED.items()}
 
     def _quality(self, fake: SampleFeatures):
         moments = distances.moments(fake.features)

@@ -72,6 +72,16 @@ class Discriminates(Protocol):
         ...
 
 
+class Averages(Protocol):
+    """Measured by samples of averaged weights as well."""
+
+    average: Any  # None where this one has no such average
+
+    def sample_averaged(self, z: Tensor) -> Tensor:
+        """As `sample`, by the averaged weights."""
+        ...
+
+
 class Net(Protocol):
     """The body of a model. Both sides raise ValueError for options that contradict each other, TypeError for unknown ones."""
 

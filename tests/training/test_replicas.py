@@ -24,6 +24,8 @@ MODELS = {
     "wgan-clip": partial(WGAN, critic_steps=3, clip=0.05),
 }
 OTHERS = {f"gan-{loss}": partial(GAN, loss=loss) for loss in ("hinge", "least_squares")} | {
+    "gan-average": partial(GAN, average=0.9),
+    "wgan-average": partial(WGAN, critic_steps=2, average=0.9),
     "vae-flips": partial(VAE, flips=True),
     "gan-augmented": partial(GAN, flips=True, augment=("color", "translation", "cutout")),
     "wgan-augmented": partial(WGAN, critic_steps=2, flips=True, augment=("color", "translation", "cutout")),
