@@ -19,11 +19,13 @@ import torch
 from study.data import prepared, sources
 from study.data.arrays import Arrays
 from study.data.folders import Folder, Own, raw_files
+from study.data.libraries import HuggingFace, TorchVision
 from study.data.splits import divide
 from study.errors import UserError
 from study.space.from_spec import part
 
 VERSION = 1  # of splitting and decoding: a new number has everything prepared anew
+LARGEST_SIDE = 1024  # pixels, of a user's own images: four million numbers each
 SPLITS = ("train", "validation", "test")
 
 
@@ -160,7 +162,7 @@ class Dataset:
                 f"{self.source.name} is not in {data_dir}: run again with --download, or say with --data-dir where it is"
             )
         slash = ' (a "/" at its end if its own name ends in -binarised)' if self.binarised else ""
-        kind = "folder" if isinstance(self.source, Folder) else "file"
+        kind = "folder" if isinstance(self.source, Folder | HuggingFace) else "file"
         raise UserError(f"there is no {kind} {self.source.path}{slash}")
 
     def _find(self, data_dir, on_damage):
@@ -236,11 +238,21 @@ cifar10 = Dataset(sources.CIFAR10())
 imagenette = Dataset(sources.Imagenette())
 
 
-def folder(path):
+def folder(path, side=None, padded=False):
     """The dataset of a user's own images (the layouts are described in study/data/folders.py)."""
     if not str(path):
         raise UserError("a folder of images is given as folder:PATH")
-    return Dataset(Folder(str(Path(path).expanduser())))
+    return Dataset(Folder(str(Path(path).expanduser()), side and _side("folder", side, LARGEST_SIDE), padded))
+
+
+def torchvision_set(text):
+    """One of torchvision's datasets, as NAME or NAME,KEY=VALUE (study/data/libraries.py)."""
+    of, *options = text.split(",")
+    if not of or any("=" not in option for option in options):
+        raise UserError("a dataset of torchvision is given as torchvision:NAME or torchvision:NAME,KEY=VALUE")
+    source = TorchVision(of, tuple(tuple(option.split("=", 1)) for option in options))
+    source.class_of()  # UserError where there is none
+    return Dataset(source)
 
 
 def arrays(path):
@@ -251,15 +263,20 @@ def arrays(path):
 
 
 def named(text):
-    """The dataset that text stands for: mnist, mnist-binarised, imagenette-64, folder:PATH, npz:PATH; UserError if none."""
+    """The dataset that text stands for: mnist, mnist-binarised, imagenette-64, folder:PATH, folder-256-padded:PATH, npz:PATH,
+    torchvision:NAME, huggingface:PATH; UserError if none."""
     plain, binarised = text.removesuffix("-binarised"), text.endswith("-binarised")
     known = {dataset.name: dataset for dataset in (digits, mnist, fashion_mnist, cifar10, imagenette)}
-    if plain.startswith("folder:"):
-        dataset = folder(plain.removeprefix("folder:"))
+    if match := re.fullmatch("folder(?:-([0-9]+))?(-padded)?:(.*)", plain, re.S):
+        dataset = folder(match[3], match[1] and int(match[1]), bool(match[2]))
     elif plain.startswith("npz:"):
         dataset = arrays(plain.removeprefix("npz:"))
+    elif plain.startswith("torchvision:"):
+        dataset = torchvision_set(plain.removeprefix("torchvision:"))
+    elif plain.startswith("huggingface:"):
+        dataset = Dataset(HuggingFace(str(Path(plain.removeprefix("huggingface:")).expanduser())))
     elif match := re.fullmatch("imagenette-([0-9]{1,3})", plain):
-        dataset = Dataset(sources.Imagenette(_side(int(match[1]))))
+        dataset = Dataset(sources.Imagenette(_side("imagenette", int(match[1]), 160)))
     elif plain in known:
         dataset = known[plain]
     else:
@@ -267,9 +284,9 @@ def named(text):
     return dataclasses.replace(dataset, binarised=binarised)
 
 
-def _side(side):
-    if not 8 <= side <= 160:
-        raise UserError(f"imagenette-{side}: the side of its images can be 8 to 160 pixels")
+def _side(kind, side, largest):
+    if not 8 <= side <= largest:
+        raise UserError(f"{kind}-{side}: the side of its images can be 8 to {largest} pixels")
     return side
 
 
@@ -277,8 +294,8 @@ def _unknown(text, plain, known):
     nearest = difflib.get_close_matches(plain.lower(), known, 1, 0)[0]
     meant = f"folder:{text}" if os.path.isdir(text) else f"npz:{text}" if text.endswith(".npz") else nearest
     return UserError(
-        f"there is no dataset {text!r}: did you mean {meant}? There are {', '.join(known)}, imagenette-64 "
-        "(or another size), folder:PATH, npz:FILE, and each with -binarised at its end"
+        f"there is no dataset {text!r}: did you mean {meant}? There are {', '.join(known)}, imagenette-64 (or another size),"
+        " folder:PATH, folder-256-padded:PATH, npz:FILE, torchvision:NAME, huggingface:PATH, and each with -binarised at its end"
     )
 
 

@@ -42,9 +42,12 @@ def _header(path):
 
 
 def opened(path):
-    """The image in a file of one of FORMATS, whatever its name ends in, with no more than its header read.
+    """The image in a file of one of FORMATS, whatever its name ends in, with no more than its header read; or what an item of a
+    library opens (study/data/libraries.py).
 
     ValueError says what it is instead. A pipe or a device is not even opened: that might never return."""
+    if hasattr(path, "open") and not isinstance(path, os.PathLike):
+        return path.open()
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError("no regular file but a folder, pipe, socket or device")
     try:
@@ -89,13 +92,13 @@ def common_side(sizes, largest=160):
     return min(largest, int(statistics.median(short))), True
 
 
-def decode(paths, side, grey, scratch):
+def decode(paths, side, grey, scratch, padded=False):
     """Decode into the file `scratch`: ((N, C, side, side) uint8 array of the readable, bool mask, [(path, reason)])."""
     readable, unreadable = [], []
     with ThreadPoolExecutor(THREADS) as pool, open(scratch, "wb") as file:
         for start in range(0, len(paths), BLOCK):
             block = paths[start : start + BLOCK]
-            for path, result in zip(block, pool.map(lambda path: _square(path, side, grey), block)):
+            for path, result in zip(block, pool.map(lambda path: _square(path, side, grey, padded), block)):
                 readable.append(isinstance(result, np.ndarray))
                 if readable[-1]:
                     file.write(result)
@@ -106,8 +109,9 @@ def decode(paths, side, grey, scratch):
     return images, np.array(readable, dtype=bool), unreadable
 
 
-def _square(path, side, grey):
-    """One image as a (C, side, side) array: short side resized, centre cropped. If it cannot be read: why, as text."""
+def _square(path, side, grey, padded):
+    """One image as a (C, side, side) array: short side resized, centre cropped; or `padded`, long side resized, black around it.
+    If it cannot be read: why, as text."""
     try:
         image = opened(path)
         with room.taken(math.prod(image.size)), contextlib.closing(image):  # its memory goes before its room does
@@ -115,18 +119,18 @@ def _square(path, side, grey):
                 raise ValueError("more than 8 bits per channel")  # Pillow would clip it to white without a word
             # Lets a large JPEG be decoded at a fraction of its size, at least twice the size wanted.
             image.draft(None, (2 * side, 2 * side))
-            return _fitted(image, side, "L" if grey else "RGB")
+            return _fitted(image, side, "L" if grey else "RGB", ImageOps.pad if padded else ImageOps.fit)
     except Exception as error:  # Pillow raises nearly anything for a damaged file
         return str(error).split("\n")[0].replace(f" {str(path)!r}", "")
 
 
-def _fitted(image, side, mode):
+def _fitted(image, side, mode, fit):
     """With no more copies of the whole image than its mode and its camera's orientation ask for."""
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode != mode:
         image = image.convert(mode)
     if image.size != (side, side):
-        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+        image = fit(image, (side, side), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(image).reshape(side, side, -1).transpose(2, 0, 1))
 
 

@@ -1,7 +1,8 @@
 """A user's own images: PATH/train/<class>/* and, if there is one, PATH/test/<class>/*; or no classes at all.
 
 JPEG, PNG, WebP, BMP, GIF, TIFF, PPM and PGM of up to 134 million pixels, 8 bits per channel; of an animation the first
-picture. Everything lies inside PATH: a link may lead to another file there, and nowhere else.
+picture. Everything lies inside PATH: a link may lead to another file there, and nowhere else. As folder:PATH they become squares
+of at most 160 pixels, cropped at the centre; as folder-256:PATH of 256 pixels, and as folder-256-padded:PATH with nothing cut off.
 """
 
 import hashlib
@@ -47,9 +48,15 @@ class Own:
 
 @dataclass(frozen=True)
 class Folder(Own):
-    """Images in `path`, in `path`/train and `path`/test, or in one folder per class inside any of these."""
+    """Images in `path`, in `path`/train and `path`/test, or in one folder per class inside any of these; brought to squares of
+    `side` pixels (None: at most 160, as most of them have), cropped at the centre or `padded` with black."""
 
-    kind: ClassVar[str] = "folder"
+    side: int | None = None
+    padded: bool = False
+
+    @property
+    def kind(self):  # type: ignore[override]
+        return "-".join(["folder", *[str(self.side)] * bool(self.side), *["padded"] * self.padded])
 
     def read(self, data_dir, scratch, skip_corrupt, log):
         listings = self._listings(log)
@@ -58,7 +65,7 @@ class Folder(Own):
         self._check_classes(listings, numbers)
         parts = [[(path, numbers[name]) for name in sorted(listing, key=str) for path in listing[name]] for listing in listings]
         side, grey = self._form([path for part in parts for path, _ in part], skip_corrupt, log)
-        train, *test = decode_parts(parts, side, grey, scratch, skip_corrupt, log)
+        train, *test = decode_parts(parts, side, grey, scratch, skip_corrupt, log, self.padded)
         return Raw(train, test[0] if test else None, tuple(classes))
 
     def _listings(self, log):
@@ -89,12 +96,12 @@ class Folder(Own):
         sizes, grey = decoding.measure(paths)
         if not sizes:
             decoding.refuse_or_skip([(path, "not an image") for path in paths], False, log)
-        side, change = decoding.common_side(sizes)
+        side, change = (self.side, set(sizes) != {(self.side, self.side)}) if self.side else decoding.common_side(sizes)
         if change:
             (width, height), (wide, high) = min(sizes), max(sizes)
             log(
-                f"{self.path}: images of {width} x {height} to {wide} x {high} pixels are resized and cropped "
-                f"at the centre to {side} x {side}"
+                f"{self.path}: images of {width} x {height} to {wide} x {high} pixels are resized and "
+                f"{'padded with black' if self.padded else 'cropped at the centre'} to {side} x {side}"
             )
         return side, grey
 

@@ -199,12 +199,12 @@ class Imagenette:
         torchvision.datasets.Imagenette(data_dir, "train", "160px", download=True)
 
 
-def decode_parts(parts, side, grey, scratch, skip_corrupt, log):
-    """Decode lists of (path, label), label None where there is none, into Parts of what could be read."""
+def decode_parts(parts, side, grey, scratch, skip_corrupt, log, padded=False):
+    """Decode lists of (path, label), label None where there is none, into Parts of what could be read, cropped or padded."""
     decoded, unreadable = [], []
     for number, items in enumerate(parts):
         paths, labels = [path for path, _ in items], [label for _, label in items]
-        images, readable, failed = decoding.decode(paths, side, grey, scratch / f"{number}.raw")
+        images, readable, failed = decoding.decode(paths, side, grey, scratch / f"{number}.raw", padded)
         unreadable += failed
         labels = None if None in labels else np.array(labels, np.int64)[readable]
         decoded.append(Part(images, labels))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from study.data.datasets import named
+from study.data.folders import Own
 from study.errors import UserError, nearest
 from study.ledger.next_steps import command
 from study.space.cells import Budget
@@ -81,9 +82,8 @@ def with_datasets(space: Space, options: LaunchOptions, data_dir: Path, log: Cal
         "launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download"
     )
     for dataset in missing:
-        kind, colon, path = dataset.name.partition(":")
-        if colon:
-            raise UserError(f"there is no {'folder' if kind == 'folder' else 'file'} {path}")
+        if isinstance(getattr(dataset, "source", None), Own):
+            dataset.prepare(data_dir)  # which says what there is not
     if missing and options.datasets:
         raise UserError(
             f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look, --download fetches: {fetch}"
