@@ -47,8 +47,8 @@ def empty_outcome(spec: Spec) -> Result:
     )
 
 
-def plan_of(trials: int, root: Path) -> Plan:
-    """A plan of `trials` search trials in cells of ten, with as many confirm trials as cells."""
+def plan_of(trials: int, root: Path, pack: int = 1, ledger: Ledger | None = None) -> Plan:
+    """A plan of `trials` search trials in cells of ten, with as many confirm trials as cells; its ledger is new, under root."""
     cells = grid([VAE], [fc], [1], list(range(1, max(2, trials // 11 + 1))), [digits])
     space = Space(
         cells=cells,
@@ -56,10 +56,10 @@ def plan_of(trials: int, root: Path) -> Plan:
         budget=lambda cell: Budget(1),
         search=Search(rounds=(10,), rungs=()),
         replicates=1,
-        pack=1,
+        pack=pack,
         name="overhead",
     )
-    return Plan(space, Ledger(root / "overhead"), {"digits": {"fingerprint": "", "features": ""}})
+    return Plan(space, ledger or Ledger(root / "overhead"), {"digits": {"fingerprint": "", "features": ""}})
 
 
 def measure(trials: int = 220) -> dict:
