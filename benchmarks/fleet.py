@@ -25,6 +25,7 @@ from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from benchmarks import overhead
 from benchmarks.overhead import empty_pack, plan_of
 from benchmarks.scale import drive
 from benchmarks.table import keep, parser_of, row
@@ -52,6 +53,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--slots", type=int, nargs="+", default=[2, 16, 48])
     parser.add_argument("--trainings", type=int, default=400)
     options = parser.parse_args(arguments)
+    ray.cloudpickle.register_pickle_by_value(overhead)  # the code that nodes get is the project's, without its benchmarks
     rows = []
     for slots in options.slots:
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": slots, "include_dashboard": False})

@@ -35,13 +35,13 @@ from study.sweep import ray_executor
 from study.sweep.plan import Plan
 from study.sweep.worker_messages import PackConfig
 
-NODES, EPOCHS, EPOCH_S = 4, 9, 0.3
+NODES, EPOCHS, EPOCH_S = 4, 9, 1.5
 SPACE = Space(
     cells=grid([VAE], [fc], [1], [2, 4], [digits]),
     propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)},
     budget=lambda cell: Budget(EPOCHS),
-    search=Search(rounds=(8,), rungs=(1 / 3,)),
-    replicates=8,
+    search=Search(rounds=(6,), rungs=(1 / 3,)),
+    replicates=6,
     name="spread",
 )
 

@@ -1,8 +1,10 @@
 """Frozen features: trained once, the same on every run, and read only from files that can be trusted."""
 
 import hashlib
+import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -12,8 +14,9 @@ from study.data import digits, mnist, named
 from study.data.datasets import Images, Split
 from study.data.vision import torchvision  # noqa: F401  (before the library that imports it, which it mends)
 from study.errors import UserError
-from study.metrics import features
+from study.metrics import coverage, distances, features
 from study.metrics.inception import INCEPTION_SHA256, Inception, inception
+from study.metrics.reference import Reference
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +179,52 @@ def test_inception_features_are_those_of_torch_fidelity(inception_file):
     pixels = (x.repeat(1, 3, 1, 1) * 255).round().to(torch.uint8)
     (wanted,) = FeatureExtractorInceptionV3("theirs", ["2048"], str(file))(pixels)
     assert torch.equal(inception(file, digest)(x), wanted) and wanted.shape == (2, 2048)
+
+
+class Pictures(torch.utils.data.Dataset):
+    """Images (N, C, H, W) uint8, as torch-fidelity takes them."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+
+@pytest.mark.long
+def test_fid_precision_and_recall_are_torch_fidelitys_on_the_same_images(inception_file):
+    """The whole way from pixels to the number, with its own resizing and network; the published weights where STUDY_INCEPTION names
+    their file."""
+    from torch_fidelity import calculate_metrics
+
+    file, digest = inception_file
+    if published := os.environ.get("STUDY_INCEPTION"):
+        file, digest = Path(published), INCEPTION_SHA256
+    generator = torch.Generator().manual_seed(0)
+    sides = [torch.randint(0, high, (40, 3, 32, 32), dtype=torch.uint8, generator=generator) for high in (256, 200)]
+    theirs = calculate_metrics(
+        input1=Pictures(sides[1]),
+        input2=Pictures(sides[0]),
+        fid=True,
+        prc=True,
+        prc_neighborhood=coverage.NEIGHBOURS,
+        cuda=False,
+        verbose=False,
+        feature_extractor="inception-v3-compat",
+        feature_extractor_weights_path=str(file),
+        feature_layer_prc="2048",
+        save_cpu_ram=True,
+    )
+    network = inception(file, digest)
+    real, fake = (network(side / 255) for side in sides)
+    ours = distances.fd(distances.moments(real), distances.moments(fake))
+    assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-3)
+    shares = coverage.prdc(Reference(real), fake)
+    assert shares["precision"] == pytest.approx(theirs["precision"], abs=1e-3)
+    assert shares["recall"] == pytest.approx(theirs["recall"], abs=1e-3)
 
 
 def test_inception_keeps_the_classifier_to_tell_classes(images, extractor, folder, inception_file, monkeypatch):
