@@ -47,7 +47,7 @@ def empty_outcome(spec: Spec) -> Result:
     )
 
 
-def plan_of(trials: int, root: Path, pack: int = 1, ledger: Ledger | None = None) -> Plan:
+def plan_of(trials: int, root: Path, ledger: Ledger | None = None) -> Plan:
     """A plan of `trials` search trials in cells of ten, with as many confirm trials as cells; its ledger is new, under root."""
     cells = grid([VAE], [fc], [1], list(range(1, max(2, trials // 11 + 1))), [digits])
     space = Space(
@@ -56,7 +56,7 @@ def plan_of(trials: int, root: Path, pack: int = 1, ledger: Ledger | None = None
         budget=lambda cell: Budget(1),
         search=Search(rounds=(10,), rungs=()),
         replicates=1,
-        pack=pack,
+        pack=1,
         name="overhead",
     )
     return Plan(space, ledger or Ledger(root / "overhead"), {"digits": {"fingerprint": "", "features": ""}})

@@ -60,12 +60,22 @@ def add_features(parser, default: str) -> None:
         metavar="N",
         help="of the classifier's training: another seed says how much a score owes to one (default: %(default)s)",
     )
+    add(
+        "--samples",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="of each training, against at most as many real images, such as the 50,000 of others' FID (default: the study's)",
+    )
+    add("--against", choices=("test", "train"), default="test", help="which real images (default: %(default)s)")
 
 
 def features_arguments(options) -> list[str]:
     """The same as they are typed."""
     kind = ["--features", options.features] if options.features else []
-    return kind + (["--features-seed", str(options.features_seed)] if options.features_seed else [])
+    seed = ["--features-seed", str(options.features_seed)] if options.features_seed else []
+    samples = ["--samples", str(options.samples)] if options.samples else []
+    return kind + seed + samples + (["--against", options.against] if options.against != "test" else [])
 
 
 def whole(text: str) -> int:

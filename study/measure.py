@@ -72,6 +72,7 @@ def prepared(space, ledger, trials, data_dir, options, log) -> list:
     from study.space.cells import import_path
     from study.sweep.preparation import features_of
     from study.sweep.ray_measuring import lacking
+    from study.training.measuring import FeaturesOf
 
     if not trials:
         raise UserError(
@@ -94,7 +95,7 @@ def prepared(space, ledger, trials, data_dir, options, log) -> list:
             dataset.publish(data_dir, ledger.root / DATA / images.fingerprint)
         kind = options.features or spec.features_kind
         extractor, real = features_of(dataset, images, ledger.root, data_dir, kind, weights, options.features_seed)
-        hashes[dataset.name] = kind, options.features_seed, extractor.hash
+        hashes[dataset.name] = FeaturesOf(kind, options.features_seed, extractor.hash, options.samples, options.against)
         log(
             f"{dataset.name}: measured by {extractor.describe}, seed {options.features_seed};"
             f" real images score fd_rel {spread(real.measures['quality/fd_rel'])} ({time.monotonic() - start:.1f} s)"
@@ -132,7 +133,7 @@ def shown(space, ledger, keys, options, log) -> None:
     tracker_thread.start()
     for key in keys:
         tracker_thread.notify(key)
-    if not options.features and not options.features_seed:  # what the table of cells shows may be new
+    if not features_arguments(options):  # what the table of cells shows may be new
         tracker_thread.summarise()
     if not tracker_thread.close(CATCH_UP_S):
         sync = command("tracking", "sync", *study_arguments(options.space, options.storage))

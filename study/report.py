@@ -33,7 +33,7 @@ def main(arguments=None) -> int:
 
     ledger = open_joined(options.storage, options.space)
     try:
-        chosen = Features(options.features, options.features_seed)
+        chosen = Features(options.features, options.features_seed, options.samples, options.against)
         path = write_report(ledger, data_folder(options.data_dir), options.out, chosen).resolve()
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):

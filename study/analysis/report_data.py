@@ -142,6 +142,8 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Feat
     ]
     table = cells(ledger, speaking, curves)
     looks = looks_made(ledger.looks(), len(claims), trials, lines)
+    as_usual = (chosen.samples, chosen.against) == (OWN.samples, OWN.against)  # else real images were not measured so
+    baselines = real_baselines(ledger, trials) if as_usual else {}
     notes += tuning_notes(table) + range_end_notes(speaking)
     return ReportData(
         spaces=names,
@@ -157,7 +159,7 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Feat
         rows=rows,
         cells=table,
         looks=looks,
-        **conclusions(rows, table, judged(claims, rows, looks), real_baselines(ledger, trials)),
+        **conclusions(rows, table, judged(claims, rows, looks), baselines),
     )
 
 
@@ -277,9 +279,9 @@ def real_baselines(ledger: Ledger, trials: Sequence[FinishedTrial]) -> dict[str,
 
 def chosen_notes(chosen: Features, trials: Sequence[FinishedTrial]) -> list[str]:
     """That a report's numbers are not by the features that the study was tuned by."""
-    if all(chosen.are(kind, 0, kind) for kind in {trial.spec.features_kind for trial in trials}):
+    if all(map(chosen.are_own, {trial.spec.features_kind for trial in trials})):
         return []
-    return [f"all scores are by {chosen.words}: every training was tuned by the study's own features and measured again by these"]
+    return [f"all scores are by {chosen.words}: every training was tuned by the study's own measures and measured again so"]
 
 
 def datasets(trials: Sequence[FinishedTrial]) -> list[DatasetBasis]:

@@ -33,13 +33,23 @@ class Features:
 
     kind: str | None = None  # None: that of the study
     seed: int = 0  # of the classifier
+    samples: int = 0  # of each training; 0: as the study measures
+    against: str = "test"  # whose images
 
     @property
     def words(self) -> str:
-        return f"{self.kind or 'classifier'} features" + (f" of seed {self.seed}" if self.seed else "")
+        seed = f" of seed {self.seed}" if self.seed else ""
+        samples = f", {self.samples:,} samples" if self.samples else ""
+        against = " against training images" if self.against == "train" else ""
+        return f"{self.kind or 'classifier'} features{seed}{samples}{against}"
 
-    def are(self, kind: str, seed: int, own_kind: str) -> bool:
-        return (kind, seed) == (self.kind or own_kind, self.seed)
+    def are_own(self, own_kind: str) -> bool:
+        """Whether these are what a study was tuned by whose features are of that kind."""
+        return self.kind in (None, own_kind) and replace(self, kind=None) == OWN
+
+    def are_of(self, found: Measurement, own_kind: str) -> bool:
+        told = found.features_kind, found.features_seed, found.samples, found.split
+        return told == (self.kind or own_kind, self.seed, self.samples, self.against)
 
 
 OWN = Features()  # those that a study was tuned by
@@ -56,7 +66,7 @@ def measured_by(ledger: Ledger, trials: list[FinishedTrial], chosen: Features) -
     found, lacking = [], 0
     for trial in trials:
         own_kind, measurements = trial.spec.features_kind, later.get(trial.key, [])
-        if chosen.are(own_kind, 0, own_kind):
+        if chosen.are_own(own_kind):
             found.append(replace(trial, result=with_later(trial.result, measurements)) if measurements else trial)
         elif measurements or trial.key in later and trial.result.status != "done":
             found.append(by_others(trial, measurements, hashes.get(trial.spec.dataset, "")))
@@ -72,8 +82,7 @@ def measured_later(ledger: Ledger, trial: FinishedTrial, chosen: Features) -> li
     return [
         found
         for found in ledger.measurements(trial.key)
-        if chosen.are(found.features_kind, found.features_seed, own_kind)
-        and (found.features == own or not chosen.are(own_kind, 0, own_kind))
+        if chosen.are_of(found, own_kind) and (found.features == own or not chosen.are_own(own_kind))
     ]
 
 

@@ -248,8 +248,10 @@ class Result(Record):
         return replace(found, replicas=list(map(Replica.from_json, found.replicas)), spec=spec)
 
 
-def measurement_name(features: str, split: str, catalogue: str, own_measures: dict[str, str], protocol: int) -> str:
-    told = [features, split, catalogue, own_measures, protocol]
+def measurement_name(
+    features: str, split: str, catalogue: str, own_measures: dict[str, str], protocol: int, samples: int = 0
+) -> str:
+    told = [features, split, catalogue, own_measures, protocol, *[samples] * bool(samples)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -257,7 +259,7 @@ def measurement_name(features: str, split: str, catalogue: str, own_measures: di
 class Measurement(Record):
     """measured-NAME.json: what the weights that a trial kept score, measured once more.
 
-    It is told by the training, the features, the split and the list of measures; all of them but the first are in its name.
+    It is told by the training, the features, the split, the samples and the list of measures; all but the first are in its name.
     """
 
     key: Key  # of the trial
@@ -270,6 +272,7 @@ class Measurement(Record):
     protocol: Count  # as in a spec
     replicas: Annotated[list[Replica], list_of(is_table)]
     time: Number  # of its end, in seconds since 1970
+    samples: Whole = 0  # of each training; 0: as the study measures
     commit: Text = ""
     torch: Text = ""
     device: Text = ""
@@ -281,7 +284,7 @@ class Measurement(Record):
 
     @property
     def name(self) -> str:
-        return measurement_name(self.features, self.split, self.catalogue, self.own_measures, self.protocol)
+        return measurement_name(self.features, self.split, self.catalogue, self.own_measures, self.protocol, self.samples)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ absent from the dictionary, never NaN.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -43,12 +43,15 @@ class SampleFeatures(NamedTuple):
 class Evaluation:
     """Every measure of the models of one dataset, on its images' device; UserError for images that allow none."""
 
-    def __init__(self, images, extractor, stage):
+    def __init__(self, images, extractor, stage, samples: int = 0, against: str = ""):
+        """samples: of a model, against at most as many real images, 0: as many as the stage takes; against: the split of these."""
         self.images, self.extractor, self.device = images, extractor, images.train.images.device
         split_name, other, most, importance_images = STAGES[stage]
+        split_name = against or split_name
         self.importance_images = min(importance_images, max(1, IMPORTANCE_VALUES // math.prod(images.shape)))
         self.split, self.other = getattr(images, split_name), getattr(images, other)
-        self.samples = min(most, max(len(self.split.images), SAMPLES), VALUES // math.prod(images.shape))
+        self.samples = samples or min(most, max(len(self.split.images), SAMPLES), VALUES // math.prod(images.shape))
+        self.trained_on = split_name == "train"
         if len(self.split.images) <= coverage.NEIGHBOURS:
             raise UserError(
                 f"the {split_name} split has {len(self.split.images)} images: measuring needs at least {coverage.NEIGHBOURS + 1}"
@@ -80,6 +83,8 @@ class Evaluation:
     @torch.no_grad()
     def of_model(self, model: nn.Module) -> dict[str, float]:
         """All measures of one model in eval mode: those of its samples, and what else it allows (study/space/contracts.py)."""
+        if self.trained_on:  # nothing else makes sense against images that it has seen
+            return self._measured_of(self._samples(model), [self._quality])
         measures = self.of_samples(self._samples(model)) | _measured(self._between_draws, model)
         if getattr(model, "average", None):
             measures |= _measured(self._of_average, model)
@@ -112,15 +117,14 @@ class Evaluation:
     @torch.no_grad()
     def of_samples(self, chunks: Iterable[Tensor]) -> dict[str, float]:
         """The measures that need samples only, given as an iterable of images (n, C, H, W) in [0, 1]."""
+        return self._measured_of(chunks, [self._quality, self._modes, self._lesson, self._two_sample, self._memory])
+
+    def _measured_of(self, chunks: Iterable[Tensor], measures: Sequence[Callable]) -> dict[str, float]:
         try:
             fake = self._summary(chunks)
         except Unmeasurable:
             return {}
-        return {
-            name: value
-            for measure in (self._quality, self._modes, self._lesson, self._two_sample, self._memory)
-            for name, value in _measured(measure, fake).items()
-        }
+        return {name: value for measure in measures for name, value in _measured(measure, fake).items()}
 
     @torch.no_grad()
     def distance_and_modes(self, chunks: Iterable[Tensor]) -> dict[str, float]:

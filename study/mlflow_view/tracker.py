@@ -196,8 +196,7 @@ class Tracker:
         if result:
             metrics += metrics_of(over_seeds(result.replicas), spec.stage, result.time, result.epochs)
             for found in measurements:
-                by = "" if found.features == spec.features else f"{found.features_kind} {found.features_seed}/"
-                metrics += metrics_of(over_seeds(found.replicas), spec.stage, found.time, result.epochs, by)
+                metrics += metrics_of(over_seeds(found.replicas), spec.stage, found.time, result.epochs, told_apart(found, spec))
         self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
         for start in range(BATCH, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics[start : start + BATCH])
@@ -339,6 +338,15 @@ def run_name(spec: Spec) -> str:
 
 def name_of(path: str) -> str:
     return path.split(":")[1]
+
+
+def told_apart(found: Measurement, spec: Spec) -> str:
+    """What stands before a measure that is not measured as the study does: "inception 0/", "inception 0, 50000 against train/"."""
+    features = "" if found.features == spec.features else f"{found.features_kind} {found.features_seed}"
+    samples = str(found.samples) if found.samples else ""
+    against = f"against {found.split}" if found.split != STAGES[spec.stage][0] else ""
+    told = ", ".join(filter(None, [features, " ".join(filter(None, [samples, against]))]))
+    return f"{told}/" if told else ""
 
 
 def metrics_of(measures: dict, stage: str, seconds: float, epoch: int, by: str = "") -> list[Metric]:

@@ -18,7 +18,8 @@ LARGEST = 14_000_000  # bytes of the page, which mail and browsers still take
 def folder_name(ledger: Ledger, chosen: Features) -> str:
     """Of a report, in the folder of the first study that it is about."""
     features = [] if chosen == OWN else [chosen.kind or "classifier", str(chosen.seed)]
-    return "-".join([FOLDER, *features, *[study.root.name for study in ledger.studies[1:]]])
+    images = [str(chosen.samples)] * bool(chosen.samples) + [chosen.against] * (chosen.against != OWN.against)
+    return "-".join([FOLDER, *features, *images, *[study.root.name for study in ledger.studies[1:]]])
 
 
 def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None, chosen: Features = OWN) -> Path:

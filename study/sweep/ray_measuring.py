@@ -26,7 +26,7 @@ class Wanted:
     """One trial to be measured."""
 
     key: str
-    features: tuple[str, int, str]  # kind, seed of the classifier, hash
+    features: FeaturesOf
     own_measures: dict[str, str]  # of the space, name -> import path
 
 
@@ -36,15 +36,16 @@ def kept(trials: Iterable[tuple[str, Spec, Result]]) -> list[tuple[str, Spec, Re
 
 
 def lacking(
-    ledger: Ledger, trials: Iterable[tuple[str, Spec, Result]], chosen: Mapping[str, tuple[str, int, str]], own: dict[str, str]
+    ledger: Ledger, trials: Iterable[tuple[str, Spec, Result]], chosen: Mapping[str, FeaturesOf], own: dict[str, str]
 ) -> list[Wanted]:
-    """Those of the trials that have still to be measured. `chosen`: dataset -> kind, seed and hash of its features; `own`: the
+    """Those of the trials that have still to be measured. `chosen`: dataset -> by what; `own`: the
     space's measures, name -> import path."""
     wanted, now = [], digests(own, "")
     for key, spec, _ in trials:
-        name = measurement_name(chosen[spec.dataset][2], STAGES[spec.stage][0], CATALOGUE, now, PROTOCOL)
+        by = chosen[spec.dataset]
+        name = measurement_name(by.hash, by.against or STAGES[spec.stage][0], CATALOGUE, now, PROTOCOL, by.samples)
         if name not in {each.name for each in ledger.measurements(key)}:
-            wanted.append(Wanted(key, chosen[spec.dataset], own))
+            wanted.append(Wanted(key, by, own))
     return wanted
 
 
@@ -57,7 +58,7 @@ def measured(config: PackConfig, wanted: Wanted) -> dict | str:
     ledger.fetch_trial(wanted.key)
     try:
         found = measured_again(
-            ledger.folder(wanted.key), Path(config.data_dir), FeaturesOf(*wanted.features), wanted.own_measures, PROTOCOL, device
+            ledger.folder(wanted.key), Path(config.data_dir), wanted.features, wanted.own_measures, PROTOCOL, device
         )
         return found.to_json()
     except UnfitMachine as error:

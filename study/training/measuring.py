@@ -30,11 +30,14 @@ from study.training.weights import of_training, plain
 
 
 class FeaturesOf(NamedTuple):
-    """Which features: their kind, the seed of the classifier, and the hash that they must turn out to have."""
+    """Which features: their kind, the seed of the classifier, and the hash that they must turn out to have; and of how many samples
+    against which images, where not as a study measures."""
 
     kind: str
     seed: int
     hash: str
+    samples: int = 0
+    against: str = ""
 
 
 @functools.lru_cache(maxsize=2)
@@ -57,7 +60,8 @@ def evaluation(
             f"the features of {dataset.name} here are {extractor.hash}, those meant are {chosen.hash}, and"
             " scores of different features do not compare: is another version of torch installed here?"
         )
-    return Evaluation(loaded(dataset, data_dir, device, published, whole), extractor.to(device), stage)
+    own = loaded(dataset, data_dir, device, published, whole)
+    return Evaluation(own, extractor.to(device), stage, chosen.samples, chosen.against)
 
 
 def all_measures(model, final: Evaluation, own: Mapping[str, str], origin: str) -> dict[str, float]:
@@ -97,7 +101,8 @@ def measured_again(
         features=chosen.hash,
         features_kind=chosen.kind,
         features_seed=chosen.seed,
-        split=STAGES[spec.stage][0],
+        split=chosen.against or STAGES[spec.stage][0],
+        samples=chosen.samples,
         catalogue=CATALOGUE,
         own_measures=digests(own, spec.origin),
         protocol=protocol,

@@ -17,6 +17,7 @@ from study.analysis.trainings import Features, measured_by, read
 from study.data import digits
 from study.errors import UserError
 from study.ledger.folder import Ledger, finished
+from study.mlflow_view.tracker import told_apart
 from study.space import Budget, grid
 from study.space.importing import allow_modules
 from study.sweep import preparation
@@ -87,6 +88,25 @@ def test_other_features_give_other_scores_which_a_report_shows_when_it_is_asked_
     assert all("cost/parameters" in cell.values for cell in found.cells)
 
 
+def test_more_samples_against_the_training_images_are_a_measurement_of_their_own(study, data_dir):
+    ledger, hashes = study
+    many = Features(samples=3000, against="train")
+    by = FeaturesOf("classifier", 0, hashes[0], many.samples, many.against)
+    for key in ledger.keys():
+        found = measured_again(ledger.folder(key), data_dir, by, {}, PROTOCOL)
+        assert ledger.put_measurement(found) and (found.split, found.samples) == ("train", 3000)
+        assert found.name != again(study, data_dir, key, seed=0)[1].name
+    own = {cell.name: cell.value("quality/fd_rel") for cell in cell_table.cells(ledger)}
+    shown = report_data.findings(ledger, (), many)
+    others = {cell.name: cell.value("quality/fd_rel") for cell in shown.cells}
+    assert others.keys() == own.keys() and all(0 < abs(others[name] / own[name] - 1) < 0.5 for name in own)
+    assert "3,000 samples against training images" in shown.notes[0] and not shown.real_baselines
+    assert all(not any(name.startswith(("memory/", "two_sample/")) for name in cell.values) for cell in shown.cells)
+    assert {cell.name: cell.value("quality/fd_rel") for cell in report_data.findings(ledger, ()).cells} == own
+    tracked = told_apart(found, ledger.spec(found.key))
+    assert tracked == "3000 against train/"
+
+
 def test_what_is_not_measured_yet_is_said_and_left_out_and_what_diverged_stays(study, data_dir):
     ledger, _ = study
     first, second, *_ = ledger.keys()
@@ -104,7 +124,7 @@ def test_what_is_not_measured_yet_is_said_and_left_out_and_what_diverged_stays(s
 
 def test_only_what_lacks_a_measurement_is_measured(study, data_dir):
     ledger, hashes = study
-    trials, chosen = kept(finished(ledger)), {"digits": ("classifier", 1, hashes[1])}
+    trials, chosen = kept(finished(ledger)), {"digits": FeaturesOf("classifier", 1, hashes[1])}
     again(study, data_dir, trials[0][0])
     assert [each.key for each in lacking(ledger, trials, chosen, {})] == [key for key, _, _ in trials[1:]]
     path = next(ledger.folder(trials[0][0]).glob("measured-*"))
@@ -119,7 +139,8 @@ def test_trainings_on_other_images_are_left_out_and_said(study, data_dir):
         path = ledger.folder(first) / name
         changes = {"fingerprint": "other"} if name == "spec.json" else {"spec": None}
         rewrite(path, **changes)
-    options, said = SimpleNamespace(inception_weights=None, address=None, features=None, features_seed=0), []
+    given = {"inception_weights": None, "address": None, "features": None, "features_seed": 0, "samples": 0, "against": "test"}
+    options, said = SimpleNamespace(**given), []
     wanted = measure.prepared(small_space(), ledger, kept(finished(ledger)), data_dir, options, said.append)
     assert [each.key for each in wanted] == others and "1 trainings were on other images" in said[0]
 
