@@ -39,7 +39,7 @@ def add_study(parser, several: bool = False) -> None:
         type=storage,
         default=[STORAGE] if several else STORAGE,
         **many,
-        help="where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: %(default)s)",
+        help=f"where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: {STORAGE})",
     )
     add("--data-dir", help="where datasets are, for the commands that read images (default: $STUDY_DATA, else data/)")
     add(

@@ -249,8 +249,9 @@ def study_of(ledger: Ledger, key: str) -> Ledger:
 
 
 def unfinished(ledger: Ledger) -> Ledger:
-    """The study that is to be launched again, where one is: the first that lacks trials."""
-    return next((study for study in ledger.studies if counted(study)["left"]), ledger.studies[0])
+    """The study that is to be launched again: of several the first that lacks trials."""
+    first, *others = ledger.studies
+    return next((study for study in ledger.studies if counted(study)["left"]), first) if others else first
 
 
 def own_claims(trials: list[FinishedTrial], notes: list[str]) -> list:

@@ -6,10 +6,11 @@ The runs are found by their tags and written under the times of their trainings:
 import hashlib
 import json
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 
 from study.analysis.cell_table import TableCell, basis, cells, confirmed
 from study.ledger.folder import Ledger
@@ -19,9 +20,11 @@ STAGE = "cell"  # as the tag `stage` has it
 
 def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> None:
     """Bring the runs of all cells up to date. shown_as(key, stage): a measure's name in MLflow."""
-    known = {run.data.tags["cell"]: run for run in client.search_runs([experiment], f"tags.stage = '{STAGE}'", max_results=10_000)}
+    known = defaultdict(list)
+    for run in client.search_runs([experiment], f"tags.stage = '{STAGE}'", max_results=10_000):
+        known[run.data.tags["cell"]].append(run)
     for cell in confirmed(cells(ledger)):
-        run, measured = known.get(cell.name), numbers(cell)
+        run, measured = next((run for run in known[cell.name] if fits(run, cell)), None), numbers(cell)
         tags = tags_of(cell, measured)
         if run and run.data.tags.get("numbers") == tags["numbers"] and run.info.status == "FINISHED":
             continue
@@ -33,6 +36,11 @@ def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> No
         params = [Param(name, str(value)) for name, value in params_of(cell).items()]
         client.log_batch(info.run_id, metrics, params, [RunTag(*tag) for tag in tags.items()])
         client.set_terminated(info.run_id, "FINISHED", end_time=at)
+
+
+def fits(run: Run, cell: TableCell) -> bool:
+    """Whether it is that of the cell at its budget: of a cell that was trained for fewer epochs before, that run stays as it is."""
+    return all(run.data.params.get(name, str(value)) == str(value) for name, value in params_of(cell).items())
 
 
 def named(cell: TableCell) -> str:

@@ -13,7 +13,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow_runs import everything, train
 from PIL import Image
-from tiny import finish, outcome
+from tiny import finish, outcome, tiny_space
 
 from study.analysis.cell_table import cells
 from study.errors import UserError
@@ -24,6 +24,8 @@ from study.mlflow_view.background import BackgroundTracker
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import VIEW, Tracker
+from study.space import Budget
+from study.sweep.plan import Plan, write_planned
 from study.training.image_grids import png, tile
 
 
@@ -187,6 +189,22 @@ def test_every_confirmed_cell_is_a_run_with_the_median_of_its_replicates_and_the
     assert run.data.params["latent_dim"] == str(cell.latent_dim) and run.data.metrics["rate/diverged"] == 0
     assert run.data.metrics["test/fd_rel"] == pytest.approx(0.25) == cells(ledger)[0].values["quality/fd_rel"].value
     assert run.data.metrics["test/fd_rel_sd"] == pytest.approx(0.129, abs=1e-3)
+
+
+def test_a_cell_that_trains_on_has_a_run_for_each_of_its_budgets(ledger, plan, uri):
+    tracker, cell = Tracker(uri, ledger, "tiny"), plan.space.cells[0]
+    longer = Plan(tiny_space(budget=lambda cell: Budget(2, 64, on_to=4), keep_states=True), ledger, plan.identity)
+    for each, objective in ((plan, 0.4), (longer, 0.2)):
+        for trial in plan.search[cell.name] if each is plan else []:
+            finish(plan, trial)
+        longer.results |= plan.results
+        each._plan_confirm(cell)
+        for trial in each.confirm[cell.name]:
+            finish(each, trial, objective=objective)
+        write_planned(each)
+        tracker.summarise()
+    runs = tracker.client.search_runs([tracker.experiment], "tags.stage = 'cell'")
+    assert {run.data.params["epochs"]: run.data.metrics["test/fd_rel"] for run in runs} == {"2": 0.4, "4": 0.2}
 
 
 def test_the_summary_run_is_one_and_holds_a_sheet_and_the_table(ledger, plan, uri):
