@@ -2,6 +2,7 @@
 terminal, this in another.
 
     python docs/screenshots.py --space latent_sweep [--url http://127.0.0.1:5000] [--out docs]
+    python docs/screenshots.py --space latent_sweep smoke [--out docs]     their report together, which needs no `make ui`
 """
 
 import argparse
@@ -15,8 +16,11 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from study.analysis.cell_table import cells, nearest_of
+from study.data.datasets import data_folder
 from study.ledger.folder import Ledger
+from study.ledger.joined import open_joined
 from study.ledger.opening import STORAGE, open_study
+from study.reporting.build import write_report
 
 FLAGS = [
     "--headless",
@@ -89,16 +93,20 @@ def copy_samples(ledger: Ledger, out: Path) -> None:
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--space", default="latent_sweep")
+    parser.add_argument("--space", nargs="+", default=["latent_sweep"])
     parser.add_argument("--url", default="http://127.0.0.1:5000")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args(arguments)
-    ledger = open_study(STORAGE, options.space)
-    copy_samples(ledger, options.out)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        if len(options.space) > 1:
+            page = write_report(open_joined([STORAGE], options.space), data_folder(None))
+            print("report-joined", *take(browser, page.resolve().as_uri(), options.out / "report-joined.png", 1200, 1500))
+            return 0
+        ledger = open_study(STORAGE, options.space[0])
+        copy_samples(ledger, options.out)
         take(browser, (ledger.root / "report" / "report.html").as_uri(), options.out / "report.png", 1200, 1500)
-        for name, address in pages(options.url, options.space).items():
+        for name, address in pages(options.url, options.space[0]).items():
             tall = 1260 if name == "mlflow-samples" else 900  # the samples card stands in the second row
             errors = take(browser, address, options.out / f"{name}.png", height=tall)
             print(name, *errors)
