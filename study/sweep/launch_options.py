@@ -113,7 +113,9 @@ class LaunchOptions:
     trial_limit: float | None = option(
         None, "a training that takes longer, 30m or 2h, has failed; --retry-failed goes on with it", type=span, metavar="TIME"
     )
-    epochs: int | None = option(None, "for a quick look: another study, with its own trials", type=whole, metavar="N")
+    epochs: int | None = option(
+        None, "another study, with its own trials; of a space that keeps states, more epochs train on", type=whole, metavar="N"
+    )
     checkpoint_seconds: float = option(CHECKPOINT_S, "what a crash may cost (default: %(default)g)", type=number, metavar="S")
     open: bool = option(False, "show the report in a browser at the end")
     dry_run: bool = option(False, "show the plan and stop")

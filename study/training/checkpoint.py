@@ -78,7 +78,7 @@ class Checkpoints:
         except Exception as error:  # as of any checkpoint
             quarantine(shorter / STATE, f"no state to go on from: {type(error).__name__}")
             return
-        for picture in (shorter / "images").glob("*.png"):
+        for picture in filter(is_own_file, (shorter / "images").glob("*.png")):
             write_atomic(folder / "images" / picture.name, read_own(picture))
         write_atomic(folder / ROWS, rows)
         write_sealed(self.place(name), as_bytes({spec.key: member}))
