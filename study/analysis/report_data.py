@@ -95,7 +95,7 @@ class ReportData:
     datasets: Sequence[DatasetBasis]
     real_baselines: Mapping[str, RealBaseline]  # by the name of a dataset
     versions: Mapping[str, Mapping[str, str]]  # what the trials ran on, and what read them
-    rows: Sequence[Mapping]  # every training, as study/analysis/outcomes.py describes them
+    rows: Sequence[Mapping]  # every training that is compared, as study/analysis/outcomes.py describes them
     cells: Sequence[ReportCell]
     leaders: Sequence[Leader[ReportCell]]
     verdicts: Sequence[Verdict]
@@ -140,6 +140,13 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Feat
         if trial.spec.stage == "search" or trial.key in curves
         for row in rows_of(trial, curves.get(trial.key, {}))
     ]
+    apart = of_other_budgets(ledger, trials)
+    rows = [row for row in rows if row["trial"] not in apart]
+    if apart:
+        notes.append(
+            f"{len(apart)} trainings had other epochs or batches than those of the study named first on the same data: their cells"
+            " are shown, and no claim or effect compares them"
+        )
     table = cells(ledger, speaking, curves)
     looks = looks_made(ledger.looks(), len(claims), trials, lines)
     as_usual = (chosen.samples, chosen.against) == (OWN.samples, OWN.against)  # else real images were not measured so
@@ -241,6 +248,21 @@ def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell
         )
         for cell in cell_table.table(speaking)
     ]
+
+
+def of_other_budgets(ledger: Ledger, trials: Sequence[FinishedTrial]) -> set[str]:
+    """Of several studies, the trials that would not be compared at equal budgets: on each dataset those with others than the first
+    study that has it."""
+    spent: dict[str, set] = {}
+    for study in ledger.studies if len(ledger.studies) > 1 else ():
+        own = [trial for trial in trials if study_of(ledger, trial.key) is study]
+        for dataset, group in grouped(own, lambda trial: trial.spec.dataset).items():
+            spent.setdefault(dataset, {budget_of(trial) for trial in group})
+    return {trial.key for trial in trials if spent and budget_of(trial) not in spent[trial.spec.dataset]}
+
+
+def budget_of(trial: FinishedTrial) -> tuple[int, int]:
+    return trial.spec.epochs, trial.spec.batch_size
 
 
 def study_of(ledger: Ledger, key: str) -> Ledger:

@@ -67,13 +67,23 @@ def test_a_training_that_both_studies_hold_counts_once(two):
 
 
 def test_a_cell_that_is_tuned_in_two_ways_is_that_of_the_study_named_first(two):
-    ledger = sweep(two / "one" / "again", latents=(8, 32), rng=1, draw=False, batch_size=64)
+    ledger = sweep(two / "one" / "again", latents=(8, 32), rng=1, draw=False, claims="")
     found = findings(joined(two, "one/first", "one/again"))
     own = {key for key in ledger.keys() if "-z32-" in key}
     assert {row["trial"] for row in found.rows} & set(ledger.keys()) == own
     (note,) = [note for note in found.notes if "tuned in another way in again" in note]
     assert note.startswith("6 cells") and "vae-fc-d1-z8-digits" in note
     assert found.counts["left"] == 0
+
+
+def test_trainings_of_another_budget_are_shown_and_not_compared(two):
+    sweep(two / "one" / "longer", latents=(32,), epochs=12, draw=False)
+    found, alone = findings(joined(two, "one/first", "one/longer")), findings(joined(two, "one/first"))
+    assert {cell.latent_dim for cell in found.cells} == {2, 8, 32} and {row["latent_dim"] for row in found.rows} == {2, 8}
+    assert [verdict.word for verdict in found.verdicts] == [verdict.word for verdict in alone.verdicts]
+    (note,) = [note for note in found.notes if "other epochs or batches" in note]
+    assert note.startswith(f"{len(found.cells) // 3 * 4} trainings")
+    assert not [note for note in alone.notes if "other epochs" in note]
 
 
 def test_studies_that_are_not_there_and_storages_that_do_not_match_are_one_line(two, capsys):
