@@ -134,24 +134,18 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Feat
     claims = judged_in(names, own_claims(trials, notes)) if claims is None else claims
     speaking = cell_table.speaking(trials, planned)
     curves = {trial.key: curves_of(ledger.rows(trial.key)) for group in speaking.values() for trial in group}
+    apart = of_other_budgets(ledger, trials)
     rows = [
         row
         for trial in trials
-        if trial.spec.stage == "search" or trial.key in curves
+        if trial.key not in apart and (trial.spec.stage == "search" or trial.key in curves)
         for row in rows_of(trial, curves.get(trial.key, {}))
     ]
-    apart = of_other_budgets(ledger, trials)
-    rows = [row for row in rows if row["trial"] not in apart]
-    if apart:
-        notes.append(
-            f"{len(apart)} trainings had other epochs or batches than those of the study named first on the same data: their cells"
-            " are shown, and no claim or effect compares them"
-        )
     table = cells(ledger, speaking, curves)
     looks = looks_made(ledger.looks(), len(claims), trials, lines)
     as_usual = (chosen.samples, chosen.against) == (OWN.samples, OWN.against)  # else real images were not measured so
     baselines = real_baselines(ledger, trials) if as_usual else {}
-    notes += tuning_notes(table) + range_end_notes(speaking)
+    notes += budget_notes(apart) + tuning_notes(table) + range_end_notes(speaking)
     return ReportData(
         spaces=names,
         question=" ".join(filter(None, map(question, dict.fromkeys(names)))),
@@ -259,6 +253,14 @@ def of_other_budgets(ledger: Ledger, trials: Sequence[FinishedTrial]) -> set[str
         for dataset, group in grouped(own, lambda trial: trial.spec.dataset).items():
             spent.setdefault(dataset, {budget_of(trial) for trial in group})
     return {trial.key for trial in trials if spent and budget_of(trial) not in spent[trial.spec.dataset]}
+
+
+def budget_notes(apart: set[str]) -> list[str]:
+    """That some trainings stand beside the others only."""
+    return [
+        f"{len(apart)} trainings had other epochs or batches than those of the study named first on the same data: their cells are"
+        " shown, and no claim or effect compares them"
+    ] * bool(apart)
 
 
 def budget_of(trial: FinishedTrial) -> tuple[int, int]:
