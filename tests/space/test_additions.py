@@ -7,11 +7,13 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
+from trials import planned
 
 from study import sample
 from study.analysis.cell_table import cells, champions
 from study.analysis.report_data import findings
 from study.ledger.folder import Ledger
+from study.ledger.names import cell_of
 from study.mlflow_view.sync import sync
 from study.reporting.build import write_report
 from study.space.loading import load_space
@@ -181,3 +183,10 @@ def test_a_claim_from_outside_gets_its_verdict(run):
     ledger, results = run("claim")
     verdicts = {verdict.claim.id: verdict.word for verdict in findings(ledger).verdicts}
     assert set(verdicts) == {"X1"} and verdicts["X1"] in ("supported", "refuted", "undecided")
+
+
+def test_beta_is_compared_as_a_cell_where_it_stands_in_the_grid(ledger, data_dir):
+    folders = [planned(ledger, data_dir, epochs=1, beta=beta) for beta in (0.5, 4.0)]
+    assert len({cell_of(folder.name) for folder in folders}) == 2
+    found = [run_trial(folder, data_dir).measures["likelihood/beta_effective"] for folder in folders]
+    assert found == [0.5, 4.0]
