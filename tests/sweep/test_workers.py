@@ -1,0 +1,58 @@
+"""Which workers are kept while they have nothing to do, by Ray's own cache of them."""
+
+from types import SimpleNamespace
+
+import pytest
+from ray import tune
+from ray.tune.utils.object_cache import _ObjectCache
+
+from study.sweep.ray_executor import KeepWorkers
+
+
+@pytest.fixture
+def controller():
+    """What the scheduler sees of Tune's controller."""
+    return SimpleNamespace(_actor_cache=_ObjectCache(may_keep_one=True))
+
+
+def trial(gpus=0.0):
+    return SimpleNamespace(placement_group_factory=tune.PlacementGroupFactory([{"CPU": 1, "GPU": gpus}]))
+
+
+def idle(controller, kind, count) -> int:
+    """How many of so many workers without a trial are still there after a step of Tune's loop in which none waits."""
+    for number in range(count):
+        controller._actor_cache.cache_object(kind.placement_group_factory, f"worker {number}")
+    list(controller._actor_cache.flush_cached_objects())
+    return controller._actor_cache.num_cached_objects
+
+
+def test_tune_lets_all_workers_go_but_one(controller):
+    assert idle(controller, trial(), 4) == 1
+
+
+def test_workers_are_kept_while_all_cells_wait_at_a_rung(controller):
+    workers = KeepWorkers(4)
+    for _ in range(3):
+        workers.on_trial_add(controller, trial())
+    assert idle(controller, trial(), 4) == 4
+
+
+def test_workers_go_when_a_trial_asks_for_other_resources(controller):
+    workers = KeepWorkers(4)
+    workers.on_trial_add(controller, trial())
+    assert idle(controller, trial(), 4) == 4
+    workers.on_trial_add(controller, trial(gpus=0.5))
+    assert idle(controller, trial(), 0) <= 1
+    workers.on_trial_add(controller, trial())
+    assert not workers.kept  # once there are two kinds, none is kept
+
+
+def test_workers_go_when_one_has_died_and_are_kept_again_from_the_next_trial_on(controller):
+    workers = KeepWorkers(4)
+    workers.on_trial_add(controller, trial())
+    assert idle(controller, trial(), 4) == 4
+    workers.let_go()
+    assert idle(controller, trial(), 0) <= 1
+    workers.on_trial_add(controller, trial())
+    assert idle(controller, trial(), 3) >= 3
