@@ -232,7 +232,7 @@ def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell
         ReportCell(
             **vars(cell),
             run=run_of(ledger, cell.trial),
-            sample=from_the_project("sample", study_of(ledger, cell.trial), origins[cell.name]),
+            sample=from_the_project("sample", ledger.study_of(cell.trial), origins[cell.name]),
             pictures=pictures(ledger, cell.trial),
             curves={
                 name: curve
@@ -249,7 +249,7 @@ def of_other_budgets(ledger: Ledger, trials: Sequence[FinishedTrial]) -> set[str
     study that has it."""
     spent: dict[str, set] = {}
     for study in ledger.studies if len(ledger.studies) > 1 else ():
-        own = [trial for trial in trials if study_of(ledger, trial.key) is study]
+        own = [trial for trial in trials if ledger.study_of(trial.key) is study]
         for dataset, group in grouped(own, lambda trial: trial.spec.dataset).items():
             spent.setdefault(dataset, {budget_of(trial) for trial in group})
     return {trial.key for trial in trials if spent and budget_of(trial) not in spent[trial.spec.dataset]}
@@ -265,11 +265,6 @@ def budget_notes(apart: set[str]) -> list[str]:
 
 def budget_of(trial: FinishedTrial) -> tuple[int, int]:
     return trial.spec.epochs, trial.spec.batch_size
-
-
-def study_of(ledger: Ledger, key: str) -> Ledger:
-    """The study that a trial is read from."""
-    return next(study for study in ledger.studies if study.folder(key) == ledger.folder(key))
 
 
 def unfinished(ledger: Ledger) -> Ledger:

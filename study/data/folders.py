@@ -64,7 +64,7 @@ class Folder(Own):
         numbers = {name: number for number, name in enumerate(classes)} or {None: None}
         self._check_classes(listings, numbers)
         parts = [[(path, numbers[name]) for name in sorted(listing, key=str) for path in listing[name]] for listing in listings]
-        side, grey = self._form([path for part in parts for path, _ in part], skip_corrupt, log)
+        side, grey = square_form(self.path, [path for part in parts for path, _ in part], log, self.side, self.padded)
         train, *test = decode_parts(parts, side, grey, scratch, skip_corrupt, log, self.padded)
         return Raw(train, test[0] if test else None, tuple(classes))
 
@@ -91,19 +91,20 @@ class Folder(Own):
             what = "images outside classes" if unknown is None else f"a class {unknown!r}"
             raise UserError(f"{self.path}: test has {what}, train has not: both must be divided into the same classes")
 
-    def _form(self, paths, skip_corrupt, log):
-        """(side, whether grey) that all images are brought to."""
-        sizes, grey = decoding.measure(paths)
-        if not sizes:
-            decoding.refuse_or_skip([(path, "not an image") for path in paths], False, log)
-        side, change = (self.side, set(sizes) != {(self.side, self.side)}) if self.side else decoding.common_side(sizes)
-        if change:
-            (width, height), (wide, high) = min(sizes), max(sizes)
-            log(
-                f"{self.path}: images of {width} x {height} to {wide} x {high} pixels are resized and "
-                f"{'padded with black' if self.padded else 'cropped at the centre'} to {side} x {side}"
-            )
-        return side, grey
+
+def square_form(name, paths, log, side=None, padded=False):
+    """(side, whether grey) that all images are brought to, said where it changes them. side: None for that of most of them."""
+    sizes, grey = decoding.measure(paths)
+    if not sizes:
+        decoding.refuse_or_skip([(path, "not an image") for path in paths], False, log)
+    side, change = (side, set(sizes) != {(side, side)}) if side else decoding.common_side(sizes)
+    if change:
+        (width, height), (wide, high) = min(sizes), max(sizes)
+        log(
+            f"{name}: images of {width} x {height} to {wide} x {high} pixels are resized and "
+            f"{'padded with black' if padded else 'cropped at the centre'} to {side} x {side}"
+        )
+    return side, grey
 
 
 def _visible(entry):

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from study.data import decoding
-from study.data.folders import Own
+from study.data.folders import Own, square_form
 from study.data.sources import Part, Raw, decode_parts
 from study.errors import UserError, first_line, nearest
 
@@ -239,14 +239,3 @@ class HuggingFace(Own):
 
     def _wrong(self, what: str) -> UserError:
         return UserError(f"{self.path} is no folder that Hugging Face's save_to_disk wrote: {what}")
-
-
-def square_form(name: str, items: list, log) -> tuple[int, bool]:
-    """(side, whether grey) that all of these images are brought to, said where it changes them."""
-    sizes, grey = decoding.measure(items)
-    if not sizes:
-        decoding.refuse_or_skip([(item, "not an image") for item in items], False, log)
-    side, change = decoding.common_side(sizes)
-    if change:
-        log(f"{name}: images are resized and cropped at the centre to {side} x {side}")
-    return side, grey

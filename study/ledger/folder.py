@@ -147,6 +147,10 @@ class Ledger:
             found |= read_json(path, check=records.real_baselines) or {}
         return found
 
+    def study_of(self, key: str) -> "Ledger":
+        """The one of them that a trial is read from."""
+        return self
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What whoever reads this must be told."""

@@ -62,6 +62,9 @@ class JoinedLedger(Ledger):
     def keys(self) -> list[str]:
         return sorted(self.owners)
 
+    def study_of(self, key: str) -> Ledger:
+        return self.owners[key]
+
     def folder(self, key: str) -> Path:
         return self.owners[key].folder(key)
 

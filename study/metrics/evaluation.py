@@ -111,8 +111,8 @@ class Evaluation:
             measures |= _measured(self._of_critic, model)
         return measures
 
-    def _samples(self, model: nn.Module) -> Iterator[Tensor]:
-        return (model.sample(z) for z in self.noise(model.latent_dim).split(self._at_once))
+    def _samples(self, model: nn.Module, sample: Callable | None = None) -> Iterator[Tensor]:
+        return map(sample or model.sample, self.noise(model.latent_dim).split(self._at_once))
 
     @torch.no_grad()
     def of_samples(self, chunks: Iterable[Tensor]) -> dict[str, float]:
@@ -180,7 +180,7 @@ class Evaluation:
 
     def _of_average(self, model: nn.Module) -> dict[str, float]:
         """How near samples by averaged weights come, and how much they cover."""
-        fake = self._summary(model.sample_averaged(z) for z in self.noise(model.latent_dim).split(self._at_once))
+        fake = self._summary(self._samples(model, model.sample_averaged))
         near = self._near(fake, distances.moments(fake.features))
         return {key: near[same] for key, same in AVERAGED.items()}
 
