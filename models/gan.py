@@ -100,8 +100,8 @@ class GAN(nn.Module):
     def critic_loss(self, x, noise, epoch) -> dict:
         """ "real" and "fake" are the mean scores."""
         with torch.no_grad():
-            fake = self.generate(noise["z"])
-        real, fake = self.score(self.real(x, noise)), self.score(self.changed(fake, noise, "fake"))
+            fake = self.fake(noise)
+        real, fake = self.score(self.real(x, noise)), self.score(fake)
         if self.loss == "hinge":
             loss = relu(1 - real) + relu(1 + fake)
         elif self.loss == "least_squares":
@@ -113,7 +113,7 @@ class GAN(nn.Module):
     def generator_loss(self, x, noise, epoch) -> dict:
         if self.average:
             self.average.update(self.generator)
-        fake = self.changed(self.generate(noise["z"]), noise, "fake")
+        fake = self.fake(noise)
         if self.feature_matching:
             return {"loss": (self.features(self.real(x, noise)).mean(0) - self.features(fake).mean(0)).square().sum()}
         score = self.score(fake)
@@ -128,6 +128,10 @@ class GAN(nn.Module):
     def real(self, x, noise):
         """Images in [0, 1] -> as a critic in training sees them."""
         return self.changed(self.seen(flipped(x, noise["uniform_flip"]) if self.flips else x), noise, "real")
+
+    def fake(self, noise):
+        """Generated images as a critic in training sees them."""
+        return self.changed(self.generate(noise["z"]), noise, "fake")
 
     def changed(self, image, noise, which: str):
         return diff_augment(image, noise[f"uniform_{which}"], self.augment) if self.augment else image

@@ -92,7 +92,7 @@ class WGAN(GAN):
     def critic_loss(self, x, noise, epoch) -> dict:
         """ "distance": the gap between mean scores, the critic's estimate; "penalty": as added to the loss."""
         with torch.no_grad():
-            fake = self.changed(self.generate(noise["z"]), noise, "fake")
+            fake = self.fake(noise)
         real = self.real(x, noise)
         distance = self.score(real).mean() - self.score(fake).mean()
         if not self.penalised:
@@ -108,4 +108,4 @@ class WGAN(GAN):
     def generator_loss(self, x, noise, epoch) -> dict:
         if self.average:
             self.average.update(self.generator)
-        return {"loss": -self.score(self.changed(self.generate(noise["z"]), noise, "fake")).mean()}
+        return {"loss": -self.score(self.fake(noise)).mean()}
