@@ -1,15 +1,21 @@
-"""What an accelerator gains: seeds side by side, steps as CUDA graphs, both; and that the results stay the same.
+"""What an accelerator gains: trainings side by side, steps as CUDA graphs, both; and that the results stay the same.
 
-    benchmarks/gpu.sh [--data-dir DIR] [--json FILE]       needs torch, torchvision, numpy and scikit-learn only
+    benchmarks/gpu.sh [--data-dir DIR] [--json FILE]       says what it needs; under ten minutes on one card
+    make gpu                                               the same from the project's own environment
     python benchmarks/gpu.py --device cpu                  the same rows without graphs, to see that it runs
 
 Rows with a limit as peer: the limit that the project set itself, or what each operation's arithmetic takes at the rate of a
 large matrix product, or its bytes at the rate of a large copy, whichever is longer, in this run. The rows on TF32 have the
-shift of a measure as ours and its standard deviation over seeds as peer: below 1 it would move more than seeds do.
+shift of a measure as ours and its standard deviation over seeds as peer: below 1 it would move more than seeds do. `alike` is what
+the self-check found of each way to train a pack (study/training/self_check.py).
 """
 
+import dataclasses
+import functools
+import math
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,20 +31,36 @@ from models.gan import GAN
 from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
-from study.data import digits
+from search_spaces.latent_sweep import SPACE
+from study.data import digits, mnist
+from study.ledger.folder import Ledger
 from study.metrics import features
 from study.metrics.catalogue import OBJECTIVE
 from study.metrics.cost import Flops
 from study.metrics.evaluation import Evaluation
+from study.sweep.plan import Plan
 from study.training.image_grids import decode
 from study.training.replicas import Replicas
+from study.training.run import run_pack
+from study.training.self_check import Example, Way, chosen
 
-ROUNDS, STEPS, MANY, EPOCHS = 5, 40, 32, 20
-SEEDS, PRECISION_EPOCHS, NEIGHBOURS = 8, 20, (2, 4, 8)
+ROUNDS, STEPS, MANY, EPOCHS = 5, 40, (32, 64), 20
+SEEDS, PRECISION_EPOCHS, NEIGHBOURS = 8, 20, (2, 4)
+REPLICATES, PROPOSALS, CELLS = 8, 8, 30
+GRAPH = Way(graphs=True)
 FULLY_CONNECTED = {
     "VAE 784-400-20": (VAE, 1, 20),
     "GAN 784, two layers of 400": (GAN, 2, 100),
     "WGAN-GP 784, two layers of 400": (WGAN, 2, 100),
+}
+PACKS = {  # name -> (model, net, depth, latent size, image shape, width, trainings)
+    "VAE 784, one layer of 400": (VAE, fc, 1, 20, (1, 28, 28), 400, 64),
+    "VAE conv 28x28, 32 channels": (VAE, conv, 2, 20, (1, 28, 28), 32, 32),
+    "GAN 784, two layers of 400": (GAN, fc, 2, 100, (1, 28, 28), 400, 64),
+    "DCGAN 28x28, 16 channels": (GAN, conv, 2, 100, (1, 28, 28), 16, 32),
+    "DCGAN 32x32 in colour, 64 channels": (GAN, conv, 3, 100, (3, 32, 32), 64, 8),
+    "WGAN-GP 784, two layers of 400": (WGAN, fc, 2, 100, (1, 28, 28), 400, 64),
+    "WGAN-GP conv 28x28, 16 channels": (WGAN, conv, 2, 100, (1, 28, 28), 16, 16),
 }
 
 
@@ -51,8 +73,11 @@ def main(arguments=None) -> int:
     rows = []
     for name, definition in FULLY_CONNECTED.items():
         rows += bench.fully_connected(name, *definition)
-    rows += [bench.dcgan(), *bench.twenty_epochs(options.data_dir), *bench.precision(options.data_dir), *bench.neighbours()]
-    keep(rows, options, device=torch.cuda.get_device_name() if bench.cuda else "cpu")
+    for name, definition in PACKS.items():
+        rows += bench.alike(name, *definition)
+    rows += [bench.dcgan(), *bench.twenty_epochs(options.data_dir), *bench.study(options.data_dir)]
+    rows += [*bench.precision(options.data_dir), *bench.neighbours()]
+    keep(rows, options, **bench.circumstances())
     return int(any(line.get("difference", 0) > 1e-3 for line in rows))
 
 
@@ -63,13 +88,16 @@ class Bench:
         self.device, self.cuda = device, device.startswith("cuda")
         self.images = torch.randint(0, 256, (STEPS * BATCH, 1, 28, 28), dtype=torch.uint8, device=device)
 
-    def replicas(self, model, net, depth, latent_dim, seeds, graphs, shape=(1, 28, 28), **settings):
-        return Replicas(
-            [lambda: model(shape, net, depth, latent_dim, **settings)] * seeds,
-            range(seeds),
-            self.device,
-            graphs=graphs and self.cuda,
-        )
+    def circumstances(self) -> dict:
+        if not self.cuda:
+            return {"device": "cpu"}
+        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        driver = subprocess.run(asked, capture_output=True, text=True).stdout.split("\n")[0]
+        return {"device": torch.cuda.get_device_name(), "driver": driver, "cuda": torch.version.cuda}
+
+    def replicas(self, model, net, depth, latent_dim, seeds, way, shape=(1, 28, 28), **settings):
+        builds = [lambda: model(shape, net, depth, latent_dim, **settings)] * seeds
+        return (way if self.cuda else Way(way.fused)).replicas(builds, range(seeds), self.device, "float32")
 
     def epoch_s(self, *replicas, images=None) -> list[float]:
         """Seconds of an epoch of each; the losses are fetched at its end, which waits for the device."""
@@ -77,38 +105,59 @@ class Bench:
         return in_turn([lambda own=own: own.train_epoch(images, 256, BATCH) for own in replicas], ROUNDS, time.perf_counter)
 
     def fully_connected(self, name, model, depth, latent_dim) -> list[dict]:
-        plain, graph, packed = (
-            self.replicas(model, fc, depth, latent_dim, seeds, graphs, width=400)
-            for seeds, graphs in ((1, False), (1, True), (MANY, True))
-        )
-        plain_ms, graph_ms, packed_ms = (1000 * spent / STEPS for spent in self.epoch_s(plain, graph, packed))
+        ways = [(1, Way()), (1, GRAPH), *[(many, Way(fused=True, graphs=True)) for many in MANY]]
+        made = [self.replicas(model, fc, depth, latent_dim, seeds, way, width=400) for seeds, way in ways]
+        plain_ms, graph_ms, *packed_ms = (1000 * spent / STEPS for spent in self.epoch_s(*made))
+        each = [spent / many for spent, many in zip(packed_ms, MANY)]
         return [
-            row(f"{name}: a step as a graph", graph_ms, plain_ms, "ms", "eager", difference=difference(plain, graph)),
-            row(
-                f"{name}: {MANY} seeds, per seed",
-                packed_ms / MANY,
-                plain_ms,
-                "ms",
-                "eager, one at a time",
-                peak_memory_mb=self.peak_mb(),
-            ),
+            row(f"{name}: a step as a graph", graph_ms, plain_ms, "ms", "eager", difference=difference(*made[:2])),
+            *[
+                row(
+                    f"{name}: {many} trainings, each",
+                    own,
+                    plain_ms,
+                    "ms",
+                    "eager, one at a time",
+                    against_a_graph=f"{graph_ms / own:.1f}",
+                )
+                for many, own in zip(MANY, each)
+            ],
         ]
 
+    def alike(self, name, model, net, depth, latent_dim, shape, width, count) -> list[dict]:
+        """What the self-check finds of every way: milliseconds of a step of the whole pack, and what is wrong with it."""
+        builds = [functools.partial(model, shape, net, depth, latent_dim, width=width)] * count
+        images = torch.randint(0, 256, (STEPS * BATCH, *shape), dtype=torch.uint8, device=self.device)
+        start = time.perf_counter()
+        choice = chosen(builds, range(count), Example(images, 256, BATCH), "float32")
+        spent = time.perf_counter() - start
+        plainest = next(each for each in choice.tried if each.way == Way())
+        rows = []
+        for each in choice.tried:
+            found = {"peak_mb": each.peak >> 20}
+            if each.way == choice.way:
+                found["chosen"] = f"{choice.pack} at a time, found in {spent:.1f} s"
+            if each.wrong:
+                found["wrong"] = each.wrong
+            named = f"{name}, {count} {each.way}"
+            rows.append(row(named, each.step_ms or math.inf, plainest.step_ms, "ms", "plainest", **found))
+        return rows
+
     def dcgan(self) -> dict:
-        """Eight seeds of DCGAN on 32x32 colour images against what their operations' arithmetic and bytes allow."""
+        """Eight trainings of DCGAN on 32x32 colour images against what their operations' arithmetic and bytes allow."""
         seeds, images = 8, torch.randint(0, 256, (8 * BATCH, 3, 32, 32), dtype=torch.uint8, device=self.device)
-        own = self.replicas(GAN, conv, 3, 100, seeds, True, shape=(3, 32, 32), width=64)
+        own = self.replicas(GAN, conv, 3, 100, seeds, GRAPH, shape=(3, 32, 32), width=64)
         with Roofline(self.matrix_rate(), self.copy_rate()) as allowed:
-            self.replicas(GAN, conv, 3, 100, 1, False, shape=(3, 32, 32), width=64).train_epoch(images, 256, BATCH)
+            self.replicas(GAN, conv, 3, 100, 1, Way(), shape=(3, 32, 32), width=64).train_epoch(images, 256, BATCH)
         (spent,) = self.epoch_s(own, images=images)
         limit = seeds * allowed.seconds
-        return row(f"DCGAN 32x32, {seeds} seeds, an epoch of 8 steps", 1000 * spent, 1000 * limit, "ms", "limit")
+        return row(f"DCGAN 32x32, {seeds} trainings, an epoch of 8 steps", 1000 * spent, 1000 * limit, "ms", "limit")
 
     def twenty_epochs(self, data_dir) -> list[dict]:
         """The MNIST VAE of the literature, from images on the device to the last loss."""
-        mnist, source = mnist_or_noise(data_dir, STEPS * BATCH if not self.cuda else None)
-        images = mnist.data.unsqueeze(1).to(self.device)
-        own = self.replicas(VAE, fc, 1, 20, 1, True, width=400)
+        known, source = mnist_or_noise(data_dir, STEPS * BATCH if not self.cuda else None)
+        images = known.data.unsqueeze(1).to(self.device)
+        own = self.replicas(VAE, fc, 1, 20, 1, GRAPH, width=400)
         start = time.perf_counter()
         for _ in range(EPOCHS):
             own.train_epoch(images, 256, BATCH)
@@ -155,7 +204,7 @@ class Bench:
         scores = []
         for precision in ("float32", "tf32"):
             builds = [lambda: model(images.shape, conv, 2, 8, width=32)] * SEEDS
-            own = Replicas(builds, range(SEEDS), self.device, precision=precision)
+            own = Replicas(builds, range(SEEDS), self.device, precision)
             for _ in range(PRECISION_EPOCHS):
                 own.train_epoch(images.train.images, images.levels, 64)
             noise = judge.noise(own.model.latent_dim)
@@ -177,8 +226,42 @@ class Bench:
             for count in NEIGHBOURS
         ]
 
-    def peak_mb(self) -> float:
-        return round(torch.cuda.max_memory_allocated() / 2**20) if self.cuda else 0
+    def study(self, data_dir) -> list[dict]:
+        """A cell of latent_sweep on MNIST from its first search step to its last measure, as a worker does it; and by the steps of
+        its other fully connected cells, an hour's study of so many cells."""
+        if not (Path(data_dir) / "MNIST").is_dir() or not self.cuda:
+            return []
+        space = SPACE.with_dataset(mnist)
+        cells = {cell.name: cell for cell in space.cells if cell.net is fc and cell.latent_dim == 32 and not cell.settings}
+        images = mnist.prepare(data_dir, log=lambda line: None)
+        train, spent = images.train.images.to(self.device), {}
+        for name, cell in cells.items():
+            builds = [functools.partial(cell.build, images.shape, {})] * (REPLICATES * PROPOSALS)
+            choice = chosen(builds, range(len(builds)), Example(train, images.levels, space.budget(cell).batch_size), "float32")
+            best = next(each for each in choice.tried if each.way == choice.way)
+            spent[name] = best.step_ms / len(builds)
+        cell = cells["vae-fc-d2-z32-mnist"]
+        took, trained = whole_cell(space, cell, images, data_dir, self.device)
+        others = statistics.fmean(spent.values()) / spent[cell.name] * trained + took - trained
+        steps = {name: round(each, 4) for name, each in spent.items()}
+        return [
+            row(
+                f"{cell.name}, {REPLICATES * (PROPOSALS + 1)} trainings, measured",
+                took,
+                3600 / CELLS,
+                "s",
+                "limit",
+                training=f"{trained:.1f} s",
+            ),
+            row(
+                f"{CELLS} fully connected cells of the mean of {len(spent)} structures",
+                CELLS * others / 60,
+                60.0,
+                "min",
+                "limit",
+                ms_of_a_step_and_training=steps,
+            ),
+        ]
 
 
 class Roofline(Flops):
@@ -204,11 +287,47 @@ class Roofline(Flops):
         return result
 
 
+def whole_cell(space, cell, images, data_dir, device) -> tuple[float, float]:
+    """Seconds of a cell's search, to its rung and beyond, and of its confirm trainings; and those of them that were training."""
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / "study")
+        extractor = features.prepare(cell.dataset, images, ledger.root / "features")
+        known = {
+            "fingerprint": images.fingerprint,
+            "features": extractor.hash,
+            "features_kind": "classifier",
+            "shape": [*images.shape],
+        }
+        plan = Plan(space, ledger, {cell.dataset.name: known})
+        budget, trials = space.budget(cell), []
+        for stage, seeds, count in (("search", REPLICATES, PROPOSALS), ("confirm", REPLICATES, 1)):
+            for replicate in range(seeds):
+                planned = plan.rounds[cell.name][0][replicate][0]
+                trials += [(stage, planned, replicate, proposal) for proposal in range(count)]
+        folders = {}
+        for stage, planned, replicate, proposal in trials:
+            params = {"lr": 1e-4 * 10 ** (2 * proposal / PROPOSALS)}
+            spec = plan.spec(planned, params, "a sequence")
+            key = f"{cell.name}-r{replicate:02d}-{stage}-{proposal:03d}"
+            rungs = [round(budget.epochs / 3)] if stage == "search" else []
+            spec = dataclasses.replace(spec, key=key, stage=stage, seeds=[replicate], proposal=proposal, rungs=rungs)
+            ledger.put_spec(key, spec)
+            folders.setdefault(stage, []).append(ledger.folder(key))
+        start, results = time.perf_counter(), []
+        _, waiting = run_pack(folders["search"], round(budget.epochs / 3), data_dir, device)
+        best = sorted(waiting, key=lambda key: waiting[key])[: len(waiting) // 2]
+        for part in ([ledger.folder(key) for key in best], folders["confirm"]):
+            results += run_pack(part, budget.epochs, data_dir, device)[0]
+        took = time.perf_counter() - start
+        rung = len(waiting) / 2 * statistics.fmean(result.measures["time/train_s"] for result in results) / 3
+        return took, sum(result.measures["time/train_s"] for result in results) + rung
+
+
 def epochs_of(device: str, ready, go, count: int) -> None:
     """One process of several: a VAE on images of its own, trained when all are ready."""
     bench = Bench(device)
-    own = bench.replicas(VAE, fc, 1, 20, 1, False, width=400)
-    own.train_epoch(bench.images, 256, BATCH)
+    own = bench.replicas(VAE, fc, 1, 20, 1, GRAPH, width=400)
+    own.train_epoch(bench.images, 256, BATCH)  # libraries choose their kernels, graphs are captured
     ready.wait()
     go.wait()
     for _ in range(count):

@@ -101,7 +101,7 @@ def run(address: str, side_by_side: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         identity = {"digits": {"fingerprint": "", "features": "", "shape": [1, 28, 28]}}
         plan = Plan(SPACE, Ledger(Path(folder) / "spread"), identity)
-        plan.on_cards = side_by_side
+        plan.pack_on_cards = plan.space.pack if side_by_side else 0
         ray_executor.start(address)
         try:
             ray_executor.execute(

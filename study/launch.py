@@ -61,10 +61,10 @@ def main(arguments=None) -> int:
     if options.dry_run:
         plan = planned(space, ledger, data_dir, options, log)
         return shown(space if options.datasets else asked, plan, growth, data_dir, options.slots, screen, log)
-    if options.fast_cuda and not options.address:
+    if not options.address:
         from study.training.numerics import check_precision
 
-        check_precision(options.precision, "cuda")
+        check_precision(space.precision, "cuda")
     with ledger.lock():
         prepare(space, options, data_dir, ledger, log)
         plan = planned(space, ledger, data_dir, options, log)
@@ -231,7 +231,7 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
     from study.ledger.storage_check import write_token
     from study.sweep import ray_executor
     from study.sweep.estimate import cell_seconds
-    from study.sweep.gpu_share import heaviest, measured
+    from study.sweep.gpu_share import PACK_ON_CARDS, heaviest, measured
     from study.sweep.progress import Display
     from study.sweep.ray_executor import check_nodes
     from study.sweep.worker_messages import PackConfig
@@ -242,13 +242,14 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
         ray_executor.start(options.address)
     if options.address:
         check_nodes(plan.ledger.address, token)
+    pack = options.pack or PACK_ON_CARDS
     gpus, slots = ray_executor.shares(
         options.cpus_per_trial,
         options.gpus_per_trial,
         options.max_concurrent,
-        lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir), options.graphs),
+        lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir, pack), options.reference),
     )
-    plan.on_cards = gpus > 0
+    plan.pack_on_cards = pack if gpus else 0
     display = Display(plan, slots, watching(uri), expected)
     tracker_thread.log = display.log
 
@@ -265,7 +266,7 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
         cpus=options.cpus_per_trial,
         gpus=gpus,
         checkpoint_s=options.checkpoint_seconds,
-        graphs=options.graphs,
+        reference=options.reference,
         limit_s=options.trial_limit,
         trust=trust(options),
     )

@@ -90,7 +90,7 @@ def growth_of(space: Space, ledger: Ledger, names: Sequence[str], deadline: floa
 def grown(plan: Plan, replicates: int) -> Plan:
     """The same plan with so many replicates, against what the ledger holds now."""
     following = Plan(replace(plan.space, replicates=replicates), plan.ledger, plan.identity)
-    following.on_cards = plan.on_cards
+    following.pack_on_cards = plan.pack_on_cards
     return following
 
 

@@ -55,6 +55,7 @@ def killed_after(folder, data_dir, epochs, device="cpu"):
 
     def checkpoint():
         after()
+        checkpoints.wait()
         if started.epoch == epochs:
             raise Killed
 

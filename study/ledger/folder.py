@@ -34,6 +34,7 @@ LOOKS = "looks.json"  # beside trials/: of a study that grows until its claims a
 ROWS = "metrics.jsonl"  # in a trial's folder: its epochs
 STATE = "state.pt"  # in a trial's folder: where it ended, of a space whose trainings go on from there
 PACKS, IN_PACK = "packs", "pack"  # beside trials/: checkpoints; in a trial's folder: the name of its own
+DEVICES = "devices"  # beside trials/: how trainings are made on the cards that there were (study/training/self_check.py)
 DATA = "data"  # beside trials/: images that the driver published, for machines that have no others
 
 

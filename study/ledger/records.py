@@ -328,6 +328,19 @@ class Looks(Record):
 
 
 @dataclass(frozen=True)
+class SelfCheck(Record):
+    """devices/NAME.json: how the trainings of a cell are made on one kind of card."""
+
+    cell: Text
+    card: Text  # with the version of torch
+    pack: Count  # side by side, at most
+    fused: Flag
+    channels_last: Flag
+    graphs: Flag
+    tried: Annotated[list[dict], list_of(is_table)]  # each way with its step_ms, its peak_mb and what was wrong with it
+
+
+@dataclass(frozen=True)
 class Tracked(Record):
     """tracked.json: how far a trial has been projected into MLflow."""
 

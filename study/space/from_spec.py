@@ -5,13 +5,31 @@ from collections.abc import Sequence
 from study.errors import UserError
 from study.space.cells import Cell
 from study.space.contracts import lacking
+from study.space.hyperparameters import program
 from study.space.importing import imported
 
 
 def model_of(spec, shape: Sequence[int] = ()):
     """A new model as a spec describes it, for images of that shape (C, H, W), or of the spec's own."""
-    cell = Cell(part(spec, "model"), part(spec, "net"), spec.depth, spec.latent_dim, spec.dataset, spec.settings)
-    return cell.build(shape or spec.shape, spec.params)
+    return cell_of(spec).build(shape or spec.shape, spec.params)
+
+
+def program_of(spec) -> list:
+    """What decides which operations a training of a spec consists of, as a JSON value (study/space/hyperparameters.py)."""
+    return [
+        spec.model,
+        spec.net,
+        spec.depth,
+        spec.latent_dim,
+        spec.shape,
+        spec.settings,
+        spec.code,
+        program(cell_of(spec), spec.params),
+    ]
+
+
+def cell_of(spec) -> Cell:
+    return Cell(part(spec, "model"), part(spec, "net"), spec.depth, spec.latent_dim, spec.dataset, spec.settings)
 
 
 def part(spec, word: str):

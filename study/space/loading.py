@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from study.errors import UserError, nearest
+from study.ledger.records import PRECISIONS
 from study.space.cells import Budget, Cell, import_path, outside_source
 from study.space.contracts import lacking
 from study.space.hyperparameters import check_names, storable
@@ -87,6 +88,8 @@ def checked(space: Space) -> Space:
         raise UserError(f"{where}: measure '{odd}' must be a function at the top of a module, so that workers can import it")
     for word in ("replicates", "pack"):
         whole(getattr(space, word), word, where)
+    if space.precision not in PRECISIONS:
+        raise UserError(f"{where}: precision must be one of {', '.join(PRECISIONS)}, not {space.precision!r}")
     check_search(space.search, where)
     return space
 

@@ -49,6 +49,7 @@ class Space:
     held-out data; pack: how many trainings at most run side by side in one process (Plan.pack_size: where that pays);
     measures: further ones, name -> function(samples, real) -> number, of images (n, C, H, W) in [0, 1];
     claims: further ones for the report, see study/analysis/claims.py. name, question, module and origin come from its file.
+    precision: of products in training (study/training/numerics.py): "float32", or less exact, faster and part of every key.
     keep_states: trainings on held-out data keep where they ended; --epochs beyond those of the budget then trains on from there,
     with what was tuned at the budget's.
     """
@@ -61,6 +62,7 @@ class Space:
     pack: int = 32
     measures: Mapping[str, Callable] = field(default_factory=dict)
     claims: Sequence = ()
+    precision: str = "float32"
     keep_states: bool = False
     name: str = ""
     question: str = ""

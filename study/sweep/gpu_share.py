@@ -13,15 +13,17 @@ from study.space.from_spec import model_of
 from study.sweep.plan import Plan
 
 QUICK_S = 0.1  # for timing each cell before
-STEPS = 20  # of the training that is measured
+STEPS = 40  # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything
 RESERVE = 1.25  # memory for what is not trained: measuring, drawing, fragments
-MOST = 16  # trials on one card
+MOST = 16  # packs on one card
+PACK_ON_CARDS = 64  # trainings at most: a cell's whole search of 8 replicates with 8 proposals
+LEAST = 2  # packs on one card whatever their kernels' time, where its memory holds them: one trains while another is measured
 
 
 def share_of(peak: float, total: float, busy: float) -> float:
     """The part of a card, 1/n, whose memory holds a peak of so many of `total` bytes, and whose time is busy that long."""
-    need = max((RESERVE * peak + CONTEXT) / total, busy)
+    need = max((RESERVE * peak + CONTEXT) / total, min(busy, 1 / LEAST))
     return math.floor(1e4 / max(1, min(MOST, int(1 / need + 1e-9)))) / 1e4  # Ray counts in ten-thousandths
 
 
@@ -31,8 +33,8 @@ def share_after_failures(ledger: Ledger, key: str, share: float) -> float:
     return max(share, min(1.0, 2 * max(small))) if small and share else share
 
 
-def heaviest(plan: Plan, data_dir) -> Spec:
-    """The spec of a training of the cell whose trainings take longest, with as many seeds as train side by side."""
+def heaviest(plan: Plan, data_dir, pack: int) -> Spec:
+    """The spec of a training of the cell whose trainings take longest, with as many seeds as a pack has."""
     from study.sweep.estimate import batch_seconds
 
     def cost(cell):
@@ -41,22 +43,28 @@ def heaviest(plan: Plan, data_dir) -> Spec:
 
     cell = max(plan.space.cells, key=cost)
     spec = plan.spec((plan.search[cell.name] + plan.confirm[cell.name])[0], {}, "default")
-    return replace(spec, seeds=list(range(plan.space.pack)), shape=list(cell.dataset.load(data_dir).shape))
+    return replace(spec, seeds=list(range(pack)), shape=list(cell.dataset.load(data_dir).shape))
 
 
-def measured(spec: Spec, fast: bool) -> float:
-    """The share of this process's card that a training needs: its memory at most, its kernels' time of all time."""
+def measured(spec: Spec, reference: bool) -> float:
+    """The share of this process's card that a pack needs: its memory at most, its kernels' time of all time."""
     import torch
 
-    from study.training.replicas import Replicas
+    from study.training.self_check import REFERENCE, Example, chosen
 
     builds = [lambda: model_of(spec)] * len(spec.seeds)
-    replicas = Replicas(builds, spec.seeds, "cuda", graphs=fast, precision=spec.precision)
-    images = torch.zeros((STEPS * spec.batch_size, *spec.shape), dtype=torch.uint8, device="cuda")
-    replicas.train_epoch(images, 256, spec.batch_size)  # libraries choose their kernels, graphs are captured
+    images = torch.randint(0, 256, (STEPS * spec.batch_size, *spec.shape), dtype=torch.uint8, device="cuda")
+    example = Example(images, 256, spec.batch_size)
+    way, pack = REFERENCE, len(builds)
+    if not reference:
+        choice = chosen(builds, spec.seeds, example, spec.precision)
+        way, pack = choice.way or REFERENCE, choice.pack
+    replicas = way.replicas(builds[:pack], spec.seeds[:pack], "cuda", spec.precision)
+    torch.cuda.reset_peak_memory_stats()
+    example.epoch_of(replicas)  # libraries choose their kernels, graphs are captured
     start = time.perf_counter()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
-        replicas.train_epoch(images, 256, spec.batch_size)
+        example.epoch_of(replicas)
     wall = time.perf_counter() - start
     busy = sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6
     return share_of(torch.cuda.max_memory_allocated(), torch.cuda.mem_get_info()[1], busy / wall)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from study.ledger.files import append_line
 from study.ledger.folder import Ledger
-from study.ledger.records import PRECISIONS
 from study.training.checkpoint import CHECKPOINT_S
 from study.training.git_commit import git_commit
 
@@ -30,13 +29,6 @@ def positive(kind: type) -> Callable[[str], float]:
 
     convert.__name__ = "number" if kind is float else "whole number"
     return convert
-
-
-def share(text: str) -> float | str:
-    return text if text == "auto" else positive(float)(text)
-
-
-share.__name__ = "number"
 
 
 def span(text: str) -> float:
@@ -84,18 +76,15 @@ class LaunchOptions:
     )
     address: str | None = option(None, "a running Ray cluster: auto, or HOST:PORT (default: start Ray here)")
     cpus_per_trial: float = option(1.0, type=number, metavar="N")
-    gpus_per_trial: float | str | None = option(
-        None, "of a card, or auto: measured first (default: a quarter, where there is a card)", type=share, metavar="SHARE"
+    gpus_per_trial: float | None = option(
+        None, "of a card (default: what the largest cell was measured to need)", type=number, metavar="SHARE"
     )
-    fast_cuda: str | None = option(
-        None,
-        "steps as CUDA graphs, and products in TF32 (or as said), which makes other trials of a study",
-        nargs="?",
-        const="tf32",
-        choices=PRECISIONS,
-    )
+    reference: bool = option(False, "train one after the other and eagerly, as without any of what was found equal and faster")
     pack: int | None = option(
-        None, "trainings side by side in one process, where that pays (default: the space's)", type=whole, metavar="N"
+        None,
+        "trainings side by side in one process, where that pays (default: the space's, and on a card what its memory holds)",
+        type=whole,
+        metavar="N",
     )
     max_concurrent: int | None = option(None, "trials at a time (default: what the machines hold)", type=whole, metavar="N")
     replicates: int | None = option(None, "tunings per cell, each for itself (default: the space's)", type=whole, metavar="N")
@@ -126,16 +115,6 @@ class LaunchOptions:
         """How many packs of trainings this machine's processors run at once."""
         slots = max(1, int((os.cpu_count() or 1) // self.cpus_per_trial))
         return min(slots, self.max_concurrent or slots)
-
-    @property
-    def graphs(self) -> bool:
-        """Whether steps are captured as CUDA graphs."""
-        return self.fast_cuda is not None
-
-    @property
-    def precision(self) -> str:
-        """In which trials are trained (study/training/numerics.py)."""
-        return self.fast_cuda or "float32"
 
     def to_json(self) -> dict:
         """The options as they are noted: passwords in addresses are left out."""

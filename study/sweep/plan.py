@@ -70,7 +70,7 @@ class Plan:
 
     def __init__(self, space: Space, ledger: Ledger, identity: Mapping[str, Mapping]):
         self.space, self.ledger, self.identity = space, ledger, identity
-        self.on_cards = False  # whether trainings have accelerators
+        self.pack_on_cards = 0  # how many trainings at most run side by side where they have accelerators; 0 where they have none
         self.meant = space.replicates  # those of the whole study, where this plan is a part of it
         self.ranges = {cell.name: space.ranges(cell) for cell in space.cells}
         self.rounds = {cell.name: self._rounds(cell) for cell in space.cells}  # of its search: a list of trials per replicate
@@ -98,8 +98,10 @@ class Plan:
     def pack_size(self, cell: Cell) -> int:
         """How many trainings of a cell run side by side at most. A processor trains those of larger images one after the other
         anyway (study/training/replicas.py): there each is a pack of its own, and they spread over all cores."""
+        if self.pack_on_cards:
+            return self.pack_on_cards
         shape = self.identity[cell.dataset.name].get("shape") or ()
-        return self.space.pack if self.on_cards or math.prod(shape) <= FUSED_PIXELS else 1
+        return self.space.pack if math.prod(shape) <= FUSED_PIXELS else 1
 
     def record(self, trial: Trial, result: Result) -> None:
         """Take note of a finished training."""

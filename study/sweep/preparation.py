@@ -35,7 +35,7 @@ def identities(space: Space, data_dir: Path, options: LaunchOptions) -> dict[str
             "features_kind": kind,
             "features": features.recipe_hash(dataset, known, kind, options.inception_weights) if known else "",
             "shape": list(dataset.load(data_dir).shape) if known else "",
-            **({"precision": options.precision} if options.precision != "float32" else {}),  # old keys are kept
+            **({"precision": space.precision} if space.precision != "float32" else {}),  # old keys are kept
         }
     return table
 

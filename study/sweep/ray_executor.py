@@ -109,14 +109,13 @@ def stop(log) -> None:
         log(f"Ray did not end as it should ({first_line(error)}); all that was finished is kept")
 
 
-def shares(cpus_per_trial: float, gpus_per_trial: float | str | None, max_concurrent: int | None, measure) -> tuple[float, int]:
-    """The share of an accelerator that a trial gets, and how many trials the cluster holds at once. measure() gives "auto"."""
+def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: int | None, measure) -> tuple[float, int]:
+    """The share of an accelerator that a trial gets, and how many trials the cluster holds at once. measure() finds what one needs,
+    where there are accelerators and nothing else is said."""
     have = ray.cluster_resources()
     gpus = have.get("GPU", 0)
-    if gpus_per_trial == "auto" and gpus:
-        gpus_per_trial = measure()
-    if gpus_per_trial in (None, "auto"):
-        gpus_per_trial = 0.25 if gpus else 0  # small models leave most of a card idle: four share one
+    if gpus_per_trial is None:
+        gpus_per_trial = measure() if gpus else 0
     slots = int(have.get("CPU", 1) // cpus_per_trial)
     if gpus_per_trial:
         slots = min(slots, int(gpus / gpus_per_trial + 1e-9))  # 1 // 0.2 is 4
@@ -195,7 +194,7 @@ def trained(config: PackConfig, folders: Sequence[Path], device: str, on_checkpo
             progressed,
             config.checkpoint_s,
             on_checkpoint,
-            config.graphs,
+            config.reference,
             config.limit_s or math.inf,
         )
         return Final(tuple(results), waiting)

@@ -18,6 +18,7 @@ from study.sweep.plan import PROTOCOL
 from study.sweep.worker_messages import PackConfig
 from study.training.measuring import FeaturesOf, digests, measured_again
 
+SHARE_OF_A_CARD = 0.25  # for one training's samples and features
 TRIES = 3  # of a trial whose worker died
 
 
@@ -86,7 +87,8 @@ def measure(
         ray_executor.start(options.address)
         if options.address:
             ray_executor.check_nodes(ledger.address, token)
-        gpus, slots = ray_executor.shares(options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, lambda: None)
+        asked = options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent
+        gpus, slots = ray_executor.shares(*asked, lambda: SHARE_OF_A_CARD)
         config = PackConfig(
             ledger=ledger.address,
             token=token,

@@ -22,7 +22,7 @@ class PackConfig:
     cpus: float = 1.0
     gpus: float = 0.0  # share of an accelerator
     checkpoint_s: float = CHECKPOINT_S  # seconds between checkpoints
-    graphs: bool = False  # whether steps are captured as CUDA graphs
+    reference: bool = False  # whether they are trained in the plainest way
     limit_s: float | None = None  # seconds that a training may take
     trust: tuple[str, bool] = ("", False)  # what `allow` of study/space/importing.py takes
 

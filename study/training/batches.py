@@ -34,7 +34,7 @@ def batches(
     chosen = torch.stack(
         [torch.randperm(len(images), generator=order, device=images.device)[: steps * batch_size] for order in orders]
     ).view(len(orders), steps, batch_size)  # (K, steps, n): indices of images
-    largest = torch.tensor(levels - 1, dtype=dtype, device=images.device)
+    largest = torch.full((), levels - 1, dtype=dtype, device=images.device)  # a kernel's work: a copy from the host would wait
     wanted = [phase.noise for phase in phases] + [{"uniform": shape} if binarised else {}]
     floats = batch_size * sum(prod(size) for noise in wanted for size in noise.values())
     block = max(1, NOISE_FLOATS // max(1, floats))  # batches whose noise is drawn in one call

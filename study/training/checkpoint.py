@@ -8,7 +8,8 @@ where it is loaded (study/training/replicas.py).
 import hashlib
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -33,19 +34,39 @@ class State:
 
 
 class Checkpoints:
-    """Those of the packs of a study, in its folder."""
+    """Those of the packs of a study, in its folder. `with` them, what was saved is written when they are left."""
 
     def __init__(self, study: Path):
         self.study = study
         self.opened: dict[str, dict | None] = {}  # file -> what it holds; None where it cannot be read
+        self.refused = False  # whether any of them was
         self.members: dict[str, dict] = {}  # what was saved last
         self.noted: set[tuple] = set()  # the packs whose trials' folders say which file is theirs
+        self.writer = ThreadPoolExecutor(1)  # what is saved is written while training goes on
+        self.pending: Future | None = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.wait()
 
     def place(self, name: str) -> Path:
         return self.study / PACKS / name
 
-    def save(self, trainings: Sequence, state: dict) -> None:
-        """Write where the trainings of a pack are; `state`: that of its Replicas."""
+    @property
+    def writing(self) -> bool:
+        return self.pending is not None and not self.pending.done()
+
+    def wait(self) -> None:
+        """Until what was saved last is written."""
+        pending, self.pending = self.pending, None
+        if pending:
+            pending.result()
+
+    def save(self, trainings: Sequence, state: dict, then: Callable = lambda: None) -> None:
+        """Have it written where the trainings of a pack are, and call `then`; `state`: that of its Replicas."""
+        self.wait()
         keys = tuple(training.spec.key for training in trainings)
         where = {"epoch": state["epoch"], "batches": state["batches"]}
         members = {
@@ -53,11 +74,15 @@ class Checkpoints:
             for training, replica in zip(trainings, state["replicas"])
         }
         self.members = members
+        self.pending = self.writer.submit(self._write, keys, [training.folder for training in trainings], members, then)
+
+    def _write(self, keys: tuple[str, ...], folders: Sequence[Path], members: dict, then: Callable) -> None:
         write_sealed(self.place(file_of(keys)), as_bytes(members))
         if keys not in self.noted:
-            for training in trainings:
-                write_atomic(training.folder / IN_PACK, file_of(keys).encode())
+            for folder in folders:
+                write_atomic(folder / IN_PACK, file_of(keys).encode())
             self.noted.add(keys)
+        then()
 
     def keep(self, training) -> None:
         """Write where a training ended, which was saved before, into its own folder."""
@@ -120,7 +145,7 @@ class Checkpoints:
         return self.opened[name]
 
     def _refuse(self, name: str, error: Exception) -> None:
-        self.opened[name] = None
+        self.opened[name], self.refused = None, True
         if self.place(name).exists():
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
             quarantine(self.place(name), f"not a checkpoint of this pack and its trials' metrics.jsonl: {reason}")

@@ -24,8 +24,8 @@ def products_in(precision: str):
 
 def check_precision(precision: str, device: str) -> None:
     """UnfitMachine where a trial planned in TF32 would silently be trained in float32."""
-    if precision == "tf32" and not (device != "cpu" and torch.cuda.is_tf32_supported()):
+    if precision == "tf32" and not (device != "cpu" and torch.cuda.is_available() and torch.cuda.is_tf32_supported()):
         raise UnfitMachine(
-            "TF32 (--fast-cuda) needs an NVIDIA card of compute capability 8.0 or more, and this machine"
-            f" ({socket.gethostname()}) trains without one: launch without --fast-cuda, or where there is one"
+            f"the space multiplies in TF32, which needs an NVIDIA card of compute capability 8.0 or more, and this machine"
+            f' ({socket.gethostname()}) trains without one: launch where there is one, or a space with precision="float32"'
         )

@@ -15,7 +15,8 @@ PLAIN = {"weight_decay": 0.0, "eps": EPS, "amsgrad": False, "maximize": False}  
 def stacked(phases: Sequence[Phase], learned: Sequence[Tensor]) -> "Stacked | OneEach":
     """What steps the tensors (K, ...) that a phase learns; `phases`: that phase of each of the K models."""
     settings = [phase.optimiser for phase in phases]
-    kinds = {Adam: StackedAdam, RMSprop: StackedRMSprop}
+    alike = len({getattr(each, "betas", None) for each in settings}) == 1 < len(settings)
+    kinds = {Adam: ScaledAdam if alike and learned[0].is_cuda else StackedAdam, RMSprop: StackedRMSprop}
     return kinds.get(type(settings[0]), OneEach)(settings, [parameter.detach() for parameter in learned])
 
 
@@ -73,21 +74,49 @@ class StackedAdam(Stacked):
         self.turns.fill_(turns)
 
 
+class ScaledAdam(StackedAdam):
+    """The same for equal betas, in one call for all replicas, which takes steps at the rate 1 from 0; these are then scaled by each
+    replica's rate and added. On a card a call for one replica leaves most of it idle."""
+
+    def __init__(self, settings: Sequence[Adam], learned: Sequence[Tensor]):
+        super().__init__(settings, learned)
+        self.steps = [torch.zeros_like(parameter) for parameter in learned]
+        self.rates = Rates(settings, learned)
+
+    def step(self, gradients: Sequence[Tensor], epoch: Tensor) -> None:
+        self.turns += 1
+        (first, second), turns = self.settings[0].betas, [self.turns] * len(self.learned)
+        torch._foreach_zero_(self.steps)
+        moments = self.memory["exp_avg"], self.memory["exp_avg_sq"]
+        torch._fused_adam_(self.steps, gradients, *moments, [], turns, lr=1.0, beta1=first, beta2=second, **PLAIN)
+        torch._foreach_addcmul_(self.learned, self.steps, self.rates.at(epoch))
+
+
+class Rates:
+    """The rate of every replica in a form that is broadcast over each learned tensor (K, ...)."""
+
+    def __init__(self, settings: Sequence[Adam] | Sequence[RMSprop], learned: Sequence[Tensor]):
+        self.rates = [of_each([each.lr for each in settings], parameter) for parameter in learned]
+        decays = [each.decay for each in settings]
+        self.decays = [of_each(decays, parameter) for parameter in learned] if min(decays) < 1 else []
+
+    def at(self, epoch: Tensor) -> list[Tensor]:
+        """epoch (): epochs before."""
+        return [rate * decay**epoch for rate, decay in zip(self.rates, self.decays)] or self.rates
+
+
 class StackedRMSprop(Stacked):
     names = ("square_avg",)
 
     def __init__(self, settings: Sequence[RMSprop], learned: Sequence[Tensor]):
         super().__init__(settings, learned)
-        self.rates = [of_each([rmsprop.lr for rmsprop in settings], parameter) for parameter in learned]
-        decays = [rmsprop.decay for rmsprop in settings]
-        self.decays = [of_each(decays, parameter) for parameter in learned] if min(decays) < 1 else []
+        self.rates = Rates(settings, learned)
 
     def step(self, gradients: Sequence[Tensor], epoch: Tensor) -> None:
-        rates = [rate * decay**epoch for rate, decay in zip(self.rates, self.decays)] or self.rates
         squares = self.memory["square_avg"]
         torch._foreach_mul_(squares, DECAY)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - DECAY)
-        for parameter, rate, gradient, square in zip(self.learned, rates, gradients, squares):
+        for parameter, rate, gradient, square in zip(self.learned, self.rates.at(epoch), gradients, squares):
             parameter.sub_(rate * gradient / square.sqrt().add_(EPS))
 
 

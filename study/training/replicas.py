@@ -28,8 +28,9 @@ class Replicas:
     The models are of one structure and one program; what they may differ in is what their class names `stackable`
     (study/space/contracts.py). `fused` lifts the loss over all replicas; without it each is called in turn, to the same result but
     for rounding. By default it is chosen for speed; where a loss draws random numbers by itself, as dropout does, each is always
-    called in turn. On a CUDA device a step is captured once and replayed with `graphs`, and multiplies in TF32 with the `precision`
-    "tf32" (see docs/performance.md for why they must be asked for). ValueError for models whose phases are not the same.
+    called in turn. `channels_last` lays kernels out in that order, where replicas are called in turn: by default on a CPU, where it
+    was measured to be faster by a tenth. `graph`, such as CudaGraph, records a step once and replays it. What is fastest on a card
+    is found out there (study/training/self_check.py). ValueError for models whose phases are not the same.
     """
 
     def __init__(
@@ -37,9 +38,10 @@ class Replicas:
         builds: Sequence[Callable[[], nn.Module]],
         seeds: Sequence[int],
         device="cpu",
-        fused: bool | None = None,
-        graphs: bool = False,
         precision: str = "float32",
+        fused: bool | None = None,
+        channels_last: bool | None = None,
+        graph: Callable | None = None,
     ):
         self.precision = precision
         self.seeds, self.device = tuple(seeds), torch.device(device)
@@ -50,9 +52,9 @@ class Replicas:
         self.asking = [index for index, phase in enumerate(self.phases) if asks_for_labels(self.model, phase)]
         self.parameters, self.buffers = stack_module_state(self.models)  # name -> (K, ...)
         small = self.device.type != "cpu" or prod(self.model.shape) <= FUSED_PIXELS
-        drawing = draws(self.model)
+        self.drawing = drawing = draws(self.model)
         self.fused = not drawing and (self.K > 1 and small if fused is None else fused)
-        self.join_memory()
+        self.join_memory(not self.fused and (self.device.type == "cpu" if channels_last is None else channels_last))
         self.dtype = next(iter(self.parameters.values())).dtype
         self.orders, self.noises, self.randoms = (
             [self.generator(f"{purpose} {seed}") for seed in self.seeds] for purpose in ("order", "noise", "dropout")
@@ -68,12 +70,13 @@ class Replicas:
         of_all = list(zip(*(model.phases for model in self.models)))  # of each phase: that of every model
         self.optimisers = [stacked(own, learned) for own, learned in zip(of_all, self.learned)]
         self.clips = [clips(own, learned) for own, learned in zip(of_all, self.learned)]
-        self.captured: dict | None = {} if graphs and not drawing else None  # (phase, shape of a batch) -> its step as a graph
+        self.graph = None if drawing else graph
+        self.captured: dict = {}  # (phase, shape of a batch) -> its step as a graph
         self.epoch = self.batches_done = 0  # trained so far; batches over all epochs, since phases take turns across them
 
-    def join_memory(self):
+    def join_memory(self, ordered: bool):
         """Makes each model's parameters and buffers views of the stacks, which are what the optimisers step."""
-        if not self.fused:
+        if ordered:
             for value in self.parameters.values():
                 value.data = channels_last(value.data)
         for k, model in enumerate(self.models):
@@ -97,7 +100,7 @@ class Replicas:
         for model in self.models:
             model.train()
         logs: list[list] = [[] for _ in self.phases]
-        epoch = torch.tensor(float(self.epoch), device=self.device)
+        epoch = torch.full((), float(self.epoch), device=self.device)
         with products_in(self.precision):
             for x, due in self.batches(images, levels, batch_size, binarised, labels):  # (K, n, C, H, W) in [0, 1]
                 for index, noise in due:
@@ -115,9 +118,11 @@ class Replicas:
 
     def step(self, index: int, x: Tensor, noise: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
         """One optimisation step of a phase: its losses, name -> (K,). Replayed from a graph where graphs are asked for."""
-        if self.captured is None:
+        if self.graph is None:
             return self.update(index, x, noise, epoch)
-        return self.captured.setdefault((index, x.shape), Captured(partial(self.update, index)))(x, noise, epoch)
+        if (index, x.shape) not in self.captured:
+            self.captured[index, x.shape] = Captured(partial(self.update, index), self.graph)
+        return self.captured[index, x.shape](x, noise, epoch)
 
     def update(self, index: int, x: Tensor, noise: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
         """Tensors in, tensors out: nothing waits for the device, and all that changes is changed in place."""
@@ -156,18 +161,18 @@ class Replicas:
     def state_dict(self) -> dict:
         """All that training goes on from, bit for bit on a CPU: copies in the host's memory, and each replica's by itself under
         "replicas", to go on in this pack or, beside others after as many epochs, in another."""
-        return {"epoch": self.epoch, "batches": self.batches_done, "replicas": [self.state_of(k) for k in range(self.K)]}
+        return on_host({"epoch": self.epoch, "batches": self.batches_done, "replicas": [self.state_of(k) for k in range(self.K)]})
 
     def state_of(self, k: int) -> dict:
+        """Replica k's, as views of the device's memory."""
         generators = self.orders[k], self.noises[k], self.randoms[k]
-        state = {
+        return {
             "seed": self.seeds[k],
             "parameters": {name: value.detach()[k] for name, value in self.parameters.items()},
             "buffers": {name: value[k] for name, value in self.buffers.items()},
             "optimisers": [optimiser.memory_of(k) for optimiser in self.optimisers],
             "random": [generator.get_state() for generator in generators],
         }
-        return tree_map(lambda value: value.to("cpu", copy=True) if isinstance(value, Tensor) else value, state)
 
     def check_state(self, state):
         """ValueError for other seeds, and where a part is missing, of another shape, or not after so many batches."""
@@ -199,7 +204,7 @@ class Replicas:
         for index, (phase, optimiser) in enumerate(zip(self.phases, self.optimisers)):
             memories = [replica["optimisers"][index] for replica in state["replicas"]]
             optimiser.load(memories, state["batches"] // phase.every)
-        self.captured = None if self.captured is None else {}  # a graph holds on to the memory of an optimiser that makes it anew
+        self.captured = {}  # a graph holds on to the memory of an optimiser that makes it anew
         self.epoch, self.batches_done = state["epoch"], state["batches"]
 
 
@@ -223,9 +228,9 @@ def clips(phases: Sequence[Phase], learned: Sequence[Tensor]) -> list[Tensor]:
 
 
 def channels_last(kernels: Tensor) -> Tensor:
-    """Stacked 2-D convolution kernels (K, out, in, height, width) in the order in which a CPU was measured to convolve
-    faster by a tenth, "channels last"; anything else as it is. Always a copy: a view or `contiguous` would keep the stride
-    of a single channel, by which torch lays out values in one order and gradients in another."""
+    """Stacked 2-D convolution kernels (K, out, in, height, width) in the order "channels last"; anything else as it is. Always a
+    copy: a view or `contiguous` would keep the stride of a single channel, by which torch lays out values in one order and
+    gradients in another."""
     if kernels.dim() != 5:
         return kernels
     ordered = kernels.permute(0, 1, 3, 4, 2)  # (K, out, height, width, in)
@@ -236,6 +241,27 @@ def seeded(build, seed):
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return build()
+
+
+def on_host(state):
+    """The same with copies of its tensors in the host's memory. From a card each stack of them comes in one transfer, and all are
+    waited for once."""
+    pinned = {}
+
+    def whole(value):
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in pinned:
+            content = torch.empty(0, dtype=torch.uint8, device=value.device).set_(storage)
+            pinned[storage.data_ptr()] = torch.empty(content.shape, dtype=torch.uint8, pin_memory=True).copy_(
+                content, non_blocking=True
+            )
+        host = pinned[storage.data_ptr()].untyped_storage()
+        return torch.empty(0, dtype=value.dtype).set_(host, value.storage_offset(), value.shape, value.stride())
+
+    found = tree_map(lambda value: whole(value) if isinstance(value, Tensor) and value.is_cuda else value, state)
+    if pinned:
+        torch.cuda.current_stream().synchronize()
+    return tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, found)
 
 
 def fetch(losses: dict[str, Tensor]) -> dict[str, Tensor]:

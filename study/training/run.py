@@ -3,7 +3,8 @@
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from study.data.datasets import dataset_of
 from study.errors import UserError
 from study.ledger.files import read_spec
 from study.ledger.folder import DATA
-from study.ledger.records import Result, failure
+from study.ledger.records import Result, Spec, failure
 from study.metrics.catalogue import FIRST_RUNG
 from study.metrics.cost import cost, peak_memory_mb
 from study.space.foreign_code import check_code
@@ -24,6 +25,7 @@ from study.training.image_grids import decode, differentiable, invert
 from study.training.measuring import FeaturesOf, all_measures, digests, evaluation, loaded
 from study.training.numerics import check_precision
 from study.training.replicas import Replicas
+from study.training.self_check import REFERENCE, Choice, Choices, Example
 from study.training.training import Training, replica_seed
 from study.training.weights import fresh, plain
 
@@ -46,32 +48,53 @@ def run_pack(
     report=lambda epoch, objective: None,
     checkpoint_s: float = CHECKPOINT_S,
     on_checkpoint=lambda: None,
-    graphs: bool = False,
+    reference: bool = False,
     limit_s: float = math.inf,
 ) -> Outcome:
     """Train and measure what the spec.json in each folder says up to epoch `until`, each from its last checkpoint.
 
     The trainings are of one cell and one program (study/space/hyperparameters.py). report(epoch, objective) is told now and then
-    how far they are, on_checkpoint() is called after each checkpoint; `graphs` captures steps on a CUDA device as graphs. A pack
-    of which a training has taken `limit_s` seconds fails at the end of an epoch, its state kept. Only training obeys the spec's
-    precision, measures are always in float32.
+    how far they are, on_checkpoint() is called after each checkpoint; `reference` trains one after the other, in the plainest way
+    that there is, and else what is equal to it and fastest is used (study/training/self_check.py). A pack of which a training has
+    taken `limit_s` seconds fails at the end of an epoch, its state kept. Only training obeys the spec's precision, measures are
+    always in float32.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
-    checkpoints, at = Checkpoints(folders[0].parent.parent), {}
-    for folder in folders:
-        training = Training(folder, read_spec(folder), checkpoints)
-        at.setdefault(training.state.epoch, []).append(training)  # other packs may have brought some further than others
-    results, waiting = [], {}
-    for trainings in at.values():
-        run = Run(trainings, until, data_dir, device, checkpoints, checkpoint_s, on_checkpoint, graphs, limit_s)
-        ended, others = run.run(report)
-        results += ended
-        waiting |= others
+    results, waiting, pending = [], {}, equally_far(folders)
+    while pending:
+        checkpoints, trainings = pending.popleft()
+        run = Run(trainings, until, data_dir, device, checkpoints, checkpoint_s, on_checkpoint, reference, limit_s)
+        try:
+            with checkpoints:
+                ended, others = run.run(report)
+            results += ended
+            waiting |= others
+            if rest := trainings[len(run.trainings) :]:  # more than this device trains side by side
+                pending.appendleft((checkpoints, rest))
+        except torch.OutOfMemoryError:
+            if len(run.trainings) == 1:
+                raise
+            run.halve(trainings)
+            pending.extendleft(equally_far([training.folder for training in trainings]))
+        del run  # before another one takes as much memory
     return results, waiting
 
 
+def equally_far(folders: Sequence[Path]) -> deque[tuple[Checkpoints, list[Training]]]:
+    """The trainings in these folders as they were left: other packs may have brought some further than others. A checkpoint is
+    whole or nothing: where it is refused for one of its trainings, all of them begin anew, as the pack that they were."""
+    checkpoints, at = Checkpoints(folders[0].parent.parent), {}
+    trainings = [Training(folder, read_spec(folder), checkpoints) for folder in folders]
+    if checkpoints.refused:
+        trainings = [Training(folder, read_spec(folder), checkpoints) for folder in folders]
+    for training in trainings:
+        at.setdefault(training.state.epoch, []).append(training)
+    return deque((checkpoints, trainings) for trainings in at.values())
+
+
 class Run:
-    """Trainings of one cell and program that are equally far, being run side by side up to an epoch."""
+    """Trainings of one cell and program that are equally far, being run side by side up to an epoch: those given, or the first of
+    them where a card does not train more at a time."""
 
     def __init__(
         self,
@@ -82,10 +105,10 @@ class Run:
         checkpoints: Checkpoints,
         checkpoint_s: float = CHECKPOINT_S,
         on_checkpoint=lambda: None,
-        graphs: bool = False,
+        reference: bool = False,
         limit_s: float = math.inf,
     ):
-        self.trainings, self.until, self.device, self.limit_s = list(trainings), until, device, limit_s
+        self.until, self.device, self.limit_s = until, device, limit_s
         self.checkpoints, self.checkpoint_s, self.on_checkpoint = checkpoints, checkpoint_s, on_checkpoint
         self.spec = spec = trainings[0].spec
         check_precision(spec.precision, device)
@@ -102,15 +125,33 @@ class Run:
             evaluation(*where, checkpoints.study / "features", chosen, stage)
             for stage in ("confirm" if whole else "search", spec.stage)
         )  # held-out data is opened once, at the end; where nothing is tuned, and so nothing chosen, for the looks as well
-        self.builds = [functools.partial(model_of, training.spec, self.images.shape) for training in trainings]
-        self.graphs = graphs and device != "cpu"
+        self.choices = Choices(checkpoints.study)
+        choice = Choice(REFERENCE if reference else None, len(trainings))
+        if device != "cpu" and not reference:
+            choice = self.choices.of(*self.pack_of(trainings), self.example)
+        self.way, self.trainings = choice.way, list(trainings[: choice.pack])
+        _, self.builds, self.seeds = self.pack_of(self.trainings)
         self.replicas = self.untrained()
         self.go_on()
         self.checkpointed = self.reported = time.monotonic()
 
+    def pack_of(self, trainings: Sequence[Training]) -> tuple[list[Spec], list[Callable], list[int]]:
+        """The specs of trainings, what makes their models, and the seeds of these."""
+        specs = [training.spec for training in trainings]
+        return specs, [functools.partial(model_of, spec, self.images.shape) for spec in specs], list(map(replica_seed, specs))
+
+    @property
+    def example(self) -> Example:
+        train = self.images.train
+        return Example(train.images, self.images.levels, self.spec.batch_size, self.images.binarised, train.labels)
+
+    def halve(self, trainings: Sequence[Training]) -> None:
+        """Have fewer of these at a time on this card, whose memory did not hold as many as were run."""
+        self.choices.limit([training.spec for training in trainings], self.example, len(self.trainings) // 2)
+
     def untrained(self) -> Replicas:
-        seeds = [replica_seed(training.spec) for training in self.trainings]
-        return Replicas(self.builds, seeds, self.device, graphs=self.graphs, precision=self.spec.precision)
+        made = self.builds, self.seeds, self.device, self.spec.precision
+        return self.way.replicas(*made) if self.way else Replicas(*made)
 
     def go_on(self) -> None:
         """Take up the state of every training; where that does not fit the model, all of them start anew."""
@@ -165,7 +206,7 @@ class Run:
                 for k, training in enumerate(self.trainings)
             ]
         )
-        if time.monotonic() - self.checkpointed >= self.checkpoint_s:
+        if time.monotonic() - self.checkpointed >= self.checkpoint_s and not self.checkpoints.writing:
             self.checkpoint()
         if time.monotonic() - self.reported >= REPORT_S * len(self.trainings):
             self.reported = time.monotonic()
@@ -203,8 +244,7 @@ class Run:
         return pictures
 
     def checkpoint(self) -> None:
-        self.checkpoints.save(self.trainings, self.replicas.state_dict())
-        self.on_checkpoint()
+        self.checkpoints.save(self.trainings, self.replicas.state_dict(), self.on_checkpoint)
         self.checkpointed = time.monotonic()
 
     def finish(self, ending: Sequence[int]) -> list[Result]:

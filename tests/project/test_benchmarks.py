@@ -49,7 +49,7 @@ def test_studies_of_one_question_agree_unless_their_cells_have_a_luck_of_their_o
 
 
 def test_what_an_accelerator_is_asked_runs_on_a_processor_to_the_same_result(monkeypatch):
-    for name, value in (("ROUNDS", 1), ("STEPS", 2), ("MANY", 2)):
+    for name, value in (("ROUNDS", 1), ("STEPS", 2), ("MANY", (2,))):
         monkeypatch.setattr(gpu, name, value)
     rows = gpu.Bench("cpu").fully_connected("VAE", *gpu.FULLY_CONNECTED["VAE 784-400-20"])
     assert [row["difference"] for row in rows if "difference" in row] == [0]

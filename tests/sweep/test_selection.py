@@ -74,6 +74,6 @@ def test_larger_images_are_trained_apart_on_processors_and_side_by_side_on_cards
     plan = Plan(tiny_space(pack=32), ledger, identity)
     cell = plan.space.cells[0]
     assert [len(pack.trials) for pack in plan.advance(cell)[1]] == [1] * 12
-    plan.on_cards = True
+    plan.pack_on_cards = 64
     assert [len(pack.trials) for pack in plan.advance(cell)[1]] == [12]
     assert [len(pack.trials) for pack in Plan(tiny_space(pack=32), ledger, IDENTITY).advance(cell)[1]] == [12]

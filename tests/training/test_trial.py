@@ -324,6 +324,28 @@ def test_a_pack_that_was_killed_goes_on_in_packs_of_other_members(tmp_path, data
     assert sorted(result.objective for result in found) == sorted(result.objective for result in expected)
 
 
+def test_a_checkpoint_that_lacks_one_of_its_trainings_is_none_and_the_pack_begins_anew(tmp_path, data_dir, monkeypatch):
+    """One by one they would be other numbers: lifted steps round otherwise than those of one training."""
+    whole, broken = (proposals(Ledger(tmp_path / name), data_dir, count=2, model=GAN) for name in ("whole", "broken"))
+    expected, _ = run.run_pack(whole, 4, data_dir)
+
+    def die(epoch, objective):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "REPORT_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run.run_pack(broken, 4, data_dir, report=die, checkpoint_s=0.0)
+    place = checkpoint_of(broken[1])
+    members = torch.load(io.BytesIO(read_sealed(place)), weights_only=True)
+    del members[broken[1].name]
+    torch.save(members, buffer := io.BytesIO())
+    write_sealed(place, buffer.getvalue())
+    found, _ = run.run_pack(broken, 4, data_dir)
+    assert [(result.attempts, result.pack) for result in found] == [([0], 2)] * 2
+    assert [result.objective for result in found] == [result.objective for result in expected]
+    assert list(map(values_of, broken)) == list(map(values_of, whole))
+
+
 def test_one_of_a_pack_that_diverges_ends_and_the_others_go_on(tmp_path, data_dir):
     folders = proposals(Ledger(tmp_path), data_dir, count=3)
     rewrite(folders[1] / "spec.json", params={"lr": 1e30})
