@@ -1,12 +1,14 @@
 """Generative adversarial network (Goodfellow et al. 2014), by default with DCGAN's settings (Radford et al. 2015)."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 from torch.nn.functional import relu, softplus
 
 from models.augment import CHANGES, UNIFORMS, diff_augment, flipped
 from models.averaging import Average
-from models.phase import Adam, Phase
+from models.phase import DRAWN, Adam, Phase
 
 LOSSES = ("non_saturating", "minimax", "hinge", "least_squares")
 OUTPUTS = ("tanh", "sigmoid")
@@ -24,6 +26,8 @@ class GAN(nn.Module):
     critic sees in training, generated ones included (DiffAugment, Zhao et al. 2020).
     `lr_generator`, `lr_discriminator`: where the two differ from `lr` (Heusel et al. 2017). `lr_decay`: the rate of an epoch is
     lr x lr_decay^epoch.
+    `shared_draw`: the generator learns from the images that the critic was just shown, as in the customary loop, instead of from
+    images of its own: a pass less through the generator in each step.
     `average`: how much of an exponential average of the generator's weights each of its steps keeps, such as .999; samples by that
     average are measured beside those by the weights themselves (Yazici et al. 2019).
     `encoder` (critic) and `decoder` (generator): options of one side; `body`: options of both. See models/nets.py.
@@ -51,6 +55,7 @@ class GAN(nn.Module):
         output="tanh",
         flips=False,
         augment=(),
+        shared_draw=False,
         average=None,
         lr=2e-4,
         betas=(0.5, 0.999),
@@ -88,7 +93,7 @@ class GAN(nn.Module):
         by_generator = self.noise_of("real", "fake") if feature_matching else self.noise_of("fake")
         self.phases = [
             Phase("critic", "critic_loss", ("critic",), critic, noise=self.noise_of("real", "fake")),
-            Phase("generator", "generator_loss", ("generator",), generator, noise=by_generator),
+            self.drawing(Phase("generator", "generator_loss", ("generator",), generator, noise=by_generator), shared_draw),
         ]
 
     def noise_of(self, *seen: str) -> dict:
@@ -96,6 +101,12 @@ class GAN(nn.Module):
         changes = {f"uniform_{which}": (UNIFORMS,) for which in seen if self.augment}
         mirrored = {"uniform_flip": (1, 1, 1)} if self.flips and "real" in seen else {}
         return {"z": (self.latent_dim,), **mirrored, **changes}
+
+    @staticmethod
+    def drawing(phase: Phase, shared: bool) -> Phase:
+        """The generator's phase, by whose images the critic learns as well where these are shared."""
+        noise = {name: size for name, size in phase.noise.items() if name != "z"}
+        return replace(phase, draws="drawn", noise=noise) if shared else phase
 
     def critic_loss(self, x, noise, epoch) -> dict:
         """ "real" and "fake" are the mean scores."""
@@ -131,7 +142,11 @@ class GAN(nn.Module):
 
     def fake(self, noise):
         """Generated images as a critic in training sees them."""
-        return self.changed(self.generate(noise["z"]), noise, "fake")
+        return self.changed(noise[DRAWN] if DRAWN in noise else self.drawn(noise), noise, "fake")
+
+    def drawn(self, noise):
+        """Generated images before they are changed."""
+        return self.generate(noise["z"])
 
     def changed(self, image, noise, which: str):
         return diff_augment(image, noise[f"uniform_{which}"], self.augment) if self.augment else image

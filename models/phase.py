@@ -56,9 +56,14 @@ class Phase:
     optimiser: Adam | RMSprop | Callable[[list[Tensor]], torch.optim.Optimizer]
     every: int = 1
     noise: dict[str, tuple] = field(default_factory=dict)  # name -> shape per image; N(0, 1) or, for "uniform...", U(0, 1)
+    draws: str = (
+        ""  # the model's method(noise) -> images (n, C, H, W), by what this phase learns: called once a batch with the noise
+    )
+    # of the first phase, and given to all phases of the batch as noise[DRAWN]
     clip: float | None = None  # learned parameters are clamped to [-clip, clip] after the step
 
 
+DRAWN = "drawn"  # among a phase's noise, the images that the phases of a batch share
 LABELS = "labels"  # among a phase's noise, the classes of the batch: as they are handed on, where its loss asks for them
 
 
@@ -75,7 +80,8 @@ def losses_of(model: nn.Module, loss: str, x: Tensor, noise: Mapping[str, Tensor
 def example(model: nn.Module, phase: Phase, x: Tensor) -> dict[str, Tensor]:
     """What a loss is given besides images (n, C, H, W), all of it 0."""
     labels = {LABELS: torch.zeros(len(x), dtype=torch.int64, device=x.device)} if asks_for_labels(model, phase) else {}
-    return {name: x.new_zeros(len(x), *size) for name, size in phase.noise.items()} | labels
+    shared = {DRAWN: torch.zeros_like(x)} if phase.draws else {}
+    return {name: x.new_zeros(len(x), *size) for name, size in phase.noise.items()} | shared | labels
 
 
 def learned_by(phase, parameters) -> list:

@@ -40,6 +40,7 @@ class WGAN(GAN):
         output="tanh",
         flips=False,
         augment=(),
+        shared_draw=False,
         average=None,
         lr=1e-4,
         betas=(0.0, 0.9),
@@ -83,10 +84,12 @@ class WGAN(GAN):
         def stepper(rate):
             return Adam(rate, tuple(betas), lr_decay) if optimiser == "adam" else RMSprop(rate, lr_decay)
 
+        rate = lr_generator or lr
+        by_generator = Phase("generator", "generator_loss", ("generator",), stepper(rate), critic_steps, self.noise_of("fake"))
         by_critic, mix = self.noise_of("real", "fake"), {"uniform_mix": (1, 1, 1)} if self.penalised else {}
         self.phases = [
             Phase("critic", "critic_loss", ("critic",), stepper(lr_discriminator or lr), noise=by_critic | mix, clip=clip),
-            Phase("generator", "generator_loss", ("generator",), stepper(lr_generator or lr), critic_steps, self.noise_of("fake")),
+            self.drawing(by_generator, shared_draw),
         ]
 
     def critic_loss(self, x, noise, epoch) -> dict:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from models.phase import example, learned_by, losses_of
+from models.phase import DRAWN, example, learned_by, losses_of
 
 
 def cost(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, float]:
@@ -33,9 +33,13 @@ def peak_memory_mb(device: str) -> float:
 def _flops(model, phase, shape, batch=2):
     x, epoch = torch.zeros(batch, *shape), torch.zeros(())  # numbers, since torch takes longer for shapes without
     learned = learned_by(phase, dict(model.named_parameters()))
+    given, saved = example(model, phase, x), 0
     with torch.random.fork_rng(devices=[]), Flops() as counted:
-        torch.autograd.grad(losses_of(model, phase.loss, x, example(model, phase, x), epoch)["loss"], learned)
-    return counted.total / batch
+        if phase.draws:  # what the first phase then need not make
+            given[DRAWN] = getattr(model, phase.draws)(example(model, model.phases[0], x))
+            saved = counted.total
+        torch.autograd.grad(losses_of(model, phase.loss, x, given, epoch)["loss"], learned)
+    return (counted.total - saved) / batch
 
 
 class Flops(TorchDispatchMode):

@@ -152,14 +152,21 @@ def step_seconds(replicas: Replicas, images, turns: Sequence[float], size: int) 
     train = images.train
     batches = replicas.batches(train.images[:size], images.levels, size, images.binarised, train.labels)
     x, _ = next(iter(batches))
-    total = time.thread_time() - start
+    total, spent = time.thread_time() - start, 0.0
+
+    def noise_of(index):
+        drawn = {
+            name: next(draw(name, (1, size, *shape), replicas.noises, replicas.dtype))
+            for name, shape in replicas.phases[index].noise.items()
+        }
+        return drawn | ({LABELS: train.labels[:size].expand(replicas.K, -1)} if index in replicas.asking else {})
+
     for index, (phase, often) in enumerate(zip(replicas.phases, turns, strict=True)):
+        first = [0] if phase.draws else []  # by whose noise
         start = time.thread_time()
-        noise = {name: next(draw(name, (1, size, *shape), replicas.noises, replicas.dtype)) for name, shape in phase.noise.items()}
-        if index in replicas.asking:
-            noise[LABELS] = train.labels[:size].expand(replicas.K, -1)
-        replicas.step(index, x, noise, torch.zeros(()))
-        total += often * (time.thread_time() - start)
+        replicas.step(x, {each: noise_of(each) for each in (*first, index)}, torch.zeros(()))
+        spent = time.thread_time() - start - (spent if first else 0.0)
+        total += often * spent
     return total
 
 

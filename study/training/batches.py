@@ -23,8 +23,8 @@ def batches(
     dtype: torch.dtype,
     labels: Tensor | None = None,
     asking: Sequence[int] = (),
-) -> Iterator[tuple[Tensor, list[tuple[int, dict[str, Tensor]]]]]:
-    """Yields a batch for K replicas, (K, n, C, H, W) in [0, 1], and the phases that are due on it: (index, noise), where noise is
+) -> Iterator[tuple[Tensor, dict[int, dict[str, Tensor]]]]:
+    """Yields a batch for K replicas, (K, n, C, H, W) in [0, 1], and the phases that are due on it: index -> noise, which is
     name -> (K, n, ...), with the batch's labels (K, n) for phases `asking`, of those of all images (N,).
 
     images: uint8 grey levels 0..levels - 1, (N, C, H, W), on the device of the generators, of which each replica has one for its
@@ -50,14 +50,12 @@ def batches(
             if binarised:
                 x = (next(ready[-1]["uniform"]) < x).to(dtype)  # black or white, with the grey level as probability
             classes = {LABELS: labels[chosen[:, batch]]} if labels is not None else {}
-            yield (
-                x,
-                [
-                    (index, {name: next(values) for name, values in ready[index].items()} | (classes if index in asking else {}))
-                    for index, turn in enumerate(turns)
-                    if turn[place]
-                ],
-            )
+            due = {
+                index: {name: next(values) for name, values in ready[index].items()} | (classes if index in asking else {})
+                for index, turn in enumerate(turns)
+                if turn[place]
+            }
+            yield x, due
 
 
 def draw(name: str, shape: Sequence[int], generators: Sequence[Generator], dtype: torch.dtype) -> Iterator[Tensor]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 WARM_UP = 3  # calls before the capture, which make the optimiser's state and choose the libraries' kernels
 
@@ -33,7 +33,8 @@ class CudaGraph:
 
 
 class Captured:
-    """`step(x, noise, epoch)` -> losses, recorded at its fourth call and replayed from then on.
+    """`step(...)` -> tensors, recorded at its fourth call and replayed from then on. What it is given and gives back are tensors in
+    any nest of dicts and lists, of the same form each time.
 
     The step must keep its shapes, wait for nothing and change its parameters, buffers and optimiser in place. `graph` makes what
     records it.
@@ -42,18 +43,14 @@ class Captured:
     def __init__(self, step: Callable, graph: Callable = CudaGraph):
         self.step, self.calls, self.recorded, self.graph = step, 0, False, graph()
 
-    def __call__(self, x: Tensor, noise: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
+    def __call__(self, *given):
         self.calls += 1
         if self.calls <= WARM_UP:
-            return self.graph.warm_up(lambda: self.step(x, noise, epoch))
+            return self.graph.warm_up(lambda: self.step(*given))
         if not self.recorded:
-            self.record(x, noise, epoch)
-        torch._foreach_copy_(self.inputs, [x, *noise.values(), epoch])  # a graph reads where it read when it was recorded
+            self.inputs = tree_map(torch.clone, given)
+            self.made = self.graph.record(lambda: self.step(*self.inputs))
+            self.recorded = True
+        torch._foreach_copy_(tree_leaves(self.inputs), tree_leaves(given))  # a graph reads where it read when it was recorded
         self.graph.replay()
-        return {name: value.clone() for name, value in self.losses.items()}  # copies: the next replay writes there too
-
-    def record(self, x: Tensor, noise: dict[str, Tensor], epoch: Tensor) -> None:
-        self.inputs = [value.clone() for value in (x, *noise.values(), epoch)]
-        own_x, *own_noise, own_epoch = self.inputs
-        self.losses = self.graph.record(lambda: self.step(own_x, dict(zip(noise, own_noise)), own_epoch))
-        self.recorded = True
+        return tree_map(torch.clone, self.made)  # copies: the next replay writes there too

@@ -16,11 +16,37 @@ class FusedLoss:
     """One call of the loss, lifted over the stacked parameters of all replicas: pays while a step is bound by overhead."""
 
     def __init__(self, phase: Phase, models: Sequence[nn.Module], state: Mapping[str, Tensor], learned: Sequence[Tensor]):
-        self.lifted, self.state, self.learned = lift(models[0], phase.loss), state, learned
+        self.lifted, self.state, self.learned = lift(Loss(models[0], phase.loss)), state, learned
 
     def __call__(self, x: Tensor, noise: Mapping[str, Tensor], epoch: Tensor) -> tuple[Losses, Sequence[Tensor]]:
         losses = self.lifted(self.state, x, noise, epoch)
         return losses, torch.autograd.grad(losses["loss"].sum(), self.learned)  # no replica's loss moves with another's parameters
+
+
+class FusedDraw:
+    """The images that the phases of a batch share, by all replicas in one call."""
+
+    def __init__(self, phase: Phase, models: Sequence[nn.Module], state: Mapping[str, Tensor]):
+        self.lifted, self.state = lift(Draw(models[0], phase.draws)), state
+
+    def __call__(self, noise: Mapping[str, Tensor]) -> Tensor:
+        return self.lifted(self.state, noise)
+
+
+class DrawOfEach:
+    """The same by one replica after another."""
+
+    def __init__(self, phase: Phase, models: Sequence[nn.Module]):
+        self.phase, self.models = phase, models
+        self.learned = [divided(phase, model)[0] for model in models]
+
+    def __call__(self, noise: Mapping[str, Tensor]) -> Tensor:
+        images = []
+        for k, (model, learned) in enumerate(zip(self.models, self.learned)):
+            for parameter in learned:
+                parameter.requires_grad_(True)
+            images.append(getattr(model, self.phase.draws)({name: value[k] for name, value in noise.items()}))
+        return stack(images)
 
 
 class LossOfEach:
@@ -64,14 +90,28 @@ class Loss(nn.Module):
         return losses_of(self.model, self.loss, x, noise, epoch)
 
 
-def lift(model: nn.Module, loss: str):
-    """The loss as a function of stacked parameters and buffers, stacked images, stacked noise and the epoch."""
-    caller = Loss(model, loss)
+class Draw(nn.Module):
+    """The same of what a phase draws."""
+
+    def __init__(self, model: nn.Module, draws: str):
+        super().__init__()
+        self.model, self.draws = model, draws
+
+    def forward(self, noise):
+        return getattr(self.model, self.draws)(noise)
+
+
+def lift(caller: nn.Module):
+    """A module around a model as a function of stacked parameters and buffers and stacked arguments, of which only the epoch, a
+    third one, is the same for all."""
 
     def one(state, *arguments):
         return functional_call(caller, {f"model.{name}": value for name, value in state.items()}, arguments)
 
-    return torch.vmap(one, in_dims=(0, 0, 0, None))
+    def lifted(state, *arguments):
+        return torch.vmap(one, in_dims=(0, *(0, 0, None)[: len(arguments)]))(state, *arguments)
+
+    return lifted
 
 
 def stack(values: Sequence[Tensor]) -> Tensor:

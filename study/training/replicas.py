@@ -1,9 +1,8 @@
 """Trains K replicas of one model side by side: stacked parameters, lifted losses, one optimiser for all."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from math import prod
 
 import torch
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 from torch.func import stack_module_state
 from torch.utils._pytree import tree_map
 
-from models.phase import Phase, asks_for_labels, learned_by
+from models.phase import DRAWN, Phase, asks_for_labels, learned_by
 from study.training.batches import batches, check_images
 from study.training.cuda_graphs import Captured
-from study.training.lifted_loss import FusedLoss, LossOfEach, stack
+from study.training.lifted_loss import DrawOfEach, FusedDraw, FusedLoss, LossOfEach, stack
 from study.training.numerics import products_in
 from study.training.optimisers import laid_out_as, of_each, outline, stacked
 from study.training.randomness import Lent, draws
@@ -67,11 +66,16 @@ class Replicas:
             else LossOfEach(phase, self.models, contexts)
             for phase, learned in zip(self.phases, self.learned)
         ]
+        self.draws = {
+            index: FusedDraw(phase, self.models, self.parameters | self.buffers) if self.fused else DrawOfEach(phase, self.models)
+            for index, phase in enumerate(self.phases)
+            if phase.draws
+        }
         of_all = list(zip(*(model.phases for model in self.models)))  # of each phase: that of every model
         self.optimisers = [stacked(own, learned) for own, learned in zip(of_all, self.learned)]
         self.clips = [clips(own, learned) for own, learned in zip(of_all, self.learned)]
         self.graph = None if drawing else graph
-        self.captured: dict = {}  # (phase, shape of a batch) -> its step as a graph
+        self.captured: dict = {}  # (phases due, shape of a batch) -> their step as a graph
         self.epoch = self.batches_done = 0  # trained so far; batches over all epochs, since phases take turns across them
 
     def join_memory(self, ordered: bool):
@@ -103,8 +107,8 @@ class Replicas:
         epoch = torch.full((), float(self.epoch), device=self.device)
         with products_in(self.precision):
             for x, due in self.batches(images, levels, batch_size, binarised, labels):  # (K, n, C, H, W) in [0, 1]
-                for index, noise in due:
-                    logs[index].append(self.step(index, x, noise, epoch))
+                for index, losses in self.step(x, due, epoch).items():
+                    logs[index].append(losses)
                 self.batches_done += 1
         self.epoch += 1
         return fetch(
@@ -116,23 +120,37 @@ class Replicas:
             }
         )
 
-    def step(self, index: int, x: Tensor, noise: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
-        """One optimisation step of a phase: its losses, name -> (K,). Replayed from a graph where graphs are asked for."""
+    def step(self, x: Tensor, due: Mapping[int, dict[str, Tensor]], epoch: Tensor) -> dict[int, dict[str, Tensor]]:
+        """One optimisation step of each phase that is due, index -> its noise, in turn: index -> its losses, name -> (K,). Replayed
+        from a graph where there are such."""
         if self.graph is None:
-            return self.update(index, x, noise, epoch)
-        if (index, x.shape) not in self.captured:
-            self.captured[index, x.shape] = Captured(partial(self.update, index), self.graph)
-        return self.captured[index, x.shape](x, noise, epoch)
+            return self.update(x, due, epoch)
+        form = (*due, x.shape)
+        if form not in self.captured:
+            self.captured[form] = Captured(self.update, self.graph)
+        return self.captured[form](x, due, epoch)
 
-    def update(self, index: int, x: Tensor, noise: dict[str, Tensor], epoch: Tensor) -> dict[str, Tensor]:
+    def update(self, x: Tensor, due: Mapping[int, dict[str, Tensor]], epoch: Tensor) -> dict[int, dict[str, Tensor]]:
         """Tensors in, tensors out: nothing waits for the device, and all that changes is changed in place."""
-        losses, gradients = self.losses[index](x, noise, epoch)  # {name: (K,)}, and (K, ...) for each parameter learned
-        learned = self.learned[index]
-        with torch.no_grad():
-            self.optimisers[index].step([laid_out_as(*pair) for pair in zip(learned, gradients)], epoch)
-            for parameter, bound in zip(learned, self.clips[index]):
-                parameter.clamp_(-bound, bound)
-        return {name: value.detach() for name, value in losses.items()}
+        found, drawn = {}, self.drawn(due)
+        for index, noise in due.items():
+            losses, gradients = self.losses[index](x, noise | drawn.get(index, {}), epoch)  # {name: (K,)}, (K, ...) of each learned
+            learned = self.learned[index]
+            with torch.no_grad():
+                self.optimisers[index].step([laid_out_as(*pair) for pair in zip(learned, gradients)], epoch)
+                for parameter, bound in zip(learned, self.clips[index]):
+                    parameter.clamp_(-bound, bound)
+            found[index] = {name: value.detach() for name, value in losses.items()}
+        return found
+
+    def drawn(self, due: Mapping[int, dict[str, Tensor]]) -> dict[int, dict[str, Tensor]]:
+        """What the phases of a batch share, where one of them draws: the images by the noise of the first, which only the one that
+        draws learns through."""
+        for index in due:
+            if index in self.draws:
+                images = self.draws[index](due[next(iter(due))])
+                return {other: {DRAWN: images if other == index else images.detach()} for other in due}
+        return {}
 
     def batches(self, images: Tensor, levels: int, batch_size: int, binarised: bool, labels: Tensor | None = None):
         """Those of an epoch (study/training/batches.py), with this pack's orders, noise and turns."""
@@ -212,7 +230,7 @@ def check_alike(models: Sequence[nn.Module]) -> None:
     """ValueError for models that do not learn the same parameters in the same turns by the same kind of optimiser."""
     forms = [
         [
-            (phase.name, phase.loss, phase.learns, phase.every, phase.noise, type(phase.optimiser), bool(phase.clip))
+            (phase.name, phase.loss, phase.learns, phase.every, phase.noise, phase.draws, type(phase.optimiser), bool(phase.clip))
             for phase in model.phases
         ]
         for model in models

@@ -143,7 +143,10 @@ def chosen(
         pack //= 2
         found = trial.all(pack)
     best = min((each for each in found if not each.wrong), key=lambda each: each.step_ms, default=Tried(REFERENCE, 0.0, 0, ""))
-    while pack > 1 and not (fewer := trial(best.way, pack // 2)).wrong and 2 * fewer.step_ms < GAIN * best.step_ms:
+    while best.way.fused and pack > 1:
+        fewer = trial(best.way, pack // 2)
+        if fewer.wrong or 2 * fewer.step_ms >= GAIN * best.step_ms:
+            break
         best, pack = fewer, pack // 2
     return Choice(best.way, pack, tuple(found))
 

@@ -11,9 +11,10 @@ from by_hand import optimiser_of
 
 from models.gan import GAN
 from models.nets import conv, fc
-from models.phase import learned_by
+from models.phase import Adam, learned_by
 from models.vae import VAE
 from models.wgan import WGAN
+from study.training.optimisers import ScaledAdam, StackedAdam
 from study.training.replicas import Replicas
 
 SHAPE = (1, 8, 8)
@@ -26,6 +27,9 @@ MODELS = {
 OTHERS = {f"gan-{loss}": partial(GAN, loss=loss) for loss in ("hinge", "least_squares")} | {
     "gan-average": partial(GAN, average=0.9),
     "wgan-average": partial(WGAN, critic_steps=2, average=0.9),
+    "gan-shared": partial(GAN, shared_draw=True),
+    "wgan-shared": partial(WGAN, critic_steps=2, shared_draw=True),
+    "gan-shared-augmented": partial(GAN, shared_draw=True, feature_matching=True, augment=("color",)),
     "vae-flips": partial(VAE, flips=True),
     "gan-augmented": partial(GAN, flips=True, augment=("color", "translation", "cutout")),
     "wgan-augmented": partial(WGAN, critic_steps=2, flips=True, augment=("color", "translation", "cutout")),
@@ -262,7 +266,7 @@ def test_a_replica_is_what_a_loop_by_hand_trains(model, net, images):
     ]
     optimisers = [optimiser_of(phase, part) for phase, part in zip(by_hand.phases, parts)]
     for x, due in batches:
-        for index, noise in due:
+        for index, noise in due.items():
             by_hand.zero_grad()
             phase = by_hand.phases[index]
             getattr(by_hand, phase.loss)(x[0], {name: value[0] for name, value in noise.items()}, torch.zeros(()))[
@@ -275,6 +279,59 @@ def test_a_replica_is_what_a_loop_by_hand_trains(model, net, images):
     assert distance(replicas.weights(0), by_hand.state_dict()) < 1e-8
 
 
+@every_net
+@pytest.mark.parametrize("model", [GAN, partial(WGAN, critic_steps=2)])
+def test_a_shared_draw_is_the_customary_loop_that_generates_once_a_batch(model, net, images):
+    build = builder(partial(model, shared_draw=True), net)
+    replicas, batches = pack(build, [7, 8], fused=True), pack(build, [7]).batches(images, 17, 10, False)
+    by_hand = build()
+    by_hand.load_state_dict(replicas.weights(0))
+    critic, generator = by_hand.phases
+    assert "z" in critic.noise and "z" not in generator.noise
+    learning = [optimiser_of(phase, learned_by(phase, dict(by_hand.named_parameters()))) for phase in by_hand.phases]
+    for x, due in batches:
+        given = {name: value[0] for name, value in due[0].items()}
+        fake = by_hand.generate(given["z"])
+        for index, images_seen in ((0, fake.detach()), (1, fake)):
+            if index in due:
+                phase = by_hand.phases[index]
+                by_hand.zero_grad()
+                getattr(by_hand, phase.loss)(x[0], given | {"drawn": images_seen}, torch.zeros(()))["loss"].backward()
+                learning[index].step()
+    train(replicas, images, epochs=1)
+    assert distance(replicas.weights(0), by_hand.state_dict()) < 1e-8
+
+
+def test_a_shared_draw_costs_a_pass_through_the_generator_less():
+    from study.metrics.cost import cost
+
+    own, shared = (
+        cost(builder(GAN, NETS["fc"], shared_draw=share)().float(), SHAPE)["cost/flops_per_image"] for share in (False, True)
+    )
+    generator = sum(
+        2 * value.numel() for name, value in builder(GAN, NETS["fc"])().generator.named_parameters() if value.dim() == 2
+    )
+    assert own - shared == generator
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_adam_of_a_whole_pack_in_one_call_is_that_of_one_replica_after_another(decay):
+    """As on a card, whose kernels one replica leaves idle."""
+    settings = [Adam(rate, (0.5, 0.99), decay) for rate in (1e-2, 3e-4, 1.0)]
+    learned = [[torch.randn(3, *shape, dtype=torch.float64) for shape in ((4, 2), (5,))] for _ in range(2)]
+    for one, other in zip(*learned):
+        other.copy_(one)
+    apart, at_once = StackedAdam(settings, learned[0]), ScaledAdam(settings, learned[1])
+    for step in range(4):
+        gradients = [torch.randn_like(value) for value in learned[0]]
+        for optimiser in (apart, at_once):
+            optimiser.step([value.clone() for value in gradients], torch.tensor(float(step)))
+        if step == 1:  # a state goes from one to the other
+            memories = [apart.memory_of(k) for k in range(3)]
+            at_once.load([{name: [value.clone() for value in values] for name, values in each.items()} for each in memories], 2)
+    assert all(torch.allclose(one, other, rtol=0, atol=1e-12 if decay == 1 else 1e-7) for one, other in zip(*learned))
+
+
 @pytest.mark.parametrize("options", [{}, {"optimiser": "rmsprop"}])
 def test_a_rate_that_decays_is_that_of_torchs_exponential_schedule(options, images):
     build = builder(partial(WGAN, critic_steps=2, lr=1e-2, lr_decay=0.3, **options), NETS["fc"])
@@ -285,7 +342,7 @@ def test_a_rate_that_decays_is_that_of_torchs_exponential_schedule(options, imag
     schedules = [torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.3) for optimiser in optimisers]
     for _ in range(3):
         for x, due in batches.batches(images, 17, 10, False):
-            for index, noise in due:
+            for index, noise in due.items():
                 by_hand.zero_grad()
                 given = {name: value[0] for name, value in noise.items()}
                 getattr(by_hand, by_hand.phases[index].loss)(x[0], given, torch.zeros(()))["loss"].backward()
@@ -300,7 +357,7 @@ def test_a_rate_that_decays_is_that_of_torchs_exponential_schedule(options, imag
 def test_each_phase_moves_only_what_it_learns(images):
     replicas = pack(builder(GAN, NETS["fc"]), [1, 2], fused=True)
     (x, due), before = next(replicas.batches(images, 17, 10, False)), replicas.weights(1)
-    replicas.step(0, x, dict(due)[0], torch.zeros(()))
+    replicas.step(x, {0: due[0]}, torch.zeros(()))
     moved = {name.split(".")[0] for name, value in replicas.models[1].named_parameters() if not torch.equal(value, before[name])}
     assert moved == {"critic"}
 
@@ -362,9 +419,9 @@ def test_the_pack_changes_neither_order_nor_noise_however_often_noise_is_drawn(i
     alone, together = (pack(build, seeds).batches(images, 17, 10, True) for seeds in ([5], [3, 4, 5, 6]))
     for (x, own), (others_x, others) in zip(alone, together, strict=True):
         assert torch.equal(x[0], others_x[2])
-        for (phase, noise), (others_phase, others_noise) in zip(own, others, strict=True):
-            assert phase == others_phase
-            assert all(torch.equal(value[0], others_noise[name][2]) for name, value in noise.items())
+        assert list(own) == list(others)
+        for phase, noise in own.items():
+            assert all(torch.equal(value[0], others[phase][name][2]) for name, value in noise.items())
 
 
 @every_model
