@@ -30,6 +30,10 @@ test-long: .venv/test-ready
 	$(BIN)/python -m pytest -m "long and not ray" -n 2 --dist loadfile $(ARGS)
 	$(BIN)/python -m pytest -m "long and ray" $(ARGS)
 
+# The tests and tables that need an NVIDIA card.
+gpu: .venv/test-ready
+	PYTHON=$(CURDIR)/$(BIN)/python benchmarks/gpu.sh $(ARGS)
+
 # STORE=FILE for another than this project's.
 ui: export STORE := $(STORE)
 ui: .venv/ready
@@ -45,4 +49,4 @@ ui: .venv/ready
 	$(BIN)/pip install --quiet --no-compile -r requirements-test.txt
 	touch $@
 
-.PHONY: sweep lint quick test test-long ui
+.PHONY: sweep lint quick test test-long gpu ui

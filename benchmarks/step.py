@@ -30,7 +30,8 @@ from study.metrics.cost import Flops
 from study.training.replicas import Replicas
 
 STEPS, CONV_STEPS, ROUNDS, BATCH = 80, 6, 9, 128
-SHAPE, COLOUR = (1, 28, 28), (3, 32, 32)
+COLOUR = (3, 32, 32)
+PYTORCH_GAN = (512, 256), (128, 256, 512, 1024)  # hidden layers of critic and generator in a collection that many begin with
 
 
 def main():
@@ -42,45 +43,60 @@ def main():
     grey, colour = mnist.data.unsqueeze(1), torch.randint(0, 256, (CONV_STEPS * BATCH, *COLOUR), dtype=torch.uint8)
     digits = torch.randint(0, 17, (STEPS // 8 * BATCH, 1, 8, 8), dtype=torch.uint8)
     print(f"{source}, batch {BATCH}, one thread: ms of a step, the least of {ROUNDS} rounds of {STEPS} steps in turn")
+    critic, generator = PYTORCH_GAN
+    clipped, few = {"clip": 0.01, "optimiser": "rmsprop", "lr": 5e-5}, grey[: CONV_STEPS * BATCH]
     rows = [
-        compare("VAE 784-400-20", Ours(VAE, fc, 1, 20, grey, width=400), customary_vae(mnist)),
-        compare("GAN 784, two hidden layers of 400", Ours(GAN, fc, 2, 100, grey, width=400), customary_gan(mnist)),
-        compare("WGAN-GP 784, two hidden layers of 400", Ours(WGAN, fc, 2, 100, grey, width=400), customary_wgan(mnist)),
+        compare("VAE 784-400-20", customary_vae(mnist), Ours(VAE, fc, 1, 20, grey, width=400)),
+        compare("GAN 784, two hidden layers of 400", customary_gan(mnist), *both_ways(GAN, fc, 2, grey, width=400)),
+        compare(
+            "GAN 784, 128 to 1,024 against 512 and 256, batch 64",
+            customary_gan(mnist, critic, generator, batch=64),
+            *both_ways(
+                GAN, fc, 2, grey, batch=64, encoder={"width": PYTORCH_GAN[0]}, decoder={"depth": 4, "width": PYTORCH_GAN[1]}
+            ),
+        ),
+        compare("WGAN-GP 784, two hidden layers of 400", customary_wgan(mnist), *both_ways(WGAN, fc, 2, grey, width=400)),
         compare(
             "WGAN 784, clipped, two hidden layers of 400",
-            Ours(WGAN, fc, 2, 100, grey, width=400, clip=0.01, optimiser="rmsprop", lr=5e-5),
             customary_wgan(mnist, clip=0.01),
+            *both_ways(WGAN, fc, 2, grey, width=400, **clipped),
         ),
+        compare("DCGAN 28x28, 64 and 128 channels", customary_dcgan(few, 2), *both_ways(GAN, conv, 2, few, width=64)),
         compare(
-            "DCGAN 28x28, 64 and 128 channels",
-            Ours(GAN, conv, 2, 100, grey[: CONV_STEPS * BATCH], width=64),
-            customary_dcgan(grey[: CONV_STEPS * BATCH], 2),
+            "DCGAN 32x32 in colour, 64 to 256 channels", customary_dcgan(colour, 3), *both_ways(GAN, conv, 3, colour, width=64)
         ),
-        compare("DCGAN 32x32 in colour, 64 to 256 channels", Ours(GAN, conv, 3, 100, colour, width=64), customary_dcgan(colour, 3)),
         compare(
             "VAE 64-128-20, 8 seeds at once, per seed",
-            Ours(VAE, fc, 1, 20, digits, seeds=8, levels=17, width=128),
             customary_small_vae(),
+            Ours(VAE, fc, 1, 20, digits, seeds=8, levels=17, width=128),
         ),
     ]
     overhead = measure()
     print(line(overhead))
-    keep(rows, options, data=source, threads=1, overhead=overhead)
+    keep(sum(rows, []), options, data=source, threads=1, overhead=overhead)
 
 
 class Ours:
     """One epoch of our loop over these images, and its floating point operations in a step."""
 
-    def __init__(self, model, net, depth, latent_dim, images, seeds=1, levels=256, **options):
-        self.images, self.levels = images, levels
+    def __init__(self, model, net, depth, latent_dim, images, seeds=1, levels=256, batch=BATCH, name="", **options):
+        self.images, self.levels, self.batch, self.name = images, levels, batch, name
         self.replicas = Replicas([lambda: model(images.shape[1:], net, depth, latent_dim, **options)] * seeds, range(seeds))
-        self.steps = len(images) // BATCH * seeds
+        self.steps = len(images) // batch * seeds
         with Flops() as counted:
             self()
         self.flops = counted.total / self.steps
 
     def __call__(self):
-        self.replicas.train_epoch(self.images, self.levels, BATCH)
+        self.replicas.train_epoch(self.images, self.levels, self.batch)
+
+
+def both_ways(model, net, depth, images, **options) -> list[Ours]:
+    """As it is by default, and with one draw for both networks, as the customary loop has it."""
+    return [
+        Ours(model, net, depth, 100, images, name=name, shared_draw=shared, **options)
+        for name, shared in (("", False), (", one draw", True))
+    ]
 
 
 def matrix_products(product):
@@ -94,22 +110,18 @@ def matrix_products(product):
     return products
 
 
-def compare(name, ours: Ours, peer) -> dict:
-    """Both loops and the limits; the peer's loop makes as many steps as its images fill batches."""
+def compare(name, peer, *ours: Ours) -> list[dict]:
+    """The loops and the limits in turn; the peer's loop makes as many steps as its images fill batches."""
     peer_loop, peer_steps = peer
-    ours_s, peer_s, *products_s = in_turn([ours, peer_loop, matrix_products(torch.mm), matrix_products(linear)], ROUNDS)
-    limits = [1000 * ours.flops / (8 * 2 * 1024**3 / spent) for spent in products_s]
-    mine = 1000 * ours_s / ours.steps
-    return row(
-        name,
-        mine,
-        1000 * peer_s / peer_steps,
-        "ms",
-        "customary",
-        limit=f"{limits[0]:.3f}",
-        of_limit=f"{limits[0] / mine:.0%}",
-        of_fastest=f"{min(limits) / mine:.0%}",
-    )
+    *ours_s, peer_s, plain_s, fastest_s = in_turn([*ours, peer_loop, matrix_products(torch.mm), matrix_products(linear)], ROUNDS)
+    rates = [8 * 2 * 1024**3 / spent for spent in (plain_s, fastest_s)]  # operations per second
+    rows = []
+    for own, spent in zip(ours, ours_s):
+        limits, mine = [1000 * own.flops / rate for rate in rates], 1000 * spent / own.steps
+        found = {"limit": f"{limits[0]:.3f}", "of_limit": f"{limits[0] / mine:.0%}", "of_fastest": f"{min(limits) / mine:.0%}"}
+        products = {"gflops": " and ".join(f"{rate / 1e9:.0f}" for rate in rates)}
+        rows.append(row(name + own.name, mine, 1000 * peer_s / peer_steps, "ms", "customary", **found, **products))
+    return rows
 
 
 def mnist_or_noise(data_dir, count=STEPS * BATCH):
@@ -187,25 +199,21 @@ def vae_loop(model, loader):
     return epoch
 
 
-def critic_and_generator(*ending):
-    critic = nn.Sequential(
-        nn.Linear(784, 400), nn.LeakyReLU(0.2), nn.Linear(400, 400), nn.LeakyReLU(0.2), nn.Linear(400, 1), *ending
-    )
-    generator = nn.Sequential(
-        nn.Linear(100, 400),
-        nn.BatchNorm1d(400),
-        nn.ReLU(),
-        nn.Linear(400, 400),
-        nn.BatchNorm1d(400),
-        nn.ReLU(),
-        nn.Linear(400, 784),
-        nn.Tanh(),
-    )
+def critic_and_generator(*ending, critic=(400, 400), generator=(400, 400)):
+    """Fully connected, of hidden layers of these widths, with BatchNorm in the generator."""
+    critic = nn.Sequential(*hidden(784, critic, nn.LeakyReLU(0.2)), nn.Linear(critic[-1], 1), *ending)
+    generator = nn.Sequential(*hidden(100, generator, nn.ReLU(), nn.BatchNorm1d), nn.Linear(generator[-1], 784), nn.Tanh())
     return critic, generator
 
 
-def customary_gan(mnist):
-    return gan_loop(*critic_and_generator(nn.Sigmoid()), DataLoader(mnist, batch_size=BATCH, shuffle=True), (784,)), STEPS
+def hidden(inputs, widths, activation, norm=None):
+    for before, after in zip((inputs, *widths), widths):
+        yield from (nn.Linear(before, after), *([norm(after)] if norm else []), activation)
+
+
+def customary_gan(mnist, critic=(400, 400), generator=(400, 400), batch=BATCH):
+    networks = critic_and_generator(nn.Sigmoid(), critic=critic, generator=generator)
+    return gan_loop(*networks, DataLoader(mnist, batch_size=batch, shuffle=True), (784,)), len(mnist) // batch
 
 
 def customary_dcgan(images, blocks):

@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import platform
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -50,5 +52,18 @@ def row(name: str, ours: float, peer: float, unit: str, peer_name: str, **more) 
 def keep(rows: list[dict], options, **circumstances) -> None:
     """Write the rows and what they were measured on, if asked to."""
     if options.json:
-        content = {"torch": torch.__version__, "cores": os.cpu_count(), **circumstances, "rows": rows}
+        machine = {"torch": torch.__version__, "processor": processor(), "cores": os.cpu_count()}
+        content = {**machine, **circumstances, "rows": rows}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def processor() -> str:
+    """What the machine calls it, and which instructions for products it has."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    lines = dict(line.split(":", 1) for line in told.split("\n\n")[0].splitlines() if ":" in line)
+    known = {name.strip(): value.strip() for name, value in lines.items()}
+    has = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in known.get("flags", "").split()]
+    return " ".join(["{model name}, family {cpu family}, model {model}:".format_map(defaultdict(str, known)), *has])

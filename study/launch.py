@@ -291,7 +291,7 @@ def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) -> i
     """The report, the best cells, where to look, and what to type next."""
     from study.analysis.cell_table import cells, in_words, nearest_of
     from study.mlflow_view import saved_view
-    from study.sweep.progress import measuring_share
+    from study.sweep.progress import found_on_cards, measuring_share
 
     same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, options.open, log)
@@ -301,7 +301,8 @@ def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) -> i
         log(f"MLflow at {uri} lacks some of this; `{command('tracking', 'sync', *same_study, *uri_given)}` catches up")
     for cell in nearest_of(cells(plan.ledger)):
         log(f"best {in_words(cell)}")
-    log(measuring_share(plan))
+    for line in (measuring_share(plan), *found_on_cards(plan.ledger)):
+        log(line)
     failed = [key for key, result in plan.results.items() if result.status == "failed"]
     for key in failed:
         log(f"failed: {key}: {plan.results[key].error}")

@@ -327,6 +327,11 @@ class Looks(Record):
     looks: Annotated[list[int], is_rising]
 
 
+def is_tried(value) -> bool:
+    """A way to train a pack, with its step_ms and peak_mb, and what was wrong with it."""
+    return is_table(value) and is_text(value.get("way")) and is_text(value.get("wrong"))
+
+
 @dataclass(frozen=True)
 class SelfCheck(Record):
     """devices/NAME.json: how the trainings of a cell are made on one kind of card."""
@@ -337,7 +342,7 @@ class SelfCheck(Record):
     fused: Flag
     channels_last: Flag
     graphs: Flag
-    tried: Annotated[list[dict], list_of(is_table)]  # each way with its step_ms, its peak_mb and what was wrong with it
+    tried: Annotated[list[dict], list_of(is_tried)]
 
 
 @dataclass(frozen=True)

@@ -113,10 +113,10 @@ def batch_seconds(cell: Cell, budget: Budget, images, pack: int = 1, ranges: Map
     as `limit` seconds go; what is then left of a batch counts in proportion. A model of one's own is never trained here, where it
     could take the launch down with it: the project's model that it is derived from stands for it. None where there is none, or it
     raises: its trials will say so."""
-    model = next((each for each in cell.model.__mro__ if each.__module__.split(".")[0] == "models"), None)
-    if model is None:
+    known = of_the_project(cell)
+    if known is None:
         return None
-    cell, own = replace(cell, model=model), model is not cell.model
+    cell, own = known, known.model is not cell.model
     try:
         side_by_side = min(pack, ENOUGH) if math.prod(images.shape) <= FUSED_PIXELS else 1  # the others are called in turn
         with one_thread():
@@ -130,6 +130,12 @@ def batch_seconds(cell: Cell, budget: Budget, images, pack: int = 1, ranges: Map
     except Exception:
         return None
     return spent * budget.batch_size / size / replicas.K
+
+
+def of_the_project(cell: Cell) -> Cell | None:
+    """The cell with the project's model that its own is or is derived from; None where there is none."""
+    model = next((each for each in cell.model.__mro__ if each.__module__.split(".")[0] == "models"), None)
+    return replace(cell, model=model) if model else None
 
 
 def timed(step: Callable[[int], float], whole: int, limit: float) -> tuple[int, float]:

@@ -12,7 +12,6 @@ from study.ledger.records import Spec
 from study.space.from_spec import model_of
 from study.sweep.plan import Plan
 
-QUICK_S = 0.1  # for timing each cell before
 STEPS = 40  # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything
 RESERVE = 1.25  # memory for what is not trained: measuring, drawing, fragments
@@ -34,14 +33,19 @@ def share_after_failures(ledger: Ledger, key: str, share: float) -> float:
 
 
 def heaviest(plan: Plan, data_dir, pack: int) -> Spec:
-    """The spec of a training of the cell whose trainings take longest, with as many seeds as a pack has."""
-    from study.sweep.estimate import batch_seconds
+    """The spec of a training of the cell whose steps have most operations, with as many seeds as a pack has. A model of one's own
+    is never trained here: the project's that it is derived from stands for it."""
+    from study.metrics.cost import cost
+    from study.sweep.estimate import built, of_the_project
 
-    def cost(cell):
-        budget, images = plan.space.budget(cell), cell.dataset.load(data_dir)
-        return len(images.train.images) / budget.batch_size * (batch_seconds(cell, budget, images, limit=QUICK_S) or 0.0)
+    def flops(cell):
+        known, shape = of_the_project(cell), cell.dataset.load(data_dir).shape
+        try:
+            return plan.space.budget(cell).batch_size * cost(built(known, shape).train(), shape)["cost/flops_per_image"]
+        except Exception:  # there is none, or its settings are another's: its trials will say so
+            return 0.0
 
-    cell = max(plan.space.cells, key=cost)
+    cell = max(plan.space.cells, key=flops)
     spec = plan.spec((plan.search[cell.name] + plan.confirm[cell.name])[0], {}, "default")
     return replace(spec, seeds=list(range(pack)), shape=list(cell.dataset.load(data_dir).shape))
 

@@ -12,7 +12,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from study.ledger.records import FINISHED, Result
+from study.ledger.files import read_json
+from study.ledger.folder import DEVICES, Ledger
+from study.ledger.records import FINISHED, Result, SelfCheck
 from study.space.space import Space
 from study.space.systems import parameters
 from study.sweep.estimate import Group, group, seconds_left
@@ -72,6 +74,21 @@ def states_kept(plan: Plan) -> list[str]:
     ]
     floats = 3 * plan.space.replicates * sum(tensor.numel() for model in models for tensor in model.parameters())
     return [f"trainings on held-out data keep where they end: about {4 * floats / 1e6:,.3g} MB in all"]
+
+
+def found_on_cards(ledger: Ledger) -> list[str]:
+    """How trainings are made on the cards that there were, and what was wrong with other ways (study/training/self_check.py)."""
+    places = sorted((ledger.root / DEVICES).glob("*.json"))
+    found = [known for place in places if (known := read_json(place, check=SelfCheck.from_json))]
+    lines = []
+    for card in sorted({each.card for each in found}):
+        own = [each for each in found if each.card == card]
+        graphs, fused = sum(each.graphs for each in own), sum(each.fused for each in own)
+        lines.append(f"on {card} {len(own)} kinds of packs were tried: {graphs} are trained as graphs, {fused} side by side")
+        lines += [
+            f"  {each.cell}: not {way['way']}, since {way['wrong']}" for each in own for way in each.tried if way.get("wrong")
+        ]
+    return lines
 
 
 def systems_table(space: Space, data_dir) -> Table:

@@ -46,7 +46,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import UnfitMachine, UserError, first_line
 from study.ledger.files import read_spec, write_atomic
-from study.ledger.folder import DATA, PACKS, Ledger
+from study.ledger.folder import DATA, DEVICES, PACKS, Ledger
 from study.ledger.records import Result, failure
 from study.ledger.storage_check import Stopped, ledger_here, storage_mismatch, unwritable
 from study.space.importing import allow
@@ -224,6 +224,7 @@ def open_with_data(address: str) -> Ledger:
     ledger = ledger_here(address)
     ledger.fetch("features")
     ledger.fetch(DATA)
+    ledger.fetch(DEVICES)
     return ledger
 
 
@@ -237,6 +238,7 @@ def trial_folders(address: str, keys: Sequence[str]):
     for key in keys:
         ledger.leave(key)
     ledger.publish(PACKS)  # after the rows that it rests on
+    ledger.publish(DEVICES)
 
 
 def failed(folder: Path, error: BaseException) -> Result:

@@ -129,7 +129,7 @@ class Choices:
 
 
 def noted(tried: Tried) -> dict:
-    return {**asdict(tried.way), "step_ms": round(tried.step_ms, 4), "peak_mb": tried.peak >> 20, "wrong": tried.wrong}
+    return {"way": str(tried.way), "step_ms": round(tried.step_ms, 4), "peak_mb": tried.peak >> 20, "wrong": tried.wrong}
 
 
 def chosen(
@@ -186,27 +186,28 @@ class Trials:
         return Tried(way, share * step_ms, round(share * peak), difference(own.of(places), *self.expected[pack]))
 
     def trained(self, way: Way, which: Sequence[int]) -> tuple["Steps", float, int]:
-        """The first epoch of the replicas `which`, milliseconds of a step in the next ones, and bytes at most."""
-        cuda = self.example.images.is_cuda
+        """The first epoch of the replicas `which`, milliseconds of a step in the next ones, and the bytes at most that it takes."""
+        cuda, before = self.example.images.is_cuda, 0
         if cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()  # by the images, and whatever else there is
         replicas = way.replicas(
             [self.builds[k] for k in which], [self.seeds[k] for k in which], self.example.images.device, self.precision, self.graph
         )
-        before = flat(replicas)
+        weights = flat(replicas)
         losses, spent = self.example.epoch_of(replicas), []
-        moved = (flat(replicas) - before).cpu()
+        moved = (flat(replicas) - weights).cpu()
         for _ in range(TIMED):
             start = time.perf_counter()
             steps = max(value.shape[1] for value in self.example.epoch_of(replicas).values())
             spent.append(1000 * (time.perf_counter() - start) / steps)
-        return Steps(losses, moved), min(spent), torch.cuda.max_memory_allocated() if cuda else 0
+        return Steps(losses, moved), min(spent), torch.cuda.max_memory_allocated() - before if cuda else 0
 
 
 def memory() -> float:
-    """Bytes that this process may take of its card."""
-    return torch.cuda.get_per_process_memory_fraction() * torch.cuda.mem_get_info()[1]
+    """Bytes that this process may still take of its card."""
+    return torch.cuda.get_per_process_memory_fraction() * torch.cuda.mem_get_info()[1] - torch.cuda.memory_allocated()
 
 
 def gentle(model: nn.Module) -> nn.Module:

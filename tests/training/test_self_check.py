@@ -12,6 +12,7 @@ from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.ledger.files import read_spec
+from study.sweep.progress import found_on_cards
 from study.training import self_check
 from study.training.replicas import Replicas
 from study.training.self_check import REFERENCE, Choices, Example, Way, chosen
@@ -146,6 +147,12 @@ def test_a_choice_is_noted_with_the_study_and_found_there_again(ledger, data_dir
     noted = json.loads(place.read_text())
     assert found[0] == found[1] and noted["card"] == f"Some Card, torch {torch.__version__}" and len(noted["tried"]) == 4
     assert noted["cell"] in spec.key and noted["pack"] == 1
+    said = found_on_cards(ledger)
+    assert said[0].startswith(f"on Some Card, torch {torch.__version__} 1 kinds of packs were tried: 0 are trained as graphs")
+    assert [line.split(": ")[1].split(", since")[0] for line in said[1:]] == [
+        "not side by side, as graphs",
+        "not one at a time, as graphs",
+    ]
     Choices(ledger.root).limit([spec], example(), 1)
     place.write_text("{}")
     assert Choices(ledger.root).of([spec], made, [0], example()).pack == 1  # found anew where the note is damaged
