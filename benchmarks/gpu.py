@@ -5,9 +5,8 @@
     python benchmarks/gpu.py --device cpu                  the same rows without graphs, to see that it runs
 
 Rows with a limit as peer: the limit that the project set itself, or what each operation's arithmetic takes at the rate of a
-large matrix product, or its bytes at the rate of a large copy, whichever is longer, in this run. The rows on TF32 have the
-shift of a measure as ours and its standard deviation over seeds as peer: below 1 it would move more than seeds do. `alike` is what
-the self-check found of each way to train a pack (study/training/self_check.py).
+large matrix product, or its bytes at the rate of a large copy, whichever is longer, in this run. The rows of packs are what
+the self-check finds of each way to train them (study/training/self_check.py), those on precision as in benchmarks/precision.py.
 """
 
 import dataclasses
@@ -24,6 +23,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.precision import shifts
 from benchmarks.step import BATCH, mnist_or_noise
 from benchmarks.table import in_turn, keep, parser_of, row
 from models.gan import GAN
@@ -31,20 +31,17 @@ from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from search_spaces.latent_sweep import SPACE
-from study.data import digits, mnist
+from study.data import mnist
 from study.ledger.folder import Ledger
 from study.metrics import features
-from study.metrics.catalogue import OBJECTIVE
 from study.metrics.cost import Flops
-from study.metrics.evaluation import Evaluation
 from study.sweep.plan import Plan
-from study.training.image_grids import decode
 from study.training.replicas import Replicas
 from study.training.run import run_pack
 from study.training.self_check import Example, Way, chosen
 
 ROUNDS, STEPS, MANY, EPOCHS = 5, 40, (32, 64), 20
-SEEDS, PRECISION_EPOCHS, NEIGHBOURS = 8, 20, (2, 4)
+NEIGHBOURS = 2, 4
 REPLICATES, PROPOSALS, CELLS = 8, 8, 30
 GRAPH = Way(graphs=True)
 FULLY_CONNECTED = {
@@ -74,7 +71,9 @@ def main(arguments=None) -> int:
         *[partial(bench.fully_connected, name, *definition) for name, definition in FULLY_CONNECTED.items()],
         *[partial(bench.alike, name, *definition) for name, definition in PACKS.items()],
         bench.dcgan,
-        *[partial(section, options.data_dir) for section in (bench.twenty_epochs, bench.study, bench.precision)],
+        partial(bench.twenty_epochs, options.data_dir),
+        partial(bench.study, options.data_dir),
+        partial(shifts, options.device, ("tf32", "bf16") if bench.cuda else ("bf16",)),
         bench.neighbours,
     ]
     rows = []
@@ -198,32 +197,6 @@ class Bench:
 
         (spent,) = in_turn([copies], ROUNDS, time.perf_counter)
         return 4 * 2 * 4 * source.numel() / spent
-
-    def precision(self, data_dir) -> list[dict]:
-        """What TF32 moves: the objective of each model after a few epochs of digits, against its spread over seeds."""
-        images = digits.prepare(data_dir, log=lambda line: None)
-        with tempfile.TemporaryDirectory() as folder:
-            extractor = features.prepare(digits, images, folder)
-        images, judge = images.to(self.device), Evaluation(images.to(self.device), extractor.to(self.device), "search")
-        return [self.shift(name, model, images, judge) for name, model in (("VAE", VAE), ("GAN", GAN), ("WGAN-GP", WGAN))]
-
-    def shift(self, name, model, images, judge) -> dict:
-        scores = []
-        for precision in ("float32", "tf32"):
-            builds = [lambda: model(images.shape, conv, 2, 8, width=32)] * SEEDS
-            own = Replicas(builds, range(SEEDS), self.device, precision)
-            for _ in range(PRECISION_EPOCHS):
-                own.train_epoch(images.train.images, images.levels, 64)
-            noise = judge.noise(own.model.latent_dim)
-            scores.append([judge.objective(decode(each, noise))[OBJECTIVE] for each in own.models])
-        exact, rounded = map(statistics.fmean, scores)
-        return row(
-            f"{name} conv, TF32: fd_rel {exact:.3f} to {rounded:.3f}",
-            max(abs(rounded - exact), 1e-6),
-            statistics.stdev(scores[0]),
-            "",
-            "seeds' deviation",
-        )
 
     def neighbours(self) -> list[dict]:
         """Several processes on one card: epochs of the MNIST VAE in all of them, against one process alone."""

@@ -46,7 +46,12 @@ def main():
     critic, generator = PYTORCH_GAN
     clipped, few = {"clip": 0.01, "optimiser": "rmsprop", "lr": 5e-5}, grey[: CONV_STEPS * BATCH]
     rows = [
-        compare("VAE 784-400-20", customary_vae(mnist), Ours(VAE, fc, 1, 20, grey, width=400)),
+        compare(
+            "VAE 784-400-20",
+            customary_vae(mnist),
+            Ours(VAE, fc, 1, 20, grey, width=400),
+            Ours(VAE, fc, 1, 20, grey, width=400, precision="bf16", name=", bf16 products"),
+        ),
         compare("GAN 784, two hidden layers of 400", customary_gan(mnist), *both_ways(GAN, fc, 2, grey, width=400)),
         compare(
             "GAN 784, 128 to 1,024 against 512 and 256, batch 64",
@@ -79,9 +84,12 @@ def main():
 class Ours:
     """One epoch of our loop over these images, and its floating point operations in a step."""
 
-    def __init__(self, model, net, depth, latent_dim, images, seeds=1, levels=256, batch=BATCH, name="", **options):
+    def __init__(
+        self, model, net, depth, latent_dim, images, seeds=1, levels=256, batch=BATCH, precision="float32", name="", **options
+    ):
         self.images, self.levels, self.batch, self.name = images, levels, batch, name
-        self.replicas = Replicas([lambda: model(images.shape[1:], net, depth, latent_dim, **options)] * seeds, range(seeds))
+        builds = [lambda: model(images.shape[1:], net, depth, latent_dim, **options)] * seeds
+        self.replicas = Replicas(builds, range(seeds), precision=precision)
         self.steps = len(images) // batch * seeds
         with Flops() as counted:
             self()

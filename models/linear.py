@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.overrides import handle_torch_function, has_torch_function
 from torch.utils.flop_counter import register_flop_formula
 
 ONEDNN = torch.ops.mkldnn._linear_pointwise if torch.backends.mkldnn.is_available() else None
@@ -22,6 +23,8 @@ class Linear(nn.Linear):
 
 def linear(x, weight, bias=None):
     """(n, i), (o, i) and (o,) -> (n, o)."""
+    if has_torch_function((x, weight)):  # somebody wants to know of products
+        return handle_torch_function(linear, (x, weight), x, weight, bias)
     exported = torch.compiler.is_compiling()  # to run elsewhere, on any number of images
     if exported or ONEDNN is None or x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 2:
         return F.linear(x, weight, bias)

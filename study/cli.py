@@ -27,7 +27,7 @@ def storage(text: str) -> Path | str:
 
 def add_study(parser, several: bool = False) -> None:
     """How every command is told which study is meant, or which `several`, so that what was typed for one can be typed for all."""
-    add, many = parser.add_argument, {"nargs": "+"} if several else {}
+    add, many = parser.add_argument_group("the study").add_argument, {"nargs": "+"} if several else {}
     add(
         "--space",
         required=True,

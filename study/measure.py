@@ -12,7 +12,10 @@ beside the results, and is measured once: the same command goes on after a crash
 import argparse
 import sys
 import time
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -24,6 +27,7 @@ from study.metrics.catalogue import spread
 from study.sweep.launch_options import add_options
 
 CATCH_UP_S = 600.0  # how long MLflow is waited for
+QUICK_S = 1.0  # within which is prepared what is there already
 ASKED = ("tracking_uri", "inception_weights", "address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")
 
 
@@ -43,7 +47,7 @@ def main(arguments=None) -> int:
     from study.ledger.opening import open_study
     from study.space.loading import load_space
     from study.sweep.progress import console
-    from study.sweep.ray_measuring import kept
+    from study.sweep.ray_measuring import begin, kept
 
     screen = console()
 
@@ -52,16 +56,34 @@ def main(arguments=None) -> int:
 
     space = load_space(options.space)
     ledger, data_dir = open_study(options.storage, space.name), data_folder(options.data_dir)
-    with ledger.lock():
+    with ledger.lock(), ExitStack() as at_work:
         trials = kept(finished(ledger))
-        wanted = prepared(space, ledger, trials, data_dir, options, log)
+        preparing = beside(prepared, space, ledger, trials, data_dir, options, log)
+        if not wait([preparing], QUICK_S).done:  # features are being trained, on one core
+            begin(options, at_work, log)
+        wanted = preparing.result()
         log(f"{len(wanted)} trainings to measure")
-        failures = run(ledger, data_dir, wanted, options, screen) if wanted else {}
+        failures = run(ledger, data_dir, wanted, options, at_work, screen) if wanted else {}
+        at_work.close()
         shown(space, ledger, [key for key, _, _ in trials], options, log)
     for key, reason in failures.items():
         log(f"not measured: {key}: {reason}")
     log(f"  {command('report', *study_arguments(options.space, options.storage), *features_arguments(options))}")
     return SOME_FAILED if failures else DONE
+
+
+def beside(function, *arguments) -> Future:
+    """What a function returns, called in a thread that the end of the program does not wait for."""
+    found = Future()
+
+    def call():
+        try:
+            found.set_result(function(*arguments))
+        except BaseException as error:
+            found.set_exception(error)
+
+    Thread(target=call, daemon=True).start()
+    return found
 
 
 def prepared(space, ledger, trials, data_dir, options, log) -> list:
@@ -105,12 +127,13 @@ def prepared(space, ledger, trials, data_dir, options, log) -> list:
     return lacking(ledger, fitting, hashes, {name: import_path(measure) for name, measure in space.measures.items()})
 
 
-def run(ledger, data_dir, wanted, options, screen) -> dict[str, str]:
+def run(ledger, data_dir, wanted, options, at_work, screen) -> dict[str, str]:
     """Measure on Ray; by key, why a training could not be measured."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from study.sweep.ray_measuring import measure
+    from study.sweep.ray_measuring import begin, measure
 
+    begin(options, at_work, screen.print)
     columns, failures = (TextColumn("measured"), BarColumn(), MofNCompleteColumn(), TextColumn("left:"), TimeRemainingColumn()), {}
     with Progress(*columns, console=screen) as progress:
         bar = progress.add_task("", total=len(wanted))

@@ -48,7 +48,7 @@ def option(default, help: str | None = None, **more):
 
 
 def names(help: str):
-    return option(None, help, nargs="+", metavar="NAME")
+    return option(None, f"{help} (default: all)", nargs="+", metavar="NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,22 +60,32 @@ class LaunchOptions:
     data_dir: str | None = None
     trust_study: bool = False
     typed: tuple[str, ...] = ()
-    datasets: list[str] | None = names("only these: digits, mnist, ..., or folder:PATH or npz:FILE for your own images")
+    datasets: list[str] | None = option(
+        None,
+        "only these: digits, mnist, ..., or folder:PATH or npz:FILE for your own images (default: the space's that are on disk)",
+        nargs="+",
+        metavar="NAME",
+    )
     models: list[str] | None = names("only these: VAE, GAN, WGAN")
     systems: list[str] | None = names("only these systems of a report: A-vae, ...")
     nets: list[str] | None = names("only these nets: fc, conv")
-    depths: list[int] | None = option(None, "only these depths", nargs="+", type=whole, metavar="N")
-    latents: list[int] | None = option(None, "only these latent sizes", nargs="+", type=whole, metavar="N")
-    where: list[str] | None = option(None, "only cells with these settings: width=128", nargs="+", metavar="NAME=VALUE")
+    depths: list[int] | None = option(None, "only these depths (default: all)", nargs="+", type=whole, metavar="N")
+    latents: list[int] | None = option(None, "only these latent sizes (default: all)", nargs="+", type=whole, metavar="N")
+    where: list[str] | None = option(
+        None, "only cells with these settings: width=128 (default: all)", nargs="+", metavar="NAME=VALUE"
+    )
     tracking_uri: str | None = option(None, "MLflow's store or server (default: SQLite beside the storage, mlruns/mlflow.db)")
     download: bool = option(False, "fetch the datasets that are not on disk")
     skip_corrupt: bool = option(False, "leave out images of a folder that cannot be read")
-    features: str = option("classifier", "what images are measured by", choices=("classifier", "inception"))
+    features: str = option("classifier", "what images are measured by (default: %(default)s)", choices=("classifier", "inception"))
     inception_weights: Path | None = option(
-        None, "weights-inception-2015-12-05-6726825d.pth, for the standard FID", type=Path, metavar="FILE"
+        None,
+        "weights-inception-2015-12-05-6726825d.pth, for the standard FID (default: those of the study)",
+        type=Path,
+        metavar="FILE",
     )
     address: str | None = option(None, "a running Ray cluster: auto, or HOST:PORT (default: start Ray here)")
-    cpus_per_trial: float = option(1.0, type=number, metavar="N")
+    cpus_per_trial: float = option(1.0, "processors that a pack of trainings gets (default: %(default)g)", type=number, metavar="N")
     gpus_per_trial: float | None = option(
         None, "of a card (default: what the largest cell was measured to need)", type=number, metavar="SHARE"
     )
@@ -95,15 +105,21 @@ class LaunchOptions:
     budget: float | None = option(
         None,
         "end after so long, 6h or 30m, with a report of what there is: every cell gets its first replicate before any gets its"
-        " second; with --until-decided, no further look that would end later",
+        " second; with --until-decided, no further look that would end later (default: none)",
         type=span,
         metavar="TIME",
     )
     trial_limit: float | None = option(
-        None, "a training that takes longer, 30m or 2h, has failed; --retry-failed goes on with it", type=span, metavar="TIME"
+        None,
+        "a training that takes longer, 30m or 2h, has failed; --retry-failed goes on with it (default: none)",
+        type=span,
+        metavar="TIME",
     )
     epochs: int | None = option(
-        None, "another study, with its own trials; of a space that keeps states, more epochs train on", type=whole, metavar="N"
+        None,
+        "another study, with its own trials; of a space that keeps states, more epochs train on (default: the space's)",
+        type=whole,
+        metavar="N",
     )
     checkpoint_seconds: float = option(CHECKPOINT_S, "what a crash may cost (default: %(default)g)", type=number, metavar="S")
     open: bool = option(False, "show the report in a browser at the end")
@@ -133,9 +149,20 @@ def note_launch(ledger: Ledger, options: LaunchOptions) -> None:
     ledger.publish(LAUNCHES)
 
 
+GROUPS = {  # of the options, as --help shows them
+    "which part of it": ("datasets", "models", "systems", "nets", "depths", "latents", "where"),
+    "how much of it": ("replicates", "proposals", "until_decided", "epochs", "budget", "trial_limit", "retry_failed", "dry_run"),
+    "images, and what they are measured by": ("download", "skip_corrupt", "features", "inception_weights"),
+    "what it runs on": ("address", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "pack", "reference", "checkpoint_seconds"),
+    "where it is shown": ("tracking_uri", "open"),
+}
+
+
 def add_options(parser: argparse.ArgumentParser, only: Collection[str] = ()) -> None:
     """All options, or those of these names, for a command that shares them."""
-    for each in fields(LaunchOptions):
-        if each.metadata and (each.name in only or not only):
+    known = {each.name: each for each in fields(LaunchOptions)}
+    for title, members in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for each in [known[name] for name in members if name in only or not only]:
             names = ["--" + each.name.replace("_", "-"), *EARLIER_NAMES.get(each.name, ())]
-            parser.add_argument(*names, default=each.default, **each.metadata)
+            group.add_argument(*names, default=each.default, **each.metadata)

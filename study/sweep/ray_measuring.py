@@ -1,7 +1,9 @@
 """Measures what trials kept once more, on Ray: one task per trial, put once, so that the same command goes on after a crash."""
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +72,20 @@ def measured(config: PackConfig, wanted: Wanted) -> dict | str:
         ledger.leave(wanted.key)
 
 
+def begin(options, at_work: ExitStack, log=print) -> None:
+    """Start Ray, and workers with what they need, which takes seconds in which something else may be done; `at_work` ends it."""
+    if not ray.is_initialized():
+        at_work.callback(ray_executor.stop, log)
+        ray_executor.start(options.address)
+        for _ in range(int(ray.cluster_resources().get("CPU", 1) // options.cpus_per_trial)):
+            ray.remote(num_cpus=options.cpus_per_trial)(nothing).remote()
+
+
+def nothing() -> None:
+    """What a worker reads this module for, and so all that it measures by."""
+    importlib.import_module("sklearn.linear_model")  # which a first measure would wait for
+
+
 def measure(
     ledger: Ledger,
     data_dir: Path,
@@ -78,29 +94,24 @@ def measure(
     wanted: Sequence[Wanted],
     measured_one: Callable[[Measurement], None],
     failed: Callable[[str, str], None],
-    log=print,
 ) -> None:
-    """Measure the trials on the Ray that the options name: measured_one(measurement) is told of each, failed(key, reason) where
-    there is none. options: address, cpus_per_trial, gpus_per_trial and max_concurrent as a launch has them."""
+    """Measure the trials on Ray, which has begun: measured_one(measurement) is told of each, failed(key, reason) where there is
+    none. options: address, cpus_per_trial, gpus_per_trial and max_concurrent as a launch has them."""
     token = write_token(ledger)
-    try:
-        ray_executor.start(options.address)
-        if options.address:
-            ray_executor.check_nodes(ledger.address, token)
-        asked = options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent
-        gpus, slots = ray_executor.shares(*asked, lambda: SHARE_OF_A_CARD)
-        config = PackConfig(
-            ledger=ledger.address,
-            token=token,
-            data_dir=str(data_dir.resolve()),
-            cwd=os.getcwd(),
-            cpus=options.cpus_per_trial,
-            gpus=gpus,
-            trust=trust,
-        )
-        _measure(config, wanted, slots, measured_one, failed)
-    finally:
-        ray_executor.stop(log)
+    if options.address:
+        ray_executor.check_nodes(ledger.address, token)
+    asked = options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent
+    gpus, slots = ray_executor.shares(*asked, lambda: SHARE_OF_A_CARD)
+    config = PackConfig(
+        ledger=ledger.address,
+        token=token,
+        data_dir=str(data_dir.resolve()),
+        cwd=os.getcwd(),
+        cpus=options.cpus_per_trial,
+        gpus=gpus,
+        trust=trust,
+    )
+    _measure(config, wanted, slots, measured_one, failed)
 
 
 def _measure(config: PackConfig, wanted, slots: int, measured_one, failed) -> None:

@@ -10,10 +10,12 @@ import torch
 from by_hand import optimiser_of
 
 from models.gan import GAN
+from models.linear import linear
 from models.nets import conv, fc
 from models.phase import Adam, learned_by
 from models.vae import VAE
 from models.wgan import WGAN
+from study.training.numerics import products_in
 from study.training.optimisers import ScaledAdam, StackedAdam
 from study.training.replicas import Replicas
 
@@ -312,6 +314,32 @@ def test_a_shared_draw_costs_a_pass_through_the_generator_less():
         2 * value.numel() for name, value in builder(GAN, NETS["fc"])().generator.named_parameters() if value.dim() == 2
     )
     assert own - shared == generator
+
+
+@every_net
+@pytest.mark.parametrize("model", [VAE, GAN, WGAN])
+def test_products_of_rounded_operands_move_a_training_a_little_and_leave_its_weights_in_float32(model, net, images):
+    build = partial(model, SHAPE, depth=2, latent_dim=3, **net())
+    exact, apart, together = (
+        Replicas([build] * 2, [3, 4], precision=precision, fused=fused)
+        for precision, fused in (("float32", False), ("bf16", False), ("bf16", True))
+    )
+    losses, rounded, lifted = (own.train_epoch(images, 17, 10) for own in (exact, apart, together))
+    for name, value in losses.items():
+        assert not torch.equal(value, rounded[name]) and rounded[name].dtype == torch.float32
+        scale = value.abs().max().clamp(min=1e-2)
+        assert (value - rounded[name]).abs().max() < 0.05 * scale and (rounded[name] - lifted[name]).abs().max() < 0.05 * scale
+    assert {value.dtype for value in apart.weights(0).values()} <= {torch.float32, torch.int64}
+
+
+def test_operands_are_rounded_in_large_products_too():
+    """Which a CPU leaves to oneDNN (models/linear.py)."""
+    x, weight = torch.randn(128, 784), torch.randn(400, 784, requires_grad=True)
+    expected = (x.bfloat16() @ weight.bfloat16().t()).float()
+    with products_in("bf16"):
+        made = linear(x, weight)
+        (gradient,) = torch.autograd.grad(made.sum(), weight)
+    assert torch.equal(made, expected) and not torch.equal(made, linear(x, weight)) and gradient.dtype == torch.float32
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.5])
