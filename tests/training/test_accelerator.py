@@ -189,6 +189,27 @@ def test_the_share_that_was_measured_decides_how_many_trials_a_card_holds():
         ray.shutdown()
 
 
+@pytest.mark.long
+@pytest.mark.ray
+def test_a_cluster_with_a_card_on_one_of_its_nodes_trains_whole_cells_there_side_by_side(tmp_path):
+    """Ray is told of a card that is not there: what trains on it here is a processor."""
+    from ray.cluster_utils import Cluster
+
+    from benchmarks.crash import Count, Study, count
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=2, num_gpus=1)
+        study = Study(tmp_path, models=("VAE",), epochs=12, cluster=cluster)
+        study.finish("--gpus-per-trial", "0.5")
+        assert count(study, []) == Count(lost=0, doubled=0, stuck=0, retrained=0)
+        ledger = study.ledger
+        confirmed = [result for key in ledger.keys() if (result := ledger.result(key)) and result.spec.stage == "confirm"]
+        assert [result.pack for result in confirmed] == [4] * 4  # all replicates, where a processor takes two at a time
+    finally:
+        cluster.shutdown()
+
+
 def test_the_heaviest_cell_is_the_one_with_the_largest_network(data_dir, ledger):
     from tiny import IDENTITY, tiny_space
 
