@@ -14,8 +14,8 @@ from study.data import cifar10, digits, mnist
 from study.space import Budget, Cell, Space, moved_to, shortened
 
 # Silent on the network: fully connected, each layer of 400 units with ReLU as in the common PyTorch example. Its "hidden
-# layers" are read as those of both sides together, half of them on each: that gives its reconstruction losses per pixel
-# (at latent 10, 20 and 75 .114, .112 and .113 for its .108, .099 and .102), as many on each side does not (.152, .161, .155).
+# layers" are read as those of both sides together, half of them on each: that comes near its reconstruction losses per pixel
+# (at latent 10, 20 and 75 .110, .109 and .109 for its .108, .099 and .102: docs/reports.md).
 # The GANs: as deep as its autoencoders in their own latent sweep, with BatchNorm in the generator.
 HIDDEN = [2, 4, 8, 10, 12]
 DEPTH = 4 // 2
