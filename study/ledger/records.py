@@ -14,10 +14,10 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Annotated, NamedTuple, Self, get_type_hints
 
 from study.ledger.names import is_key
+from study.space.space import PRECISIONS
 
 FINISHED = ("done", "stopped", "diverged", "failed")
 STAGES = ("search", "confirm")
-PRECISIONS = ("float32", "tf32", "bf16")
 CHECKSUM = "sha256"  # in spec.json and result.json: of everything else in it
 MOST_EPOCHS = 10**6  # of a trial: a curve has room for each of them
 TUNED_EACH = 3  # the protocol since which every replicate is a tuning of its own

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from study.errors import UserError, nearest
-from study.ledger.records import PRECISIONS
 from study.space.cells import Budget, Cell, import_path, outside_source
 from study.space.contracts import lacking
 from study.space.hyperparameters import check_names, storable
 from study.space.importing import allow_modules
-from study.space.space import SAMPLERS, Search, Space
+from study.space.space import PRECISIONS, SAMPLERS, Search, Space
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 

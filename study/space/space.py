@@ -10,6 +10,7 @@ from study.space.hyperparameters import DefaultTrial, check_params, defaults_of
 from study.space.systems import moved_to
 
 SAMPLERS = ("quasi-random", "tpe", "gp")
+PRECISIONS = ("float32", "tf32", "bf16")  # of products in training: study/training/numerics.py
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Replicas:
         self.asking = [index for index, phase in enumerate(self.phases) if asks_for_labels(self.model, phase)]
         self.parameters, self.buffers = stack_module_state(self.models)  # name -> (K, ...)
         small = self.device.type != "cpu" or prod(self.model.shape) <= FUSED_PIXELS
-        self.drawing = drawing = draws(self.model)
+        drawing = draws(self.model)
         self.fused = not drawing and (self.K > 1 and small if fused is None else fused)
         self.join_memory(not self.fused and (self.device.type == "cpu" if channels_last is None else channels_last))
         self.dtype = next(iter(self.parameters.values())).dtype

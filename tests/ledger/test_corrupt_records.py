@@ -248,7 +248,7 @@ def test_a_worker_records_that_memory_ran_out(ledger, data_dir, monkeypatch):
         "cpus": 1,
         "gpus": 0.25,
         "checkpoint_s": 1,
-        "graphs": False,
+        "reference": False,
         "trust": ("", False),
     }
     ray_executor.train(config)

@@ -74,7 +74,7 @@ def config(ledger, key, data_dir) -> dict:
         "cpus": 1,
         "gpus": 0,
         "checkpoint_s": 1,
-        "graphs": False,
+        "reference": False,
         "trust": ("", False),
     }
 
