@@ -338,7 +338,8 @@ class SelfCheck(Record):
 
     cell: Text
     card: Text  # with the version of torch
-    pack: Count  # side by side, at most
+    count: Count  # trainings that were tried side by side
+    pack: Count  # that are side by side at most
     fused: Flag
     channels_last: Flag
     graphs: Flag

@@ -74,7 +74,7 @@ def run_pack(
         except torch.OutOfMemoryError:
             if len(run.trainings) == 1:
                 raise
-            run.halve(trainings)
+            run.halve()
             pending.extendleft(equally_far([training.folder for training in trainings]))
         del run  # before another one takes as much memory
     return results, waiting
@@ -145,9 +145,9 @@ class Run:
         train = self.images.train
         return Example(train.images, self.images.levels, self.spec.batch_size, self.images.binarised, train.labels)
 
-    def halve(self, trainings: Sequence[Training]) -> None:
-        """Have fewer of these at a time on this card, whose memory did not hold as many as were run."""
-        self.choices.limit([training.spec for training in trainings], self.example, len(self.trainings) // 2)
+    def halve(self) -> None:
+        """Have half as many of them at a time on this card, whose memory did not hold as many."""
+        self.choices.limit(self.spec, self.example, len(self.trainings) // 2)
 
     def untrained(self) -> Replicas:
         made = self.builds, self.seeds, self.device, self.spec.precision

@@ -94,37 +94,38 @@ class Example:
 
 
 class Choices:
-    """Those of a study, kept in its folder: per card, version of torch, cell, program and size of a pack."""
+    """Those of a study, kept in its folder: per card, version of torch, cell and program, of the largest pack that there was."""
 
     def __init__(self, study: Path, log=print):
         self.study, self.log = study, log
 
     def of(self, specs: Sequence[Spec], builds: Sequence[Callable], seeds: Sequence[int], example: Example) -> Choice:
-        """As it was found for such a pack before, or is now."""
-        place, card = self.place(specs, example)
+        """As it was found for such a pack or a larger one before, or is now."""
+        place, card = self.place(specs[0], example)
         known = read_json(place, self.log, SelfCheck.from_json)
-        if known is None:
+        if known is None or known.count < len(specs):
             choice = chosen(builds, seeds, example, specs[0].precision)
             way = asdict(choice.way or REFERENCE)
-            known = SelfCheck(cell_of(specs[0].key), card, choice.pack, **way, tried=list(map(noted, choice.tried)))
+            tried = list(map(noted, choice.tried))
+            known = SelfCheck(cell_of(specs[0].key), card, len(specs), choice.pack, **way, tried=tried)
             self.keep(place, known)
             for each in choice.tried:
                 if each.wrong:
                     self.log(f"{known.cell} on {card}: not {each.way}, since {each.wrong}")
         return Choice(Way(known.fused, known.channels_last, known.graphs), known.pack)
 
-    def limit(self, specs: Sequence[Spec], example: Example, pack: int) -> None:
-        """Have no more than so many of such a pack side by side from now on."""
-        place, card = self.place(specs, example)
+    def limit(self, spec: Spec, example: Example, pack: int) -> None:
+        """Have no more than so many of such trainings side by side from now on."""
+        place, _ = self.place(spec, example)
         self.keep(place, replace(SelfCheck.from_json(json.loads(place.read_text())), pack=pack))
 
     def keep(self, place: Path, known: SelfCheck) -> None:
         write_atomic(place, (json.dumps(known.to_json(), indent=1) + "\n").encode())
 
-    def place(self, specs: Sequence[Spec], example: Example) -> tuple[Path, str]:
+    def place(self, spec: Spec, example: Example) -> tuple[Path, str]:
         """The file, and the card that it is about."""
         card = f"{torch.cuda.get_device_name(example.images.device)}, torch {torch.__version__}"
-        alike = [card, 1 << (len(specs) - 1).bit_length(), example.batch_size, specs[0].precision, program_of(specs[0])]
+        alike = [card, example.batch_size, spec.precision, program_of(spec)]
         return self.study / DEVICES / f"{hashlib.sha256(json.dumps(alike).encode()).hexdigest()[:16]}.json", card
 
 

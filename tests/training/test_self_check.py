@@ -1,6 +1,7 @@
 """What is right and fast on a card is found out there: tested with a stand-in for its graphs, and on a card where there is one."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from models.nets import conv, fc
 from models.vae import VAE
 from models.wgan import WGAN
 from study.ledger.files import read_spec
+from study.ledger.folder import Ledger
 from study.sweep.progress import found_on_cards
-from study.training import self_check
+from study.training import run, self_check
 from study.training.replicas import Replicas
 from study.training.self_check import REFERENCE, Choices, Example, Way, chosen
 
@@ -146,16 +148,69 @@ def test_a_choice_is_noted_with_the_study_and_found_there_again(ledger, data_dir
     (place,) = (ledger.root / "devices").iterdir()
     noted = json.loads(place.read_text())
     assert found[0] == found[1] and noted["card"] == f"Some Card, torch {torch.__version__}" and len(noted["tried"]) == 4
-    assert noted["cell"] in spec.key and noted["pack"] == 1
+    assert noted["cell"] in spec.key and noted["pack"] == noted["count"] == 1
     said = found_on_cards(ledger)
     assert said[0].startswith(f"on Some Card, torch {torch.__version__} 1 kinds of packs were tried: 0 are trained as graphs")
     assert [line.split(": ")[1].split(", since")[0] for line in said[1:]] == [
         "not side by side, as graphs",
         "not one at a time, as graphs",
     ]
-    Choices(ledger.root).limit([spec], example(), 1)
+    Choices(ledger.root).limit(spec, example(), 1)
     place.write_text("{}")
     assert Choices(ledger.root).of([spec], made, [0], example()).pack == 1  # found anew where the note is damaged
+    Choices(ledger.root).of([spec] * 3, made * 3, range(3), example())
+    assert json.loads(place.read_text())["count"] == 3  # more than before are tried; fewer need not be
+    before = place.stat().st_mtime_ns
+    assert Choices(ledger.root).of([spec] * 2, made * 2, range(2), example()).pack in (1, 3) and place.stat().st_mtime_ns == before
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "Another Card")
     Choices(ledger.root).of([spec], made, [0], example())
     assert len(list((ledger.root / "devices").glob("*.json"))) == 2
+
+
+@pytest.fixture
+def like_a_card(monkeypatch):
+    """A processor by another name, with a stand-in for graphs."""
+    whole = Way.replicas
+    monkeypatch.setattr(Way, "replicas", lambda self, *given: whole(self, *given[:4], GraphStandIn))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "Some Card")
+    return "cpu:0"
+
+
+def several(ledger, data_dir, count) -> list:
+    """Trainings of one cell, by their folders."""
+    first = read_spec(planned(ledger, data_dir, GAN))
+    specs = [replace(first, key=f"{first.key}{k}", seeds=[k], rungs=[3], stage="search") for k in range(count)]
+    for spec in specs:
+        ledger.put_spec(spec.key, spec)
+    return [ledger.folder(spec.key) for spec in specs]
+
+
+def test_a_pack_on_a_card_goes_on_beyond_a_rung_and_comes_to_what_a_processor_does(tmp_path, data_dir, like_a_card, monkeypatch):
+    found = {}
+    for device, reference in (("cpu", False), (like_a_card, False), (like_a_card, True)):
+        folders = several(Ledger(tmp_path / f"{device}{reference}"), data_dir, 4)
+        _, waiting = run.run_pack(folders, 3, data_dir, device, reference=reference)
+        results, _ = run.run_pack(folders[:2], 6, data_dir, device, reference=reference)
+        found[device, reference] = [*waiting.values(), *(result.objective for result in results)]
+        assert [(result.status, result.attempts) for result in results] == [("done", [0, 3])] * 2
+    for values in found.values():
+        assert values == pytest.approx(found["cpu", False], rel=1e-3)
+    assert len(list((tmp_path / f"{like_a_card}False" / "devices").glob("*.json"))) == 1  # of four, which two are a part of
+    assert not (tmp_path / f"{like_a_card}True" / "devices").exists()
+
+
+def test_a_pack_that_runs_out_of_memory_while_it_trains_goes_on_in_halves(ledger, data_dir, like_a_card, monkeypatch):
+    folders, train = several(ledger, data_dir, 5), run.Run.train_one_epoch
+
+    def greedy(self, report):
+        if len(self.trainings) > 2 and self.epoch == 1:
+            raise torch.OutOfMemoryError("no")
+        train(self, report)
+
+    monkeypatch.setattr(run.Run, "train_one_epoch", greedy)
+    monkeypatch.setattr(self_check, "GAIN", 0.0)  # timings decide nothing here
+    results, waiting = run.run_pack(folders, 6, data_dir, like_a_card, checkpoint_s=0.0)
+    assert [(result.status, result.pack) for result in results] == [("done", 2)] * 4 + [("done", 1)] and not waiting
+    assert [result.attempts for result in results] == [[0, 1]] * 5  # from where it was
+    (place,) = (ledger.root / "devices").glob("*.json")
+    assert json.loads(place.read_text())["pack"] == 2
