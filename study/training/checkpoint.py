@@ -36,8 +36,9 @@ class State:
 class Checkpoints:
     """Those of the packs of a study, in its folder. `with` them, what was saved is written when they are left."""
 
-    def __init__(self, study: Path):
-        self.study = study
+    def __init__(self, study: Path, keys: tuple[str, ...] = ()):
+        """keys: of the trainings of the pack that is opened."""
+        self.study, self.keys = study, keys
         self.opened: dict[str, dict | None] = {}  # file -> what it holds; None where it cannot be read
         self.refused = False  # whether any of them was
         self.members: dict[str, dict] = {}  # what was saved last
@@ -110,12 +111,21 @@ class Checkpoints:
         write_atomic(folder / IN_PACK, name.encode())
 
     def load(self, folder: Path, spec: Spec, rows: Mapping[int, EpochRow]) -> tuple[State, dict] | None:
-        """The state of a training, and what the checkpoint holds of it; None where there is none to go on from."""
+        """The state of a training, and what the checkpoint holds of it; None where there is none to go on from. Its folder says in
+        which file it was last, but for a crash just before: then it is further in that of the pack that is opened."""
+        found = [self._member(name, spec, rows) for name in self._names(folder, spec, rows)]
+        return max(filter(None, found), key=lambda each: each[0].epoch, default=None)
+
+    def _names(self, folder: Path, spec: Spec, rows: Mapping[int, EpochRow]) -> list[str]:
+        own = file_of(self.keys) if spec.key in self.keys and rows else ""
         try:
-            name = read_own(folder / IN_PACK).decode()
+            noted = read_own(folder / IN_PACK).decode()
         except (FileNotFoundError, UnicodeDecodeError):
-            return None
-        if not is_name(name) or "/" in name or (members := self._open(name)) is None:
+            noted = ""
+        return [name for name in dict.fromkeys((noted, own)) if is_name(name) and "/" not in name]
+
+    def _member(self, name: str, spec: Spec, rows: Mapping[int, EpochRow]) -> tuple[State, dict] | None:
+        if (members := self._open(name)) is None:
             return None
         try:
             member = members[spec.key]

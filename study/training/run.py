@@ -83,7 +83,7 @@ def run_pack(
 def equally_far(folders: Sequence[Path]) -> deque[tuple[Checkpoints, list[Training]]]:
     """The trainings in these folders as they were left: other packs may have brought some further than others. A checkpoint is
     whole or nothing: where it is refused for one of its trainings, all of them begin anew, as the pack that they were."""
-    checkpoints, at = Checkpoints(folders[0].parent.parent), {}
+    checkpoints, at = Checkpoints(folders[0].parent.parent, tuple(folder.name for folder in folders)), {}
     trainings = [Training(folder, read_spec(folder), checkpoints) for folder in folders]
     if checkpoints.refused:
         trainings = [Training(folder, read_spec(folder), checkpoints) for folder in folders]

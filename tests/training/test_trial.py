@@ -335,6 +335,9 @@ def test_a_checkpoint_that_lacks_one_of_its_trainings_is_none_and_the_pack_begin
     monkeypatch.setattr(run, "REPORT_S", 0.0)
     with pytest.raises(KeyboardInterrupt):
         run.run_pack(broken, 4, data_dir, report=die, checkpoint_s=0.0)
+    (broken[1] / "pack").unlink()  # as of a crash before its folder said in which file it is
+    assert [training.state.epoch for training in trainings_of(broken)] == [1, 1]
+    (broken[1] / "pack").write_text((broken[0] / "pack").read_text())
     place = checkpoint_of(broken[1])
     members = torch.load(io.BytesIO(read_sealed(place)), weights_only=True)
     del members[broken[1].name]
@@ -344,6 +347,10 @@ def test_a_checkpoint_that_lacks_one_of_its_trainings_is_none_and_the_pack_begin
     assert [(result.attempts, result.pack) for result in found] == [([0], 2)] * 2
     assert [result.objective for result in found] == [result.objective for result in expected]
     assert list(map(values_of, broken)) == list(map(values_of, whole))
+
+
+def trainings_of(folders) -> list[Training]:
+    return [training for _, trainings in run.equally_far(folders) for training in trainings]
 
 
 def test_one_of_a_pack_that_diverges_ends_and_the_others_go_on(tmp_path, data_dir):
