@@ -10,6 +10,7 @@ the self-check finds of each way to train them (study/training/self_check.py), t
 """
 
 import dataclasses
+import itertools
 import os
 import statistics
 import subprocess
@@ -280,28 +281,26 @@ def whole_cell(space, cell, images, data_dir, device) -> tuple[float, float]:
             "shape": [*images.shape],
         }
         plan = Plan(space, ledger, {cell.dataset.name: known})
-        budget, trials = space.budget(cell), []
-        for stage, seeds, count in (("search", REPLICATES, PROPOSALS), ("confirm", REPLICATES, 1)):
-            for replicate in range(seeds):
+        budget, folders = space.budget(cell), {"search": [], "confirm": []}
+        rung = round(budget.epochs / 3)
+        for stage, count in (("search", PROPOSALS), ("confirm", 1)):
+            for replicate, proposal in itertools.product(range(REPLICATES), range(count)):
                 planned = plan.rounds[cell.name][0][replicate][0]
-                trials += [(stage, planned, replicate, proposal) for proposal in range(count)]
-        folders = {}
-        for stage, planned, replicate, proposal in trials:
-            params = {"lr": 1e-4 * 10 ** (2 * proposal / PROPOSALS)}
-            spec = plan.spec(planned, params, "a sequence")
-            key = f"{cell.name}-r{replicate:02d}-{stage}-{proposal:03d}"
-            rungs = [round(budget.epochs / 3)] if stage == "search" else []
-            spec = dataclasses.replace(spec, key=key, stage=stage, seeds=[replicate], proposal=proposal, rungs=rungs)
-            ledger.put_spec(key, spec)
-            folders.setdefault(stage, []).append(ledger.folder(key))
+                spec = plan.spec(planned, {"lr": 1e-4 * 10 ** (2 * proposal / PROPOSALS)}, "a sequence")
+                key = f"{cell.name}-r{replicate:02d}-{stage}-{proposal:03d}"
+                rungs = [rung] if stage == "search" else []
+                ledger.put_spec(
+                    key, dataclasses.replace(spec, key=key, stage=stage, seeds=[replicate], proposal=proposal, rungs=rungs)
+                )
+                folders[stage].append(ledger.folder(key))
         start, results = time.perf_counter(), []
-        _, waiting = run_pack(folders["search"], round(budget.epochs / 3), data_dir, device)
+        _, waiting = run_pack(folders["search"], rung, data_dir, device)
         best = sorted(waiting, key=lambda key: waiting[key])[: len(waiting) // 2]
         for part in ([ledger.folder(key) for key in best], folders["confirm"]):
             results += run_pack(part, budget.epochs, data_dir, device)[0]
         took = time.perf_counter() - start
-        rung = len(waiting) / 2 * statistics.fmean(result.measures["time/train_s"] for result in results) / 3
-        return took, sum(result.measures["time/train_s"] for result in results) + rung
+        trained = [result.measures["time/train_s"] for result in results]
+        return took, sum(trained) + len(waiting) / 2 * statistics.fmean(trained) / 3  # those that stopped at the rung
 
 
 def epochs_of(device: str, ready, go, count: int) -> None:

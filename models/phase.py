@@ -56,10 +56,8 @@ class Phase:
     optimiser: Adam | RMSprop | Callable[[list[Tensor]], torch.optim.Optimizer]
     every: int = 1
     noise: dict[str, tuple] = field(default_factory=dict)  # name -> shape per image; N(0, 1) or, for "uniform...", U(0, 1)
-    draws: str = (
-        ""  # the model's method(noise) -> images (n, C, H, W), by what this phase learns: called once a batch with the noise
-    )
-    # of the first phase, and given to all phases of the batch as noise[DRAWN]
+    draws: str = ""  # the model's method(noise) -> images (n, C, H, W), by what this phase learns: called once a batch, with the
+    # noise of its first phase, and given to all its phases as noise[DRAWN]
     clip: float | None = None  # learned parameters are clamped to [-clip, clip] after the step
 
 

@@ -63,7 +63,9 @@ def main(arguments=None) -> int:
             begin(options, at_work, log)
         wanted = preparing.result()
         log(f"{len(wanted)} trainings to measure")
-        failures = run(ledger, data_dir, wanted, options, at_work, screen) if wanted else {}
+        if wanted:
+            begin(options, at_work, log)
+        failures = run(ledger, data_dir, wanted, options, screen) if wanted else {}
         at_work.close()
         shown(space, ledger, [key for key, _, _ in trials], options, log)
     for key, reason in failures.items():
@@ -127,13 +129,12 @@ def prepared(space, ledger, trials, data_dir, options, log) -> list:
     return lacking(ledger, fitting, hashes, {name: import_path(measure) for name, measure in space.measures.items()})
 
 
-def run(ledger, data_dir, wanted, options, at_work, screen) -> dict[str, str]:
+def run(ledger, data_dir, wanted, options, screen) -> dict[str, str]:
     """Measure on Ray; by key, why a training could not be measured."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from study.sweep.ray_measuring import begin, measure
+    from study.sweep.ray_measuring import measure
 
-    begin(options, at_work, screen.print)
     columns, failures = (TextColumn("measured"), BarColumn(), MofNCompleteColumn(), TextColumn("left:"), TimeRemainingColumn()), {}
     with Progress(*columns, console=screen) as progress:
         bar = progress.add_task("", total=len(wanted))

@@ -11,7 +11,7 @@ from study.space.importing import imported
 
 def model_of(spec, shape: Sequence[int] = ()):
     """A new model as a spec describes it, for images of that shape (C, H, W), or of the spec's own."""
-    return cell_of(spec).build(shape or spec.shape, spec.params)
+    return as_cell(spec).build(shape or spec.shape, spec.params)
 
 
 def program_of(spec) -> list:
@@ -24,11 +24,11 @@ def program_of(spec) -> list:
         spec.shape,
         spec.settings,
         spec.code,
-        program(cell_of(spec), spec.params),
+        program(as_cell(spec), spec.params),
     ]
 
 
-def cell_of(spec) -> Cell:
+def as_cell(spec) -> Cell:
     return Cell(part(spec, "model"), part(spec, "net"), spec.depth, spec.latent_dim, spec.dataset, spec.settings)
 
 

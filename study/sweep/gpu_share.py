@@ -14,7 +14,6 @@ from study.sweep.plan import Plan
 
 STEPS = 40  # of the training that is measured
 CONTEXT = 600 * 2**20  # bytes that a process on a card takes before it has allocated anything
-RESERVE = 1.25  # memory for what is not trained: measuring, drawing, fragments
 MOST = 16  # packs on one card
 PACK_ON_CARDS = 64  # trainings at most: a cell's whole search of 8 replicates with 8 proposals
 LEAST = 2  # packs on one card whatever their kernels' time, where its memory holds them: one trains while another is measured
@@ -22,6 +21,8 @@ LEAST = 2  # packs on one card whatever their kernels' time, where its memory ho
 
 def share_of(peak: float, total: float, busy: float) -> float:
     """The part of a card, 1/n, whose memory holds a peak of so many of `total` bytes, and whose time is busy that long."""
+    from study.training.self_check import RESERVE
+
     need = max((RESERVE * peak + CONTEXT) / total, min(busy, 1 / LEAST))
     return math.floor(1e4 / max(1, min(MOST, int(1 / need + 1e-9)))) / 1e4  # Ray counts in ten-thousandths
 
@@ -62,7 +63,7 @@ def measured(spec: Spec, reference: bool) -> float:
     way, pack = REFERENCE, len(builds)
     if not reference:
         choice = chosen(builds, spec.seeds, example, spec.precision)
-        way, pack = choice.way or REFERENCE, choice.pack
+        way, pack = choice.way, choice.pack
     replicas = way.replicas(builds[:pack], spec.seeds[:pack], "cuda", spec.precision)
     torch.cuda.reset_peak_memory_stats()
     example.epoch_of(replicas)  # libraries choose their kernels, graphs are captured

@@ -85,9 +85,7 @@ def found_on_cards(ledger: Ledger) -> list[str]:
         own = [each for each in found if each.card == card]
         graphs, fused = sum(each.graphs for each in own), sum(each.fused for each in own)
         lines.append(f"on {card} {len(own)} kinds of packs were tried: {graphs} are trained as graphs, {fused} side by side")
-        lines += [
-            f"  {each.cell}: not {way['way']}, since {way['wrong']}" for each in own for way in each.tried if way.get("wrong")
-        ]
+        lines += [f"  {each.cell}: not {way['way']}, since {way['wrong']}" for each in own for way in each.tried if way["wrong"]]
     return lines
 
 

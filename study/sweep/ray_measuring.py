@@ -77,8 +77,15 @@ def begin(options, at_work: ExitStack, log=print) -> None:
     if not ray.is_initialized():
         at_work.callback(ray_executor.stop, log)
         ray_executor.start(options.address)
-        for _ in range(int(ray.cluster_resources().get("CPU", 1) // options.cpus_per_trial)):
-            ray.remote(num_cpus=options.cpus_per_trial)(nothing).remote()
+        gpus, slots = shares(options)
+        for _ in range(slots):
+            ray.remote(num_cpus=options.cpus_per_trial, num_gpus=gpus)(nothing).remote()
+
+
+def shares(options) -> tuple[float, int]:
+    """The share of a card that measuring a training gets, and how many are measured at a time."""
+    asked = options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent
+    return ray_executor.shares(*asked, lambda: SHARE_OF_A_CARD)
 
 
 def nothing() -> None:
@@ -100,8 +107,7 @@ def measure(
     token = write_token(ledger)
     if options.address:
         ray_executor.check_nodes(ledger.address, token)
-    asked = options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent
-    gpus, slots = ray_executor.shares(*asked, lambda: SHARE_OF_A_CARD)
+    gpus, slots = shares(options)
     config = PackConfig(
         ledger=ledger.address,
         token=token,

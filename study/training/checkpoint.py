@@ -41,6 +41,7 @@ class Checkpoints:
         self.study, self.keys = study, keys
         self.opened: dict[str, dict | None] = {}  # file -> what it holds; None where it cannot be read
         self.refused = False  # whether any of them was
+        self.sources: dict[str, str] = {}  # key of a training -> the file that its state is from
         self.members: dict[str, dict] = {}  # what was saved last
         self.noted: set[tuple] = set()  # the packs whose trials' folders say which file is theirs
         self.writer = ThreadPoolExecutor(1)  # what is saved is written while training goes on
@@ -113,8 +114,11 @@ class Checkpoints:
     def load(self, folder: Path, spec: Spec, rows: Mapping[int, EpochRow]) -> tuple[State, dict] | None:
         """The state of a training, and what the checkpoint holds of it; None where there is none to go on from. Its folder says in
         which file it was last, but for a crash just before: then it is further in that of the pack that is opened."""
-        found = [self._member(name, spec, rows) for name in self._names(folder, spec, rows)]
-        return max(filter(None, found), key=lambda each: each[0].epoch, default=None)
+        known = {name: found for name in self._names(folder, spec, rows) if (found := self._member(name, spec, rows))}
+        if not known:
+            return None
+        self.sources[spec.key] = furthest = max(known, key=lambda name: known[name][0].epoch)
+        return known[furthest]
 
     def _names(self, folder: Path, spec: Spec, rows: Mapping[int, EpochRow]) -> list[str]:
         own = file_of(self.keys) if spec.key in self.keys and rows else ""
@@ -136,9 +140,9 @@ class Checkpoints:
             return None
         return state, member
 
-    def refuse(self, folder: Path, error: Exception) -> None:
-        """Set aside the file that a trial's folder names, since it does not fit the model."""
-        self._refuse(read_own(folder / IN_PACK).decode(), error)
+    def refuse(self, key: str, error: Exception) -> None:
+        """Set aside the file that a training's state is from, since it does not fit the model."""
+        self._refuse(self.sources[key], error)
 
     def _open(self, name: str) -> dict | None:
         if name not in self.opened:

@@ -40,7 +40,7 @@ class Captured:
     records it.
     """
 
-    def __init__(self, step: Callable, graph: Callable = CudaGraph):
+    def __init__(self, step: Callable, graph: Callable):
         self.step, self.calls, self.recorded, self.graph = step, 0, False, graph()
 
     def __call__(self, *given):

@@ -25,7 +25,7 @@ from study.training.image_grids import decode, differentiable, invert
 from study.training.measuring import FeaturesOf, all_measures, digests, evaluation, loaded
 from study.training.numerics import check_precision
 from study.training.replicas import Replicas
-from study.training.self_check import REFERENCE, Choice, Choices, Example
+from study.training.self_check import REFERENCE, Choices, Example
 from study.training.training import Training, replica_seed
 from study.training.weights import fresh, plain
 
@@ -126,10 +126,10 @@ class Run:
             for stage in ("confirm" if whole else "search", spec.stage)
         )  # held-out data is opened once, at the end; where nothing is tuned, and so nothing chosen, for the looks as well
         self.choices = Choices(checkpoints.study)
-        choice = Choice(REFERENCE if reference else None, len(trainings))
+        self.way, self.trainings = REFERENCE if reference else None, list(trainings)
         if device != "cpu" and not reference:
             choice = self.choices.of(*self.pack_of(trainings), self.example)
-        self.way, self.trainings = choice.way, list(trainings[: choice.pack])
+            self.way, self.trainings = choice.way, self.trainings[: choice.pack]
         _, self.builds, self.seeds = self.pack_of(self.trainings)
         self.replicas = self.untrained()
         self.go_on()
@@ -162,7 +162,7 @@ class Run:
             self.replicas.load_state_dict(together(self.trainings, self.replicas.phases, batches))
         except Exception as error:  # torch raises a dozen kinds for a state that is hostile
             for training in self.trainings:
-                self.checkpoints.refuse(training.folder, error)
+                self.checkpoints.refuse(training.spec.key, error)
                 training.start_anew()
             self.replicas = self.untrained()  # whatever got into the others before it was refused
         else:

@@ -71,7 +71,7 @@ class Tried:
 class Choice:
     """How trainings of a cell are trained on a card: in which way, and how many side by side at most."""
 
-    way: Way | None  # None: as processors do
+    way: Way
     pack: int
     tried: tuple[Tried, ...] = ()
 
@@ -105,9 +105,8 @@ class Choices:
         known = read_json(place, self.log, SelfCheck.from_json)
         if known is None or known.count < len(specs):
             choice = chosen(builds, seeds, example, specs[0].precision)
-            way = asdict(choice.way or REFERENCE)
             tried = list(map(noted, choice.tried))
-            known = SelfCheck(cell_of(specs[0].key), card, len(specs), choice.pack, **way, tried=tried)
+            known = SelfCheck(cell_of(specs[0].key), card, len(specs), choice.pack, **asdict(choice.way), tried=tried)
             self.keep(place, known)
             for each in choice.tried:
                 if each.wrong:

@@ -349,6 +349,21 @@ def test_a_checkpoint_that_lacks_one_of_its_trainings_is_none_and_the_pack_begin
     assert list(map(values_of, broken)) == list(map(values_of, whole))
 
 
+def test_a_state_that_is_found_without_its_folders_note_and_does_not_fit_is_set_aside(tmp_path, data_dir, monkeypatch):
+    folders = proposals(Ledger(tmp_path), data_dir, count=2)
+
+    def die(epoch, objective):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "REPORT_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run.run_pack(folders, 4, data_dir, report=die, checkpoint_s=0.0)
+    rewritten(folders[1], DAMAGES["no replica"])
+    (folders[1] / "pack").unlink()
+    found, _ = run.run_pack(folders, 4, data_dir)
+    assert [(result.status, result.attempts, result.pack) for result in found] == [("done", [0], 2)] * 2
+
+
 def trainings_of(folders) -> list[Training]:
     return [training for _, trainings in run.equally_far(folders) for training in trainings]
 
