@@ -25,15 +25,26 @@ def storage(text: str) -> Path | str:
     return text.rstrip("/")
 
 
-def add_study(parser, several: bool = False) -> None:
+def add_study(parser, several: bool = False, required: bool = True) -> None:
     """How every command is told which study is meant, or which `several`, so that what was typed for one can be typed for all."""
-    add, many = parser.add_argument_group("the study").add_argument, {"nargs": "+"} if several else {}
-    add(
+    group, many = parser.add_argument_group("the study"), {"nargs": "+"} if several else {}
+    group.add_argument(
         "--space",
-        required=True,
+        required=required,
         **many,
         help="the study: the name of a file in search_spaces/, or the path of a space file of your own",
     )
+    add_storage(group, several)
+    group.add_argument(
+        "--trust-study",
+        action="store_true",
+        help="run whatever code the study names, with your rights; without it only this project's and the space's is run",
+    )
+
+
+def add_storage(parser, several: bool = False) -> None:
+    """Where studies and images are."""
+    add, many = parser.add_argument, {"nargs": "+"} if several else {}
     add(
         "--storage",
         type=storage,
@@ -42,11 +53,6 @@ def add_study(parser, several: bool = False) -> None:
         help=f"where studies are kept: a folder, or an object store like s3://BUCKET/PREFIX (default: {STORAGE})",
     )
     add("--data-dir", help="where datasets are, for the commands that read images (default: $STUDY_DATA, else data/)")
-    add(
-        "--trust-study",
-        action="store_true",
-        help="run whatever code the study names, with your rights; without it only this project's and the space's is run",
-    )
 
 
 def add_features(parser, default: str) -> None:

@@ -3,6 +3,7 @@
 python study/report.py --space latent_sweep [--storage mlruns/studies] [--out FOLDER] [--open]
 python study/report.py --space latent_sweep --features inception     (after study/measure.py)
 python study/report.py --space latent_sweep three_sizes [--storage mlruns/studies /mnt/other/studies]     (several as one)
+python study/report.py --results mnist_fc     (of what the repository keeps in results/)
 """
 
 import argparse
@@ -16,16 +17,27 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.cli import DONE, add_features, add_study, run_command, trust
 from study.errors import UserError
+from study.ledger.archive import restore, results_of
 from study.ledger.joined import open_joined
+from study.ledger.opening import STORAGE
+
+KEPT = STORAGE.parent / "results"  # a storage folder of its own for studies from results/
 
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_study(parser, several=True)
+    add_study(parser, several=True, required=False)
+    parser.add_argument("--results", metavar="NAME", help="in place of --space: a finished part of a study that results/ keeps")
     add_features(parser, "those that the study was tuned by")
     parser.add_argument("--out", type=Path, help="where the report goes (default: a folder in that of the study, or of the first)")
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     options = parser.parse_args(arguments)
+    if bool(options.space) == bool(options.results):
+        parser.error("which study is meant? --space NAME says it, or --results NAME for one that results/ keeps")
+    if options.results:
+        folder = results_of(options.results)
+        options.space, options.storage = [folder.name], [KEPT]
+        restore(folder, KEPT / folder.name)
     trust(options)
     from study.analysis.trainings import Features
     from study.data.datasets import data_folder

@@ -31,6 +31,7 @@ LOOK_S = 5.0  # for how long at most somebody who only asks whether a study is d
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
 FLOORS = "floors.json"  # beside trials/: dataset -> what real images score against real ones
 LOOKS = "looks.json"  # beside trials/: of a study that grows until its claims are decided
+BOUNDS = "bounds.json"  # beside trials/: log-likelihoods over all test images (study/verify.py)
 ROWS = "metrics.jsonl"  # in a trial's folder: its epochs
 STATE = "state.pt"  # in a trial's folder: where it ended, of a space whose trainings go on from there
 PACKS, IN_PACK = "packs", "pack"  # beside trials/: checkpoints; in a trial's folder: the name of its own

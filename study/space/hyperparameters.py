@@ -106,6 +106,7 @@ class DefaultTrial:
         value = self._default(name)
         if not isinstance(choices, list | tuple) or not storable(choices):
             raise UserError(f"the choices of '{name}' must be a list of numbers or texts, not {choices!r}")
+        value = list(value) if isinstance(value, tuple) else value  # as JSON gives it back
         if value not in choices:
             raise UserError(f"the default {value!r} of '{name}' is not among the choices {list(choices)}")
         if len(choices) < 2:
