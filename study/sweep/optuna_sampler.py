@@ -24,7 +24,7 @@ from study.space.space import Space
 from study.sweep.plan import Trial
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
+warnings.filterwarnings("ignore", "Choices for a categorical distribution")  # lists and dicts are kept as JSON here, not by Optuna
 
 STATES = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
 
