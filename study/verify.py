@@ -18,7 +18,7 @@ if __name__ == "__main__":  # this clone's code, whatever is installed, and not 
 
 from study.cli import DONE, SOME_FAILED, add_storage, run_command
 from study.errors import UserError
-from study.ledger.next_steps import command, study_arguments
+from study.ledger.next_steps import of_ledger
 from study.ledger.opening import open_study
 
 
@@ -33,16 +33,21 @@ def main(arguments=None) -> int:
     ledger = open_study(options.storage, protocol.space)
     rows, notes = trainings(ledger, protocol)
     if not rows:
-        raise UserError(
-            f"no training of '{protocol.space}' on held-out images is finished: "
-            f"{command('launch', *study_arguments(protocol.space, options.storage))}"
-        )
+        raise UserError(nothing_found(ledger, notes, protocol))
     if protocol.bounds:
         rows = with_bounds(ledger, rows, options.data_dir)
     found = compared(protocol, rows)
     for line in [*table(protocol, found), *notes]:
         print(line)
     return SOME_FAILED if any("apart" in each.verdict for each in found) else DONE
+
+
+def nothing_found(ledger, notes: list[str], protocol) -> str:
+    """Why there is nothing to compare, and what makes it: trainings, or where there are `notes` about these, measurements."""
+    if not notes:
+        return f"no training of '{protocol.space}' on held-out images is finished: {of_ledger('launch', ledger)}"
+    chosen = protocol.features
+    return f"{notes[0]}: {of_ledger('measure', ledger, '--features', chosen.kind, '--samples', chosen.samples)}"
 
 
 def trainings(ledger, protocol) -> tuple[list[dict], list[str]]:
