@@ -13,6 +13,12 @@ class UnfitMachine(UserError):
     """This machine cannot give the result that was planned, but another one may: nothing that a trial did wrong."""
 
 
+class BusyMachine(UserError):
+    """What was asked for is right, and this machine has no time for it now."""
+
+    exit_code = 1
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, as far as one line of ours has room for it; its kind where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -44,7 +44,7 @@ from ray._private import ray_constants
 from ray.tune.schedulers import FIFOScheduler
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.errors import UnfitMachine, UserError, first_line
+from study.errors import BusyMachine, UnfitMachine, UserError, first_line
 from study.ledger.files import read_spec, write_atomic
 from study.ledger.folder import DATA, DEVICES, PACKS, Ledger
 from study.ledger.records import Result, failure
@@ -62,7 +62,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHES = [".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache"]
 CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
     "working_dir": str(ROOT),
-    "excludes": [f"/{name}" for name in (".git", ".venv", "data", "mlruns", "docs", "tests", "benchmarks")] + CACHES,
+    "excludes": [f"/{name}" for name in (".git", ".venv", "data", "mlruns", "results", "docs", "tests", "benchmarks")] + CACHES,
     "env_vars": {name: os.environ[name] for name in ("RAY_CHDIR_TO_TRIAL_DIR", "TUNE_FUNCTION_THREAD_TIMEOUT_S")},
 }
 
@@ -98,6 +98,13 @@ def start(address: str | None) -> None:
                 f" ({' '.join(str(error).split())[:200]}); RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']}"
             ) from error
         raise
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        raise BusyMachine(
+            f"Ray did not come up in time: this machine is busy (load {os.getloadavg()[0]:.0f} on {os.cpu_count()} processors)."
+            " Nothing was lost; launch again when other work is done"
+        ) from error
     signal.signal(signal.SIGTERM, asked_to_end)  # Ray puts its own in place
 
 

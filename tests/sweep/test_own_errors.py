@@ -6,6 +6,7 @@ import json
 import pytest
 
 from study import launch
+from study.errors import BusyMachine
 from study.ledger import storage_check
 from study.ledger.folder import Ledger
 from study.space.loading import load_space
@@ -118,3 +119,14 @@ def test_an_error_of_a_models_code_is_its_trials_own_and_names_the_line(tmp_path
     (ledger.folder(first.key) / "metrics.jsonl").unlink()
     with pytest.raises(OSError):
         ray_executor.train(config(ledger, first.key, data_dir))
+
+
+def test_a_ray_that_does_not_come_up_in_time_is_one_line_about_this_machine(monkeypatch):
+    def never(**_):
+        raise Exception("The current node timed out during startup. This could happen because the GCS has become overloaded.")
+
+    monkeypatch.setattr(ray_executor.ray, "init", never)
+    monkeypatch.setattr(ray_executor.os, "environ", dict(ray_executor.os.environ))
+    with pytest.raises(BusyMachine, match=r"load \d+ on \d+ processors.*launch again") as raised:
+        ray_executor.start(None)
+    assert raised.value.exit_code == 1
