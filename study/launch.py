@@ -38,7 +38,12 @@ def parse(arguments=None) -> LaunchOptions:
 
 
 def main(arguments=None) -> int:
-    began, options = time.monotonic(), parse(arguments)
+    return launched(parse(arguments))
+
+
+def launched(options: LaunchOptions, space=None) -> int:
+    """The exit code. space: where it is at hand, instead of being loaded by its name (study/api.py)."""
+    began = time.monotonic()
     trust(options)
     from study.data.datasets import data_folder
     from study.ledger.opening import open_study
@@ -54,7 +59,7 @@ def main(arguments=None) -> int:
     if any(word.startswith("--seeds") for word in options.typed):
         log("--seeds is called --replicates now: each is a tuning of its own, and a training of its own on held-out data")
     data_dir = data_folder(options.data_dir)
-    asked = chosen_space(options)
+    asked = chosen_space(options, space)
     space = with_datasets(asked, options, data_dir, log)
     ledger = open_study(options.storage, space.name)
     growth = growing(asked, ledger, options, began)

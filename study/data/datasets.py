@@ -300,10 +300,11 @@ def _unknown(text, plain, known):
 
 
 def dataset_of(spec):
-    """The dataset that a trial's spec names; one from outside the project by the import path of its source."""
+    """The dataset that a trial's spec names; one from outside the project by the import path of its source and its arguments."""
     if not spec.source:
         return named(spec.dataset)
-    return Dataset(part(spec, "source")(), spec.dataset.endswith("-binarised"))
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in (spec.source_arguments or {}).items()}
+    return Dataset(part(spec, "source")(**given), spec.dataset.endswith("-binarised"))
 
 
 def data_folder(argument):

@@ -177,6 +177,7 @@ class Spec(Record):
     ranges: Table = field(default_factory=dict)  # within which it did
     dataset_slug: Text = ""
     source: Text = ""  # import path of where the images come from, if that is not the project
+    source_arguments: Annotated[dict | None, optional(is_table)] = None  # of its class, where it takes any
     origin: Text = ""  # folder of the space's file, if that is not the project's
     fingerprint: Text = ""  # of the images
     features: Text = ""  # hash of those that samples are measured by

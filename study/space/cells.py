@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 from study.space.contracts import Dataset, Net
 
@@ -19,6 +19,16 @@ def outside_source(dataset) -> str:
     """The import path of where a dataset comes from if that is not the project, else ''."""
     kind = type(getattr(dataset, "source", dataset))
     return "" if kind.__module__.startswith("study.") else import_path(kind)
+
+
+def source_arguments(dataset) -> dict:
+    """What a source from outside the project, which is a dataclass, was made with, as JSON-able values."""
+    source = getattr(dataset, "source", dataset)
+    return (
+        {each.name: getattr(source, each.name) for each in fields(source)}
+        if outside_source(dataset) and is_dataclass(source)
+        else {}
+    )
 
 
 def slug(text) -> str:

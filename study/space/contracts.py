@@ -100,7 +100,8 @@ class Net(Protocol):
 
 
 class Source(Protocol):
-    """Where images come from: a class without arguments (study/data/sources.py)."""
+    """Where images come from (study/data/sources.py): a class without arguments, or a frozen dataclass, whose fields are numbers,
+    texts or tuples of them and reach the workers. Two of one class need names of their own."""
 
     name: str
     size: int | None  # the side of its square images in pixels; None before they are read

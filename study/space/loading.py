@@ -1,13 +1,14 @@
 """Spaces by name or from a file, checked before anything is planned."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 
 from study.errors import UserError, nearest
-from study.space.cells import Budget, Cell, import_path, outside_source
+from study.space.cells import Budget, Cell, import_path, outside_source, source_arguments
 from study.space.contracts import lacking
 from study.space.hyperparameters import check_names, storable
 from study.space.importing import allow_modules
@@ -63,7 +64,12 @@ def space_of(module_name: str, path: Path) -> Space:
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
         raise UserError(f"{path} must define SPACE = Space(...)")
-    space = checked(replace(space, name=path.stem, module=module_name, question=(module.__doc__ or "").strip()))
+    return accepted(replace(space, name=path.stem, module=module_name, question=(module.__doc__ or "").strip()))
+
+
+def accepted(space: Space) -> Space:
+    """A space that was made here, checked; what it is made of has been run and may be imported again."""
+    space = checked(space)
     allow_modules(modules_of(space))
     return space
 
@@ -119,6 +125,7 @@ def check_cell(cell: Cell, space: Space, where: str) -> None:
             raise UserError(
                 f"{where}: {thing!r} must stand at the top of its module under its own name, so that workers can import it"
             )
+    check_source(cell.dataset, where)
     for word in ("depth", "latent_dim"):
         whole(getattr(cell, word), word, where)
     check_names(cell.settings, cell, where)
@@ -138,6 +145,21 @@ def check_cell(cell: Cell, space: Space, where: str) -> None:
             f"{where}: cell {cell.name} is tuned, for which validation images are needed that are not trained on: leave its"
             " whole_training_set out"
         )
+
+
+def check_source(dataset, where: str) -> None:
+    """UserError for a source from outside the project that a worker could not make again."""
+    if outside_source(dataset):
+        source, arguments = getattr(dataset, "source", dataset), source_arguments(dataset)
+        try:
+            same = storable(arguments) and type(source)(**arguments) == source
+        except TypeError:
+            same = False
+        if arguments and not same or not is_dataclass(source) and inspect.signature(type(source)).parameters:
+            raise UserError(
+                f"{where}: {type(source).__name__} must be a frozen dataclass of numbers, texts or tuples of them, which workers"
+                " can make again"
+            )
 
 
 def whole(value, word: str, where: str) -> None:

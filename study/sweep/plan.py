@@ -16,7 +16,7 @@ from study.ledger.files import write_atomic
 from study.ledger.folder import PLANNED, STATE, Ledger
 from study.ledger.records import FINISHED, CellLine, Replica, Result, Spec
 from study.metrics.catalogue import FIRST_RUNG, OBJECTIVE
-from study.space.cells import Budget, Cell, import_path
+from study.space.cells import Budget, Cell, import_path, source_arguments
 from study.space.foreign_code import codes
 from study.space.hyperparameters import program, splitting
 from study.space.space import Space
@@ -197,6 +197,7 @@ class Plan:
             dataset_slug=cell.dataset.slug,
             **cell.definition(),
             **self.identity[cell.dataset.name],
+            source_arguments=source_arguments(cell.dataset) or None,
             origin=self.space.origin,
             measures={name: import_path(measure) for name, measure in self.space.measures.items()},
             claims=self.space.module if self.space.claims else "",

@@ -15,9 +15,9 @@ from study.space.space import Space
 from study.sweep.launch_options import LaunchOptions
 
 
-def chosen_space(options: LaunchOptions) -> Space:
-    """The space with what the command line changes in it."""
-    space = load_space(options.space)
+def chosen_space(options: LaunchOptions, space: Space | None = None) -> Space:
+    """The space, by default that of its name, with what the command line changes in it."""
+    space = space or load_space(options.space)
     space = space.only(models=chosen(options.models, {cell.family for cell in space.cells}, "model", space))
     space = space.only(systems=chosen(options.systems, {cell.system for cell in space.cells} - {""}, "system", space))
     space = space.only(nets=chosen(options.nets, {cell.net.name for cell in space.cells}, "net", space))
