@@ -97,7 +97,7 @@ def trust(options) -> tuple[str, bool]:
     """Settle what the study's records may import, as the command line says; what study/space/importing.py needs to know of it."""
     from study.space.importing import allow
 
-    named = [options.space] if isinstance(options.space, str) else options.space
+    named = [options.space] if isinstance(options.space, str) else options.space or [""]
     space, *others = [str(Path(name).resolve()) if name.endswith(".py") else name for name in named]
     allow(space, options.trust_study, others)
     return space, options.trust_study

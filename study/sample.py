@@ -3,12 +3,15 @@
 python study/sample.py --space latent_sweep --trial best -n 64 --out grid.png
 python study/sample.py --space latent_sweep --trial KEY --interpolate
 python study/sample.py --space latent_sweep --trial KEY --traverse --npz images.npz
+python study/sample.py --champion digits --tracking-uri http://HOST:PORT     (from MLflow's registry, on any machine)
 """
 
 import argparse
 import io
 import math
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
@@ -47,8 +50,14 @@ def chosen(ledger: Ledger, wanted: str) -> str:
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add_study(parser)
-    add("--trial", required=True, metavar="KEY", help='a trial\'s key, or "best"')
+    add_study(parser, required=False)
+    add("--trial", metavar="KEY", help='a trial\'s key, or "best"')
+    add(
+        "--champion",
+        metavar="NAME",
+        help="in place of both: a dataset's best model in MLflow's registry, by the model's name or the dataset's",
+    )
+    add("--tracking-uri", help="where that registry is (default: $MLFLOW_TRACKING_URI, else mlruns/mlflow.db)")
     add("-n", type=int, default=64, help="how many images (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
     add("--out", type=Path, default=Path("grid.png"), help="the picture (default: %(default)s)")
@@ -57,6 +66,8 @@ def parse(arguments=None):
     kind.add_argument("--interpolate", action="store_true", help="paths between points of the prior")
     kind.add_argument("--traverse", action="store_true", help="one row per latent dimension, the most telling first")
     options = parser.parse_args(arguments)
+    if not options.champion and not (options.space and options.trial):
+        parser.error("what is to be drawn from? --space NAME and --trial KEY say it, or --champion DATASET")
     if options.n < 1:
         parser.error(f"-n must be at least 1, not {options.n}")
     return options
@@ -65,8 +76,23 @@ def parse(arguments=None):
 def main(arguments=None) -> int:
     options = parse(arguments)
     trust(options)
-    ledger = open_study(options.storage, options.space)
-    key = chosen(ledger, options.trial)
+    with tempfile.TemporaryDirectory() as folder:
+        return drawn(options, *source(options, Path(folder) / "champion"))
+
+
+def source(options, folder: Path) -> tuple[Ledger, str]:
+    """The ledger and the key of the trial that is drawn from; folder: where a champion's is put."""
+    if not options.champion:
+        ledger = open_study(options.storage, options.space)
+        return ledger, chosen(ledger, options.trial)
+    from study.mlflow_view.registry import fetched
+    from study.mlflow_view.store import default_uri
+
+    uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(options.storage)
+    return fetched(uri, options.champion, folder)
+
+
+def drawn(options, ledger: Ledger, key: str) -> int:
     import numpy as np
 
     from study.training.image_grids import COLUMNS, decode, interpolated, png, prior_sample, tile, traversed

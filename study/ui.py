@@ -28,10 +28,12 @@ def main(arguments=None) -> None:
         "--store", type=Path, default=ROOT / "mlruns" / "mlflow.db", help="an SQLite store (default: this project's)"
     )
     options = parser.parse_args(arguments)
+    from study.mlflow_view import saved_view
     from study.mlflow_view.store import make_ready, uri_of
 
     store = options.store.resolve()
     make_ready(uri_of(store), print)  # as a launch makes it, and not the server: two that make it at once would spoil it
+    print(f"open http://127.0.0.1:{options.port}/#/experiments?{saved_view.TRAINING}")
     sys.stdout.flush()
     where = ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
     what = ["--backend-store-uri", uri_of(store), "--artifacts-destination", str(store.parent / "artifacts")]

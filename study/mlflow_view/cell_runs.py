@@ -1,4 +1,4 @@
-"""A run for every confirmed cell: its number over its replicates and their deviation, as the report has them.
+"""A run for every confirmed cell: its number over its replicates and their deviation, as the report has them, in four digits.
 
 The runs are found by their tags and written under the times of their trainings: doing it twice changes nothing.
 """
@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from study.analysis.cell_table import TableCell, basis, cells, confirmed
+from study.analysis.cell_table import TableCell, basis, cells, confirmed, settings_in_words
 from study.ledger.folder import Ledger
+from study.metrics.catalogue import COVERAGE, FIDELITY
+from study.mlflow_view.provenance import images_of, written_by
 
 STAGE = "cell"  # as the tag `stage` has it
+SHORT = {"fd_rel": FIDELITY, "coverage": COVERAGE}  # what is looked at first, under a name that is typed without quotes
 
 
 def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> None:
@@ -30,9 +33,13 @@ def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> No
             continue
         times = [result.time for key in cell.trials if (result := ledger.result(key))]
         start, at = int(1000 * min(times)), int(1000 * max(times))
-        found_by = {name: tags[name] for name in ("stage", "cell")}  # at once, so that a crash leaves no run that nobody finds
+        found_by = written_by() | {
+            name: tags[name] for name in ("stage", "cell")
+        }  # at once, so that a crash leaves no run that nobody finds
         info = run.info if run else client.create_run(experiment, start, found_by, named(cell)).info
-        metrics = [Metric(shown_as(name, cell.stage), value, at, cell.epochs) for name, value in measured.items()]
+        if run is None and (spec := ledger.spec(cell.trial)):
+            client.log_inputs(info.run_id, datasets=[images_of(cell.dataset, spec.fingerprint, "testing")])
+        metrics = [Metric(shown_as(name, cell.stage), float(f"{value:.4g}"), at, cell.epochs) for name, value in measured.items()]
         params = [Param(name, str(value)) for name, value in params_of(cell).items()]
         client.log_batch(info.run_id, metrics, params, [RunTag(*tag) for tag in tags.items()])
         client.set_terminated(info.run_id, "FINISHED", end_time=at)
@@ -44,14 +51,26 @@ def fits(run: Run, cell: TableCell) -> bool:
 
 
 def named(cell: TableCell) -> str:
-    return f"{cell.system or f'{cell.model} {cell.net}'} d{cell.depth} z{cell.latent_dim} {cell.dataset}"
+    who, settings = (cell.system, "") if cell.system else (f"{cell.model} {cell.net}", settings_in_words(cell.settings))
+    return " ".join(filter(None, [f"{who} d{cell.depth} z{cell.latent_dim} {cell.dataset}", settings]))
 
 
 def numbers(cell: TableCell) -> dict[str, float]:
     """By the measure's key the median over replicates, and as `_sd` their deviation."""
     found = {name: estimate.value for name, estimate in cell.values.items()}
     deviations = {f"{name}_sd": statistics.stdev(each.points) for name, each in cell.values.items() if len(each.points) > 1}
-    return {**found, **deviations, "rate/diverged": cell.diverged.count / max(1, cell.replicates)}
+    about = {"depth": cell.depth, "latent_dim": cell.latent_dim, **numeric(cell.settings)}
+    return {**short(found), **about, **found, **deviations, "rate/diverged": cell.diverged.count / max(1, cell.replicates)}
+
+
+def short(measures: Mapping) -> dict:
+    """The measures that come first, under their short names."""
+    return {name: measures[key] for name, key in SHORT.items() if measures.get(key) is not None}
+
+
+def numeric(settings: Mapping) -> dict[str, float]:
+    """The settings that are numbers."""
+    return {name: value for name, value in settings.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
 def params_of(cell: TableCell) -> Mapping:

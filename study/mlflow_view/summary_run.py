@@ -1,5 +1,6 @@
 """The table of cells as files: CSV, and a picture of depth by latent size for each model, net and dataset."""
 
+import contextlib
 import io
 import re
 from collections import Counter, defaultdict
@@ -8,10 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from study.analysis.cell_table import as_csv, as_row, as_text, cells, settings_in_words
+from study.analysis.cell_table import as_csv, as_row, as_text, cells, nearest_of, settings_in_words
+from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import literal
 from study.training.image_files import opened
+
+
+def answer(ledger: Ledger) -> str:
+    """What a study says, as the summary run's description in Markdown; "" while it says nothing."""
+    from study.analysis.report_data import findings
+
+    with contextlib.suppress(UserError):
+        return "\n\n".join([*findings(ledger).answer, "Below *Model metrics*: the best of each family, and all cells."])
+    return ""
 
 
 def summary_files(ledger: Ledger) -> dict[str, bytes]:
@@ -31,6 +42,12 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
             title = f"{model} ({net}) on {dataset}:\nsamples; median fd_rel of the replicates"
             files[name] = sheet(title, pictures, values)
     return files
+
+
+def best_pictures(ledger: Ledger) -> dict[str, Path]:
+    """By what a card is called, the last samples of the best cell of each family and dataset."""
+    pictures = {f"{cell.model} on {cell.dataset}": last_samples(ledger, cell.trial) for cell in nearest_of(cells(ledger))}
+    return {name: path for name, path in pictures.items() if path}
 
 
 def last_samples(ledger: Ledger, key: str):

@@ -21,34 +21,39 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from study.analysis.cell_table import settings_in_words
 from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.identity import words
 from study.ledger.names import cell_of
 from study.ledger.records import EpochRow, Measurement, Result, Spec, Tracked
-from study.metrics.catalogue import aggregate, over_seeds
+from study.metrics.catalogue import aggregate, middle, over_seeds
 from study.metrics.evaluation import STAGES
 from study.mlflow_view import cell_runs, image_cards, saved_view
+from study.mlflow_view.cell_runs import numeric, short
+from study.mlflow_view.provenance import images_of, written_by
 from study.mlflow_view.registry import register
 from study.mlflow_view.store import OURS, database_of, make_ready
-from study.mlflow_view.summary_run import summary_files
+from study.mlflow_view.summary_run import answer, best_pictures, summary_files
 
 CELLS_SHARE = 20  # the runs of cells take at most so small a part of the time: they read the whole ledger
 BATCH = 900  # metrics in one call, beside params and tags: MLflow takes 1,000 in all
 WRITTEN = ("spec.json", "result.json", "weights.safetensors", "curves.safetensors")  # of a trial: artifacts of its run
 HOW_TO_READ = """\
-Every cell is a run (`stage = cell`), with its number over its replicates and, as `_sd`, their deviation: compare these. Sort by
-`test/fd_rel` (lower is better; 1 is one constant image), and read `test/recall` and `test/coverage` beside it. The number is the
-median over replicates, of which a diverged one counts as the worst, as in `cells.csv` of the run named `summary` and in the
-report. Every training is a run as well: of a cell's filter by `tags.cell`. A replicate of a cell is a tuning of its own: `stage =
-search` tries its proposals, `stage = confirm` trains the best of them with a fresh seed and measures it on held-out data. What
-was measured on which images is in a metric's name: `validation/` in training and in search, `test/` at the end of `confirm`. A
+Every cell is a run (`stage = cell`), with its number over its replicates and, under `spread/`, their deviation: compare these.
+Sort by `fd_rel` (lower is better; 1 is one constant image), and read `coverage` beside it (higher is wider): both are measured
+on held-out images, as all that begins with `test/`. To search, type `metrics.fd_rel < 0.1`, `metrics.depth = 3` or
+`metrics.latent_dim > 8`. The number is the median over replicates, of which a diverged one counts as the worst, as in
+`cells.csv` of the run named `summary` and in the report. Every training is a run as well: of a cell's filter by `tags.cell`. A
+replicate of a cell is a tuning of its own: `stage = search` tries its proposals, `stage = confirm` trains the best of them with
+a fresh seed and measures it on held-out data. What was measured on which images is in a metric's name: `validation/` in
+training and in search, `test/` at the end of `confirm`. `loss` is that of a model's first phase, as `loss/` has all of them. A
 run that ended as KILLED was stopped at a rung, as the worse half of its round. Numbers of a run with several seeds, which an
 earlier version made, are medians over these. Diagnostics depend on a model's own critic and compare nothing between runs. The
-pictures of a run stand first on its *Model metrics* page; their slider goes over epochs. The run `summary` holds a sheet of
-samples for every model, net and dataset."""
+pictures of a run stand first on its *Model metrics* page: samples at the end, then over training, where the slider goes over
+epochs. The run `summary` says the answer, and holds a sheet of samples for every model, net and dataset."""
 SPLITLESS = ("loss/", "time/", "cost/", "rate/", "likelihood/beta_effective")  # not measured on validation or test images
-VIEW = "split/measure, cells"  # how metrics are named and what runs there are: other stores are brought up to date
+VIEW = "split/measure, cells, short names"  # how metrics are named and what runs there are: other stores are brought up to date
 OWNER, NAME = "ledger", "study"  # tags of an experiment: the word of its ledger, and what its study is called in this store
 RUN_STATUS = {"done": "FINISHED", "stopped": "KILLED", "diverged": "FAILED", "failed": "FAILED"}
 
@@ -116,7 +121,7 @@ class Tracker:
             self.log(f"MLflow's experiment {self.space} belongs to another ledger; that of {self.ledger.address} is called {own}")
 
     def _shown(self) -> dict[str, str]:
-        return dict([saved_view.tag(), ("view", VIEW), ("mlflow.note.content", self.note)])
+        return {**saved_view.tags(), "view": VIEW, "mlflow.note.content": self.note}
 
     def _end_former_runs(self) -> None:
         """Trials that were quarantined to start anew get other runs: end those of before, so that nobody waits for them."""
@@ -183,18 +188,23 @@ class Tracker:
     def _project(self, key: str, spec: Spec, state: Tracked | None, measurements: Sequence[Measurement]) -> Tracked:
         """Bring the trial's run from where `state` says it is, or from nothing, to where the ledger is."""
         rows, result = self.ledger.rows(key), self.ledger.result(key)
-        params, tags = [], end_tags(result, again=bool(state and state.ended)) if result else {}
+        params, metrics, tags = [], [], end_tags(result, again=bool(state and state.ended)) if result else {}
         if state is None:
             run = self._left_behind(key)
             if run is None:
                 run, tags = self._new_run(key, spec, rows, tags), {}  # with its tags at once: a call less
             state, params = Tracked(self.store, run.run_id, 0, [], None, run.artifact_uri), params_of(spec)
+            metrics = numbers_of(spec, run.start_time)
+            if spec.stage == "confirm":
+                self.client.log_inputs(run.run_id, datasets=[images_of(spec.dataset, spec.fingerprint, "training")])
         run_id, images = state.run_id, self._files(key, state, result)
-        metrics = [
-            metric for row in rows[state.rows :] for metric in metrics_of(aggregate(row.values), "search", row.time, row.epoch)
-        ]
+        for row in rows[state.rows :]:
+            metrics += metrics_of(short_loss(row.values, spec) | aggregate(row.values), "search", row.time, row.epoch)
         if result:
-            metrics += metrics_of(over_seeds(result.replicas), spec.stage, result.time, result.epochs)
+            measured = over_seeds(result.replicas)
+            metrics += metrics_of(measured, spec.stage, result.time, result.epochs)
+            if spec.stage == "confirm":
+                metrics += metrics_of(short(measured), spec.stage, result.time, result.epochs)
             for found in measurements:
                 metrics += metrics_of(over_seeds(found.replicas), spec.stage, found.time, result.epochs, told_apart(found, spec))
         self.client.log_batch(run_id, metrics[:BATCH], params, [RunTag(name, value) for name, value in tags.items()])
@@ -216,7 +226,7 @@ class Tracker:
             self.experiment,
             start_time=int(1000 * (rows[0].time if rows else time.time())),
             run_name=run_name(spec),
-            tags={**tags_of(spec), **tags},
+            tags={**written_by(), **tags_of(spec), **tags},
         ).info
 
     def _files(self, key: str, state: Tracked, result: Result | None) -> list[str]:
@@ -270,17 +280,22 @@ class Tracker:
         run = (
             found[0].info
             if found
-            else self.client.create_run(self.experiment, run_name="summary", tags={"stage": "summary", "study": self.space}).info
+            else self.client.create_run(
+                self.experiment, run_name="summary", tags={**written_by(), "stage": "summary", "study": self.space}
+            ).info
         )
         with self._artifacts(run.run_id, run.artifact_uri) as artifacts:
             for name, content in summary_files(self.ledger).items():
                 (artifacts / name).write_bytes(content)
                 if name.endswith(".png"):
                     image_cards.add(artifacts / name, artifacts / "images", Path(name).stem, 0)
+            for name, path in best_pictures(self.ledger).items():
+                image_cards.add(path, artifacts / "images", f"_best of each family~{name}", 0)
             if (report := self.ledger.root / "report" / "report.html").exists():
                 (artifacts / "report").mkdir(exist_ok=True)
                 shutil.copyfile(report, artifacts / "report" / report.name)
-        self.client.set_tag(run.run_id, "mlflow.loggedImages", "True")
+        for name, value in (("mlflow.loggedImages", "True"), ("mlflow.note.content", answer(self.ledger))):
+            self.client.set_tag(run.run_id, name, value)
         self.client.set_terminated(run.run_id)
 
 
@@ -329,11 +344,26 @@ def params_of(spec: Spec) -> list[Param]:
 
 
 def run_name(spec: Spec) -> str:
-    """What tells runs apart at a glance; the key itself is a tag."""
+    """What tells runs apart at a glance, short enough for its column; the key itself is a tag."""
     who = spec.system or f"{name_of(spec.model).lower()} {name_of(spec.net)}"
-    turn = f"seeds {spec.seeds[0]}-{spec.seeds[-1]}" if spec.replicate is None else f"replicate {spec.replicate}"
-    proposal = "" if spec.proposal is None else f" proposal {spec.proposal}"
-    return f"{who} d{spec.depth} z{spec.latent_dim} {spec.dataset} {spec.stage} {turn}{proposal}"
+    turn = f"seeds {spec.seeds[0]}-{spec.seeds[-1]}" if spec.replicate is None else f"r{spec.replicate}"
+    proposal = "" if spec.proposal is None else f" p{spec.proposal}"
+    settings = "" if spec.system else settings_in_words(spec.settings)
+    return " ".join(filter(None, [f"{who} d{spec.depth} z{spec.latent_dim} {spec.dataset} {turn}{proposal}", settings]))
+
+
+def numbers_of(spec: Spec, at: int) -> list[Metric]:
+    """The cell's numbers as metrics too, which can be searched by size; at: in ms since 1970."""
+    return [
+        Metric(name, value, at, 0)
+        for name, value in {"depth": spec.depth, "latent_dim": spec.latent_dim, **numeric(spec.settings)}.items()
+    ]
+
+
+def short_loss(values: dict, spec: Spec) -> dict[str, float | None]:
+    """Of an epoch's row of a training on held-out data the first phase's loss, as `loss`."""
+    first = next((value for name, value in values.items() if name.startswith("loss/")), None)
+    return {"loss": middle("loss", first)} if first and spec.stage == "confirm" else {}
 
 
 def name_of(path: str) -> str:
@@ -361,7 +391,9 @@ def metrics_of(measures: dict, stage: str, seconds: float, epoch: int, by: str =
 
 def shown_as(key: str, stage: str) -> str:
     """A measure's name in MLflow, the split first: `validation/fd_rel` and `test/fd_rel` are two charts in two sections."""
-    return key if key.startswith(SPLITLESS) else f"{STAGES[stage][0]}/{key.removeprefix('quality/')}"
+    if key.endswith("_sd"):
+        return f"spread/{shown_as(key.removesuffix('_sd'), stage)}"
+    return key if key.startswith(SPLITLESS) or "/" not in key else f"{STAGES[stage][0]}/{key.removeprefix('quality/')}"
 
 
 def end_tags(result: Result, again: bool) -> dict[str, str]:

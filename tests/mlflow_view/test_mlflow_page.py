@@ -52,7 +52,7 @@ def address(tracked):
 def test_the_experiment_says_its_question_and_lists_its_runs(browser, tracked, address):
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(f"{address}/#/experiments/{tracked[1].experiment}/runs")
-    page.get_by_text("vae fc d1 z2 digits search replicate 0 proposal 0").first.wait_for(timeout=60_000)
+    page.get_by_text("vae fc d1 z2 digits r0 p0 width=16").first.wait_for(timeout=60_000)
     assert page.get_by_text("Does it work?").first.is_visible()
     assert page.get_by_text("summary", exact=True).first.is_visible()
     page.close()
@@ -62,9 +62,10 @@ def test_the_saved_view_shows_cells_by_their_measures(browser, tracked, address)
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(address + saved_view.path(tracked[1].experiment))
     page.get_by_text(saved_view.NAME).first.wait_for(timeout=60_000)
-    page.get_by_text("Sort: test/fd_rel").first.wait_for(timeout=60_000)
-    page.get_by_text("vae fc d1 z2 digits", exact=True).first.wait_for(timeout=60_000)
-    page.get_by_text("vae fc d1 z2 digits search replicate 0 proposal 0").first.wait_for(state="detached", timeout=60_000)
+    page.get_by_text("Sort: fd_rel").first.wait_for(timeout=60_000)
+    assert page.get_by_text("Models", exact=True).first.is_visible()  # of "Model training", not of traces
+    page.get_by_text("vae fc d1 z2 digits width=16", exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("vae fc d1 z2 digits r0 p0 width=16").first.wait_for(state="detached", timeout=60_000)
     page.close()
 
 
@@ -73,13 +74,15 @@ def test_a_run_shows_its_samples_card_first_and_its_slider_goes_over_epochs(brow
     run = client.search_runs([experiment], "tags.stage = 'confirm'")[0]
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(f"{address}/#/experiments/{experiment}/runs/{run.info.run_id}/model-metrics")
-    page.get_by_text("_pictures/samples", exact=True).first.wait_for(timeout=60_000)
-    assert page.get_by_text("_pictures at the end/classes", exact=True).first.is_visible()
+    page.get_by_text("_samples/over training", exact=True).first.wait_for(timeout=60_000)
+    first = [page.get_by_text(f"_samples/{name}", exact=True).first.bounding_box() for name in ("at the end", "over training")]
+    assert (first[0]["y"], first[0]["x"]) < (first[1]["y"], first[1]["x"])  # final samples first
+    assert page.get_by_text("_what else was drawn/classes", exact=True).first.is_visible()
     slider, shown = page.get_by_role("slider").nth(1), set()
     slider.wait_for(timeout=60_000)
     for epoch in "012":
         assert slider.get_attribute("aria-valuenow") == epoch
-        picture = page.locator(f'img[src*="samples%2Bstep%2B{epoch}%2B"], img[src*="samples+step+{epoch}+"]').first
+        picture = page.locator(f'img[src*="training%2Bstep%2B{epoch}%2B"], img[src*="training+step+{epoch}+"]').first
         picture.wait_for(timeout=60_000)
         shown.add(picture.get_attribute("src"))
         slider.press("ArrowRight")

@@ -1,5 +1,7 @@
 """The best model of a dataset, taken out of MLflow's registry and asked for images; the proposals, in Optuna's storage."""
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -9,17 +11,21 @@ import optuna
 import pytest
 import torch
 from safetensors.torch import save_file
+from servers import ROOT, free_port, server
 from tiny import IDENTITY, finish, tiny_space
 
 from models.nets import conv, fc
 from models.vae import VAE
+from study import sample
+from study.analysis.cell_table import cells, champions
 from study.ledger.folder import Ledger
 from study.mlflow_view.registry import save
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.sweep.optuna_sampler import export
 from study.sweep.plan import Plan
-from study.training.weights import plain
+from study.training.image_grids import decode, prior_sample
+from study.training.weights import plain, rebuilt
 
 
 def finished_study(plan):
@@ -110,3 +116,39 @@ def test_exporting_a_study_that_is_not_there_is_one_clear_line(tmp_path):
         [sys.executable, "study/proposals.py", "export", "--space", "tiny", "--storage", tmp_path], capture_output=True, text=True
     )
     assert done.returncode == 2 and done.stderr.startswith("error: no trials of 'tiny'")
+
+
+@pytest.mark.long
+def test_a_champion_is_drawn_from_on_another_machine_by_the_registry_alone(plan, ledger, tmp_path):
+    finished_study(plan)
+    best = champions(cells(ledger))[0]
+    grid = image_files_of(ledger, best.trial)
+    (tmp_path / "elsewhere").mkdir()
+    with server(tmp_path, port := free_port(), f"sqlite:///{tmp_path / 'server.db'}"):
+        uri = f"http://127.0.0.1:{port}"
+        tracker = Tracker(uri, ledger, "tiny")
+        for key in ledger.keys():
+            tracker.project(key)
+        tracker.summarise()
+        shutil.rmtree(ledger.root)
+        command = [sys.executable, ROOT / "study/sample.py", "--champion", "digits", "-n", "9", "--npz", "images.npz"]
+        told = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "elsewhere", env=told)
+        assert done.returncode == 0 and f"9 images of {best.trial}" in done.stdout, done.stderr
+        assert np.allclose(np.load(tmp_path / "elsewhere" / "images.npz")["images"], grid, atol=1e-5)  # threads round differently
+        said = tracker.client.get_registered_model("tiny-digits").description
+        assert f"fd_rel {best.value('quality/fd_rel'):.3g}" in said and said.count("\n", said.index("```python")) > 3
+        wrong = subprocess.run([*command[:3], "letters"], capture_output=True, text=True, cwd=tmp_path / "elsewhere", env=told)
+        assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "tiny-digits" in wrong.stderr
+
+
+def image_files_of(ledger, key):
+    """Nine images of a trial, as its ledger draws them."""
+    model = rebuilt(ledger, key)
+    return decode(model, prior_sample(model, 9, 0)).numpy()
+
+
+def test_which_trial_is_meant_must_be_said(capsys):
+    with pytest.raises(SystemExit) as ended:
+        sample.main(["--space", "tiny"])
+    assert ended.value.code == 2 and "--champion" in capsys.readouterr().err

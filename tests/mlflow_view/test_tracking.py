@@ -1,5 +1,6 @@
 """The MLflow view: complete, idempotent, made again from nothing, and never in the way of training."""
 
+import getpass
 import re
 import shutil
 import socket
@@ -8,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
@@ -20,12 +22,14 @@ from study.errors import UserError
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.records import Replica
+from study.mlflow_view import image_cards
 from study.mlflow_view.background import BackgroundTracker
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import VIEW, Tracker
 from study.space import Budget
 from study.sweep.plan import Plan, write_planned
+from study.training.git_commit import git_commit
 from study.training.image_grids import png, tile
 
 
@@ -44,7 +48,7 @@ def test_a_trial_is_shown_with_params_curves_pictures_and_weights(ledger, plan, 
     assert (status, tag) == ("FINISHED", "done")
     assert list(params)[:1] and params["model"] == "vae" and params["lr"] == "0.001" and params["latent_dim"] == "2"
     assert curves["loss/train"] == [(epoch, (1 / (epoch + 1) + 2) / 2, int(1.7e12) + 1000 * epoch) for epoch in range(3)]
-    assert len(curves["loss/train_sd"]) == 3 and [value for _, value, _ in curves["validation/x"]] == [3.0] * 3
+    assert len(curves["spread/loss/train"]) == 3 and [value for _, value, _ in curves["validation/x"]] == [3.0] * 3
     assert len(images) == 6 and sum("+step+0+" in name for name in images) == 2
     (run,) = tracker.client.search_runs([tracker.experiment])
     assert run.info.start_time == int(1.7e12) <= run.info.end_time  # when it was trained, not when it is shown
@@ -61,12 +65,17 @@ def test_a_validation_curve_and_a_held_out_value_have_names_of_their_own(ledger,
     for key in ledger.keys():
         tracker.project(key)
     names = {key: set(row[3]) for key, row in everything(tracker.client, tracker.experiment).items()}
-    assert names[search.key] == {"loss/train", "loss/train_sd", "validation/x", "validation/fd_rel", "rate/diverged"}
+    assert names[search.key] == {
+        *("loss/train", "spread/loss/train", "validation/x", "validation/fd_rel", "rate/diverged"),
+        *("depth", "latent_dim", "width"),
+    }
     assert names[confirm.key] - names[search.key] == {
+        "fd_rel",
+        "loss",
         "test/fd_rel",
-        "test/fd_rel_sd",
+        "spread/test/fd_rel",
         "test/modes/classes",
-        "test/modes/classes_sd",
+        "spread/test/modes/classes",
         "time/train_s",
     }
 
@@ -84,6 +93,30 @@ def test_a_store_where_metrics_have_the_names_of_an_earlier_version_is_brought_u
     assert len(curves["validation/x"]) == 3 and tracker.client.get_experiment(tracker.experiment).tags["view"] == VIEW
 
 
+def test_what_is_looked_at_first_is_found_by_what_one_types(ledger, plan, uri):
+    cell = plan.space.cells[1]
+    trial = plan._confirm_trial(cell, 0, {"lr": 1e-3})
+    train(ledger, plan, trial)
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.project(trial.key)
+    for typed in ("metrics.fd_rel <= 1", "metrics.latent_dim > 2", "metrics.depth = 1", "metrics.loss < 2"):
+        stages = sorted(run.data.tags["stage"] for run in tracker.client.search_runs([tracker.experiment], typed))
+        assert stages == (["confirm"] if "loss" in typed else ["cell", "confirm"])
+
+
+def test_a_run_says_who_wrote_it_from_which_commit_where_and_on_which_images(ledger, plan, uri):
+    trial = plan._confirm_trial(plan.space.cells[0], 0, {"lr": 1e-3})
+    train(ledger, plan, trial)
+    tracker = Tracker(uri, ledger, "tiny")
+    tracker.project(trial.key)
+    tracker.summarise()
+    for run in tracker.client.search_runs([tracker.experiment]):
+        assert run.data.tags["host"] == socket.gethostname() and run.data.tags["mlflow.user"] == getpass.getuser()
+        assert run.data.tags["mlflow.source.git.commit"] == git_commit()
+        images = [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs]
+        assert images == ([] if run.data.tags["stage"] == "summary" else [("digits", "f" * 8)])
+
+
 def test_pictures_are_stored_once_and_nothing_done_to_an_artifact_reaches_the_results(ledger, plan, uri):
     trial = plan.left()[0]
     train(ledger, plan, trial)
@@ -92,13 +125,15 @@ def test_pictures_are_stored_once_and_nothing_done_to_an_artifact_reaches_the_re
     (run,) = tracker.client.search_runs([tracker.experiment])
     artifacts, folder = Path(run.info.artifact_uri.removeprefix("file://")), ledger.folder(trial.key)
     first = folder / "images" / "samples-00000.png"
-    assert sum(path.samefile(first) for path in (artifacts / "images").iterdir()) == 2  # the picture and its thumbnail
-    for name in ("weights.safetensors", "result.json"):
-        (artifacts / name).write_bytes(b"ruined")
+    before, shown = first.read_bytes(), [path for path in (artifacts / "images").iterdir() if "step+0+" in path.name]
+    assert len(shown) == 2  # the picture and its thumbnail
+    for path in (*shown, artifacts / "weights.safetensors", artifacts / "result.json"):
+        path.write_bytes(b"ruined")
     assert (folder / "weights.safetensors").read_bytes() == b"weights" and ledger.result(trial.key).status == "done"
+    assert first.read_bytes() == before
 
 
-def test_a_large_picture_has_a_thumbnail(ledger, plan, uri):
+def test_a_picture_stands_whole_at_the_top_of_a_white_square_no_pixel_blurred(ledger, plan, uri):
     trial = plan.left()[0]
     train(ledger, plan, trial, epochs=0)
     write_atomic(ledger.folder(trial.key) / "images" / "samples-00000.png", png(tile(torch.rand(8, 3, 160, 160))))
@@ -106,7 +141,11 @@ def test_a_large_picture_has_a_thumbnail(ledger, plan, uri):
     tracker.project(trial.key)
     (run,) = tracker.client.search_runs([tracker.experiment])
     files = Path(run.info.artifact_uri.removeprefix("file://")) / "images"
-    assert {path.suffix: Image.open(path).size for path in files.iterdir()} == {".png": (1287, 160), ".webp": (400, 50)}
+    assert {path.suffix: Image.open(path).size for path in files.iterdir()} == {".png": (800, 800), ".webp": (400, 400)}
+    drawn = torch.randint(0, 255, (131, 263, 3), dtype=torch.uint8).numpy()
+    whole = np.asarray(image_cards.square(Image.fromarray(drawn)))
+    assert (whole[:393, 5:794] == drawn.repeat(3, 0).repeat(3, 1)).all()
+    assert (whole[393:] == 255).all() and (whole[:, :5] == 255).all() and (whole[:, 794:] == 255).all()
 
 
 def test_doing_it_again_changes_nothing_even_when_the_place_kept_was_lost(ledger, plan, uri):
@@ -188,7 +227,7 @@ def test_every_confirmed_cell_is_a_run_with_the_median_of_its_replicates_and_the
     assert run.info.status == "FINISHED" and run.data.tags["replicates"] == "4" and run.data.tags["cell"] == cell.name
     assert run.data.params["latent_dim"] == str(cell.latent_dim) and run.data.metrics["rate/diverged"] == 0
     assert run.data.metrics["test/fd_rel"] == pytest.approx(0.25) == cells(ledger)[0].values["quality/fd_rel"].value
-    assert run.data.metrics["test/fd_rel_sd"] == pytest.approx(0.129, abs=1e-3)
+    assert run.data.metrics["spread/test/fd_rel"] == pytest.approx(0.129, abs=1e-3)
 
 
 def test_a_cell_that_trains_on_has_a_run_for_each_of_its_budgets(ledger, plan, uri):
