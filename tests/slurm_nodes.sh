@@ -38,7 +38,8 @@ SlurmctldLogFile=$folder/log/slurmctld.log
 SlurmdLogFile=$folder/log/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-SelectType=select/linear
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SlurmdParameters=config_overrides
@@ -46,8 +47,8 @@ ReturnToService=2
 KillWait=5
 SlurmdTimeout=5
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2
-NodeName=n1 NodeAddr=10.77.0.1 NodeHostname=n1 CPUs=1 RealMemory=4000 State=UNKNOWN
-NodeName=n2 NodeAddr=10.77.0.2 NodeHostname=n2 CPUs=1 RealMemory=4000 State=UNKNOWN
+NodeName=n1 NodeAddr=10.77.0.1 NodeHostname=n1 CPUs=2 RealMemory=4000 State=UNKNOWN
+NodeName=n2 NodeAddr=10.77.0.2 NodeHostname=n2 CPUs=2 RealMemory=4000 State=UNKNOWN
 PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 END
 slurmctld -D > "$folder/log/controller.txt" 2>&1 &

@@ -96,7 +96,9 @@ class LaunchOptions:
         type=whole,
         metavar="N",
     )
-    max_concurrent: int | None = option(None, "trials at a time (default: what the machines hold)", type=whole, metavar="N")
+    max_concurrent: int | None = option(
+        None, "packs of trainings at a time; a cluster that can grow does (default: what it holds)", type=whole, metavar="N"
+    )
     replicates: int | None = option(None, "tunings per cell, each for itself (default: the space's)", type=whole, metavar="N")
     proposals: int | None = option(None, "trainings per tuning (default: the space's)", type=whole, metavar="N")
     until_decided: list[str] | None = option(

@@ -117,16 +117,22 @@ def stop(log) -> None:
 
 
 def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: int | None, measure) -> tuple[float, int]:
-    """The share of an accelerator that a trial gets, and how many trials the cluster holds at once. measure() finds what one needs,
-    where there are accelerators and nothing else is said."""
+    """The share of an accelerator that a trial gets, and how many trials there are at once: as many as asked for, of which those that
+    find no room wait, so that a cluster that can grow does; else what it holds now. measure() finds what share one needs, where there
+    are accelerators and nothing else is said. UserError where there is room for none."""
     have = ray.cluster_resources()
-    gpus = have.get("GPU", 0)
+    cpus, gpus = have.get("CPU", 0), have.get("GPU", 0)
     if gpus_per_trial is None:
         gpus_per_trial = measure() if gpus else 0
-    slots = int(have.get("CPU", 1) // cpus_per_trial)
+    held = int(cpus // cpus_per_trial)
     if gpus_per_trial:
-        slots = min(slots, int(gpus / gpus_per_trial + 1e-9))  # 1 // 0.2 is 4
-    return float(gpus_per_trial), max(1, min(slots, max_concurrent or slots))
+        held = min(held, int(gpus / gpus_per_trial + 1e-9))  # 1 // 0.2 is 4
+    if not (held or max_concurrent):
+        raise UserError(
+            f"Ray has {cpus:g} processors and {gpus:g} accelerators, and a trial asks for {cpus_per_trial:g} and {gpus_per_trial:g}:"
+            " start a worker first, or say --max-concurrent N where the cluster adds them by itself"
+        )
+    return float(gpus_per_trial), max_concurrent or held
 
 
 def alive() -> bool:

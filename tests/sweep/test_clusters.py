@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from hosts import OUTSIDE, hosts, line, namespaces  # noqa: F401
 from s3 import s3_server
 from sklearn.datasets import load_digits
 
@@ -147,80 +147,6 @@ def test_a_job_submitted_to_a_head_carries_its_code_with_it(tmp_path):
         assert "succeeded" in done.stdout and "best vae on digits" in done.stdout
 
 
-@pytest.fixture(scope="module")
-def namespaces():
-    """Whether this process may make hosts of its own."""
-    tried = subprocess.run(
-        ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "ip", "link", "add", "type", "bridge"],
-        capture_output=True,
-    )
-    if tried.returncode:
-        pytest.skip("needs root, and namespaces with bridges")
-
-
-@contextlib.contextmanager
-def two_hosts():
-    """Two network namespaces on a bridge, each with its own /tmp/ray and processes: as near to two machines as one allows.
-
-    Yields a function that runs a command on host 1 or 2, from which a folder can be hidden, and one that cuts or mends the
-    wire of host 2."""
-    bridge, names = "swbr0", ("swn1", "swn2")
-    plumbing = [f"ip link add {bridge} type bridge", f"ip addr add 10.77.0.254/24 dev {bridge}", f"ip link set {bridge} up"]
-    for number, name in enumerate(names, 1):
-        plumbing += [
-            f"ip netns add {name}",
-            f"ip link add swv{number} type veth peer name eth0 netns {name}",
-            f"ip link set swv{number} master {bridge} up",
-            f"ip -n {name} link set lo up",
-            f"ip -n {name} addr add 10.77.0.{number}/24 dev eth0",
-            f"ip -n {name} link set eth0 up",
-            f"ip -n {name} route add default via 10.77.0.254",
-        ]
-    started = []
-
-    def on(number: int, command: list, hidden: Path | None = None, **options) -> subprocess.Popen:
-        inside = (
-            "".join(f"mount -t tmpfs tmpfs {folder} && " for folder in ("/tmp/ray", hidden) if folder) + f"exec {line(command)}"
-        )
-        process = subprocess.Popen(
-            [
-                "nsenter",
-                f"--net=/run/netns/{names[number - 1]}",
-                "unshare",
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-                "bash",
-                "-c",
-                inside,
-            ],
-            start_new_session=True,
-            **options,
-        )
-        started.append(process)
-        return process
-
-    def wire(state: str) -> None:
-        subprocess.run(["ip", "link", "set", "swv2", state], check=True)
-
-    try:
-        Path("/tmp/ray").mkdir(exist_ok=True)
-        for command in plumbing:
-            subprocess.run(command.split(), check=True, capture_output=True)
-        yield on, wire
-    finally:
-        for process in started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for number, name in enumerate(names, 1):
-            subprocess.run(["ip", "link", "delete", f"swv{number}"], capture_output=True)  # its namespace may live on for a while
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
-        subprocess.run(["ip", "link", "delete", bridge], capture_output=True)
-
-
 UNTIL_HEAD = "until (exec 3<>/dev/tcp/10.77.0.1/6390) 2>/dev/null; do sleep 0.3; done"  # the first host's Ray takes connections
 
 
@@ -235,7 +161,7 @@ def test_of_two_hosts_one_is_killed_comes_back_and_loses_its_network(tmp_path, n
 {UNTIL_HEAD}; sleep 3
 {line(study.command())} --address {address}
 """)
-    with two_hosts() as (on, wire), open(tmp_path / "log.txt", "a") as log:
+    with hosts(2) as (on, wire), open(tmp_path / "log.txt", "a") as log:
         driver = on(1, ["bash", first_host], stdout=log, stderr=log, env=environment)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
         second = on(2, join, **quiet)
@@ -244,9 +170,9 @@ def test_of_two_hosts_one_is_killed_comes_back_and_loses_its_network(tmp_path, n
         time.sleep(5)
         on(2, join, **quiet)
         study.wait_until_at_work(driver, trials=2)
-        wire("down")
+        wire(2, "down")
         time.sleep(60)
-        wire("up")
+        wire(2, "up")
         assert driver.wait(400) == 0, study.log()
     assert count(study, []) == NOTHING
 
@@ -292,8 +218,8 @@ def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_a
 {line(launch)}
 """)
     with (
-        two_hosts() as (on, _),
-        s3_server(tmp_path / "s3.txt", "10.77.0.254", free_port()) as (_, credentials),
+        hosts(2) as (on, _),
+        s3_server(tmp_path / "s3.txt", OUTSIDE, free_port()) as (_, credentials),
         open(tmp_path / "log.txt", "w") as log,
     ):
         environment |= credentials
@@ -313,10 +239,6 @@ def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_a
     assert {path.name for path in second_home.glob("latent-sweep/studies/*-worker/smoke/*")} >= {"data", "features", "trials"}
 
 
-def line(command: list) -> str:
-    return shlex.join(map(str, command))
-
-
 SLURM_JOB = """
 cd {root}
 job=$(sbatch --parsable --nodes=2 --cpus-per-task=1 --time=20 --output={log} cluster/slurm.sbatch {arguments})
@@ -328,7 +250,7 @@ scontrol show job "$job"
 """
 
 
-def test_the_slurm_script_runs_on_two_nodes_and_goes_on_after_a_requeue(tmp_path, namespaces):
+def test_the_slurm_script_uses_what_it_was_allocated_of_two_nodes_and_goes_on_after_a_requeue(tmp_path, namespaces):
     assert shutil.which("slurmctld"), "this test needs SLURM: apt-get install slurm-wlm"
     study, log = Study(tmp_path, models=("VAE",), epochs=200), tmp_path / "log.txt"
     space, *options = study.command()[3:]
@@ -355,6 +277,9 @@ def test_the_slurm_script_runs_on_two_nodes_and_goes_on_after_a_requeue(tmp_path
     )
     said = log.read_text() if log.exists() else ""
     assert "JobState=COMPLETED" in done.stdout and "Restarts=1" in done.stdout, done.stdout + done.stderr + said
+    assert said.count("2 nodes with 2 processors and 0 accelerators") == 2, (
+        said
+    )  # one of the two that each node has, before and after
     assert count(study, []) == NOTHING, said
 
 
