@@ -4,7 +4,6 @@ Commands, environments, volumes, host names, health checks and who waits for who
 machine: its files with this project in /study, its Python's programs, and for PostgreSQL's what that image's own entry point does.
 """
 
-import contextlib
 import glob
 import os
 import re
@@ -15,15 +14,17 @@ from pathlib import Path
 
 import psutil
 import yaml
-from hosts import address, hosts, line
+from hosts import address, line
 from servers import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRESQL = """
+set -e
 cd /tmp
-chown nobody "$PGDATA"
+echo "$POSTGRES_PASSWORD" > /tmp/password
+chown nobody "$PGDATA" /tmp/password
 nobody="setpriv --reuid=nobody --regid=nogroup --clear-groups"
-$nobody initdb --username="$POSTGRES_USER" --auth-local=trust --auth-host=scram-sha-256 --pwfile=<(echo "$POSTGRES_PASSWORD")
+$nobody initdb --username="$POSTGRES_USER" --encoding=UTF8 --auth-local=trust --auth-host=scram-sha-256 --pwfile=/tmp/password
 $nobody postgres --single -D "$PGDATA" postgres <<< "CREATE DATABASE $POSTGRES_USER"
 echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
 exec $nobody postgres -c listen_addresses='*' -c unix_socket_directories=/tmp
@@ -40,6 +41,8 @@ mount --rbind /sys sys
 mount -t tmpfs tmpfs dev/shm
 {volumes}
 cp {names} etc/hosts
+echo "nameserver 127.0.0.1" > etc/resolv.conf  # which answers at once that there is none
+hostname {name}
 exec chroot . bash -c 'cd /study && exec "$@"' bash {command}
 """
 
@@ -78,7 +81,7 @@ class Stack:
         for place in (layer, *(source for source, _ in mounted)):
             place.mkdir(parents=True, exist_ok=True)
         volumes = "\n".join(f"mkdir -p {target}; mount --bind {source} {target}" for source, target in mounted)
-        return CONTAINER.format(layer=layer, volumes=volumes, names=self.folder / "names", command=line(command))
+        return CONTAINER.format(layer=layer, volumes=volumes, names=self.folder / "names", name=name, command=line(command))
 
     def environment(self, name: str) -> dict[str, str]:
         """The image's, and what the file says; what has no value there is one of the caller's variables."""
@@ -90,8 +93,9 @@ class Stack:
 
     def inside(self, name: str, command: list, **changed) -> subprocess.CompletedProcess:
         """A command where a running service is, as `docker compose exec` runs it; `changed` of its environment."""
-        (first,) = psutil.Process(self.started[name].pid).children()
-        enter = ["nsenter", f"--target={first.pid}", "--net", "--mount", "--pid", "--root", "--wd=/study"]
+        outer = psutil.Process(self.started[name].pid)
+        wait_for(outer.children, 10)
+        enter = ["nsenter", f"--target={outer.children()[0].pid}", "--net", "--mount", "--pid", "--root", "--wdns=/study"]
         return subprocess.run([*enter, *command], env=self.environment(name) | changed, capture_output=True, text=True, timeout=60)
 
     def healthy(self, name: str) -> bool:
@@ -110,10 +114,3 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
         return (variables.get(name) or other or "") if name else "$"
 
     return re.sub(r"\$\$|\$\{(\w+)(?::([-?])([^}]*))?\}", value, text)
-
-
-@contextlib.contextmanager
-def stack(file: Path, variables: Mapping[str, str], folder: Path):
-    """The services of a Compose file, of which none is started yet; `variables` are what its .env would hold."""
-    with hosts(len(yaml.safe_load(file.read_text())["services"])) as (on, _):
-        yield Stack(file, variables, folder, on)

@@ -3,12 +3,14 @@
 import os
 import secrets
 import shutil
+import subprocess
 from pathlib import Path
 
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # of every Ray of a test; Ray reads it when imported
 
 import pytest
 import torch
+from hosts import NEW
 from tiny import IDENTITY, tiny_space
 
 from study.ledger.folder import Ledger
@@ -59,6 +61,14 @@ def whole_store(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("store") / "mlflow.db"
     make(place)
     return place
+
+
+@pytest.fixture(scope="session")
+def namespaces():
+    """Whether this process may make hosts of its own."""
+    tried = subprocess.run([*NEW, "--net", "ip", "link", "add", "type", "bridge"], capture_output=True)
+    if tried.returncode:
+        pytest.skip("needs root, and namespaces with bridges")
 
 
 @pytest.fixture(scope="session")

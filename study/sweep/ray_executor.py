@@ -117,9 +117,9 @@ def stop(log) -> None:
 
 
 def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: int | None, measure) -> tuple[float, int]:
-    """The share of an accelerator that a trial gets, and how many trials there are at once: as many as asked for, of which those that
-    find no room wait, so that a cluster that can grow does; else what it holds now. measure() finds what share one needs, where there
-    are accelerators and nothing else is said. UserError where there is room for none."""
+    """The share of an accelerator that a trial gets, and how many trials there are at once: as many as asked for, of which some may
+    wait for room, so that a cluster that can grow does; else as many as it holds now. measure() finds the share that one needs,
+    where there are accelerators and nothing else is said. UserError where there is room for none."""
     have = ray.cluster_resources()
     cpus, gpus = have.get("CPU", 0), have.get("GPU", 0)
     if gpus_per_trial is None:
@@ -129,8 +129,8 @@ def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: 
         held = min(held, int(gpus / gpus_per_trial + 1e-9))  # 1 // 0.2 is 4
     if not (held or max_concurrent):
         raise UserError(
-            f"Ray has {cpus:g} processors and {gpus:g} accelerators, and a trial asks for {cpus_per_trial:g} and {gpus_per_trial:g}:"
-            " start a worker first, or say --max-concurrent N where the cluster adds them by itself"
+            f"Ray has {cpus:g} processors and {gpus:g} accelerators, a trial needs {cpus_per_trial:g} and {gpus_per_trial:g}:"
+            " start a worker first, or say --max-concurrent N where the cluster grows by itself"
         )
     return float(gpus_per_trial), max_concurrent or held
 

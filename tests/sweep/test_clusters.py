@@ -13,8 +13,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from hosts import OUTSIDE, hosts, line
 from PIL import Image
-from hosts import OUTSIDE, hosts, line, namespaces  # noqa: F401
 from s3 import s3_server
 from sklearn.datasets import load_digits
 

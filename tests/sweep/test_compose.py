@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import s3fs
 import yaml
-from compose_services import interpolated, stack
-from hosts import OUTSIDE, namespaces  # noqa: F401
+from compose_services import Stack, interpolated
+from hosts import OUTSIDE, hosts
 from s3 import s3_server
 from servers import free_port
 
@@ -17,29 +17,29 @@ SECRETS = {"POSTGRES_PASSWORD": "p@ss/word:%", "RAY_AUTH_TOKEN": "a" * 64}
 RUNS = """
 import json, mlflow
 client = mlflow.MlflowClient("http://127.0.0.1:5000")
-runs = client.search_runs([each.experiment_id for each in client.search_experiments()], "tags.stage != 'summary'")
+runs = client.search_runs([each.experiment_id for each in client.search_experiments()], "tags.trial_key LIKE '%'")
 print(json.dumps([[run.info.status, run.info.artifact_uri, [each.path for each in client.list_artifacts(run.info.run_id)]] for run in runs]))
 """
 
 
 @pytest.mark.ray
 @pytest.mark.long
-def test_one_command_starts_the_stack_whose_worker_trains_and_whose_server_shows_it(tmp_path, namespaces):  # noqa: F811
+def test_one_command_starts_the_stack_whose_worker_trains_and_whose_server_shows_it(tmp_path, namespaces):
     assert shutil.which("setpriv"), "this test needs PostgreSQL's programs and setpriv: apt-get install postgresql util-linux"
     options = "--space smoke --models VAE --epochs 1 --replicates 1 --proposals 2".split()
-    with s3_server(tmp_path / "s3.txt", OUTSIDE, port := free_port()) as (_, store):
-        with stack(FILE, SECRETS | store | {"ARTIFACTS": "s3://studies/artifacts"}, tmp_path) as services:
-            launched = services.run("launch", *options)
-            assert launched.wait(240) == 0, (tmp_path / "launch.txt").read_text()
-            said = services.inside("mlflow", ["python", "-c", RUNS])
-            assert not said.returncode, said.stderr
-            stranger = services.inside("head", ["ray", "health-check", "--address=head:6379"], RAY_AUTH_TOKEN="b" * 64)
-            wrong = services.inside("database", ["psql", "--host=database", "--username=mlflow", "-c", ""], PGPASSWORD="guessed")
+    with hosts(5) as (on, _), s3_server(tmp_path / "s3.txt", OUTSIDE, port := free_port()) as (_, store):
+        services = Stack(FILE, SECRETS | store | {"ARTIFACTS": "s3://studies/artifacts"}, tmp_path, on)
+        launched = services.run("launch", *options)
+        assert launched.wait(240) == 0, (tmp_path / "launch.txt").read_text()
+        said = services.inside("mlflow", ["python", "-c", RUNS])
+        assert not said.returncode, said.stderr
+        stranger = services.inside("head", ["ray", "health-check", "--address=head:6379"], RAY_AUTH_TOKEN="b" * 64)
+        wrong = services.inside("database", ["psql", "--host=database", "--username=mlflow", "-c", ""], PGPASSWORD="guessed")
         bucket = s3fs.S3FileSystem(key="test", secret="test", endpoint_url=f"http://{OUTSIDE}:{port}", skip_instance_cache=True)
         stored = bucket.find("studies/artifacts")
     runs = json.loads(said.stdout)
-    assert len(runs) == 3 and {status for status, *_ in runs} == {"FINISHED"}
-    assert all(place.startswith("mlflow-artifacts:") and files for _, place, files in runs) and len(stored) >= 3
+    assert len(runs) == 9 and {status for status, *_ in runs} == {"FINISHED"}
+    assert all(place.startswith("mlflow-artifacts:") and files for _, place, files in runs) and len(stored) >= 9
     assert "best vae on digits" in (tmp_path / "launch.txt").read_text()
     assert (tmp_path / "volumes/studies/studies/smoke/report/report.html").exists()
     assert stranger.returncode and "uthentication" in stranger.stderr + stranger.stdout
