@@ -201,8 +201,11 @@ def run(plan, plans, options: LaunchOptions, began: float, data_dir, log) -> int
     uri = options.tracking_uri or default_uri(options.storage)
     tracker_thread = BackgroundTracker(uri, plan.ledger, plan.space.name, plan.space.question, log)
     tracker_thread.start()
+    live = live_page(options, plan.ledger, data_dir) if options.open else None
     try:
         with contextlib.ExitStack() as at_work:
+            if live:
+                at_work.enter_context(live)
             for plan in plans:
                 if not trained(plan, options, end, data_dir, tracker_thread, uri, at_work, log):
                     log("the time is over; the same command goes on from here")
@@ -211,7 +214,19 @@ def run(plan, plans, options: LaunchOptions, began: float, data_dir, log) -> int
         tracker_thread.close(CLOSE_S)
         log(f"interrupted: {plan.finished()} of {plan.planned()} trials are finished and kept; the same command goes on from here")
         return INTERRUPTED
-    return ended(plan, options, data_dir, tracker_thread, uri, log)
+    return ended(plan, options, data_dir, tracker_thread, uri, bool(live and not live.opened), log)
+
+
+def live_page(options: LaunchOptions, ledger, data_dir):
+    """The report while the study runs, in a browser."""
+    from study.reporting.build import FOLDER
+    from study.reporting.live import LivePage
+
+    where = ["--data-dir", str(data_dir), *(["--trust-study"] if options.trust_study else [])]
+    return LivePage(
+        ["--space", options.space, "--storage", str(options.storage), *where],
+        lambda: (ledger.root / FOLDER / "report.html").resolve().as_uri(),
+    )
 
 
 def trained(plan, options: LaunchOptions, end: float, data_dir, tracker_thread, uri, at_work, log) -> bool:
@@ -292,14 +307,14 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
     return False
 
 
-def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, log) -> int:
+def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, show: bool, log) -> int:
     """The report, the best cells, where to look, and what to type next."""
     from study.analysis.cell_table import cells, in_words, nearest_of
     from study.mlflow_view import saved_view
     from study.sweep.progress import found_on_cards, measuring_share
 
     same_study = study_arguments(options.space, options.storage)
-    report = reported(plan.ledger, data_dir, options.open, log)
+    report = reported(plan.ledger, data_dir, show, log)
     tracker_thread.summarise()
     if not tracker_thread.close(CATCH_UP_S):
         uri_given = ["--tracking-uri", options.tracking_uri] if options.tracking_uri else []

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import json
 import platform
 import sys
 import time
@@ -14,6 +15,7 @@ from study.analysis.cell_table import Leader, TableCell
 from study.analysis.claims import judged_in
 from study.analysis.effects import Chance, Deviations, Effect, Stability, Tuning, VarianceShares
 from study.analysis.range_ends import range_end_notes
+from study.analysis.searched import Schedule, Searched, schedule, searches
 from study.analysis.sentences import sentences
 from study.analysis.sequential import Look, judge_at, looks_at
 from study.analysis.trainings import (
@@ -29,6 +31,7 @@ from study.analysis.trainings import (
     rows_of,
     thinned,
 )
+from study.analysis.under_way import UnderWay, under_way
 from study.analysis.verdicts import Claim, Verdict, judge
 from study.errors import UserError
 from study.ledger.counts import counted
@@ -59,6 +62,7 @@ class ReportCell(TableCell):
     pictures: Mapping[str, Sequence[tuple[int, str]]]  # kind -> (epoch, path under the study's folder), by epochs
     curves: Mapping[str, Mapping]  # measure -> epochs, low, middle, high, each a list
     sample: str  # what to type, in the project's own folder, to draw from its study's models
+    launch: str  # and to run the cell alone, with the trials of the whole study
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,9 @@ class ReportData:
     tuning: Sequence[Tuning]
     stability: Sequence[Stability]
     answer: Sequence[str]  # three sentences
+    under_way: Sequence[UnderWay]
+    searches: Sequence[Searched]
+    schedule: Schedule
 
     @property
     def title(self) -> str:
@@ -160,6 +167,9 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Feat
         rows=rows,
         cells=table,
         looks=looks,
+        under_way=under_way(ledger, {trial.key for trial in finished}),
+        searches=searches(trials),
+        schedule=schedule(trials),
         **conclusions(rows, table, judged(claims, rows, looks), baselines),
     )
 
@@ -233,6 +243,7 @@ def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell
             **vars(cell),
             run=run_of(ledger, cell.trial),
             sample=from_the_project("sample", ledger.study_of(cell.trial), origins[cell.name]),
+            launch=from_the_project("launch", ledger.study_of(cell.trial), origins[cell.name], *slice_of(cell)),
             pictures=pictures(ledger, cell.trial),
             curves={
                 name: curve
@@ -242,6 +253,18 @@ def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell
         )
         for cell in cell_table.table(speaking)
     ]
+
+
+def slice_of(cell: TableCell) -> list[str]:
+    """The options of a launch that leave this cell alone."""
+    chosen = ["--systems", cell.system] if cell.system else ["--models", cell.model, "--nets", cell.net]
+    plain = {name: value for name, value in cell.settings.items() if isinstance(value, str | int | float)}
+    where = (
+        []
+        if cell.system or not plain
+        else ["--where", *(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in plain.items())]
+    )
+    return [*chosen, "--depths", str(cell.depth), "--latents", str(cell.latent_dim), "--datasets", cell.dataset, *where]
 
 
 def of_other_budgets(ledger: Ledger, trials: Sequence[FinishedTrial]) -> set[str]:

@@ -8,7 +8,7 @@ from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
 from study.reporting.embedded_images import base64_webp, embedded, real_images
 from study.reporting.figures import write_figures
-from study.reporting.page import page
+from study.reporting.page import page, waiting_page
 from study.reporting.tables import write_tables
 
 FOLDER = "report"  # inside the study's folder
@@ -23,12 +23,16 @@ def folder_name(ledger: Ledger, chosen: Features) -> str:
 
 
 def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None, chosen: Features = OWN) -> Path:
-    """Write report.html, the figures and the tables; the page's path. UserError where no trial is finished.
+    """Write report.html, the figures and the tables; the page's path. Where no trial is finished yet the page says what runs;
+    UserError where nothing does.
 
     data_dir: where real images are taken from if they are there; the ledger is enough for everything else. chosen: the features
     by which, where not by those of the study: then the report lies in a folder of its own.
     """
     out = out or ledger.studies[0].root / folder_name(ledger, chosen)
+    if ledger.held() and not any(ledger.result(key) for key in ledger.keys()):
+        write_atomic(out / "report.html", waiting_page(ledger).encode())
+        return out / "report.html"
     found = findings(ledger, chosen=chosen)
     real = {
         dataset.name: real_images(dataset, [cell for cell in found.cells if cell.dataset == dataset.name], ledger.root, data_dir)

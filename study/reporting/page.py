@@ -14,11 +14,15 @@ from markupsafe import Markup
 
 from study.analysis.cell_table import Estimate
 from study.analysis.claims import REPORTS
-from study.analysis.report_data import ReportCell, ReportData
+from study.analysis.report_data import ReportCell, ReportData, question
+from study.analysis.searched import Searched
+from study.analysis.under_way import under_way
+from study.ledger.counts import counted
+from study.ledger.folder import Ledger
 from study.metrics.catalogue import BY_KEY, COVERAGE, FIDELITY, MEASURES, described, number
 from study.reporting import words
 
-SCRIPTS = ("charts.js", "maps.js", "panel.js", "page.js")
+SCRIPTS = ("charts.js", "maps.js", "panel.js", "searched.js", "schedule.js", "table.js", "page.js")
 LONGEST_ERROR = 1000  # characters
 
 
@@ -42,6 +46,22 @@ def page(found: ReportData, pictures: Mapping, real: Mapping, left_out: int) -> 
             style=Markup((assets / "page.css").read_text()),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+def waiting_page(ledger: Ledger) -> str:
+    """The page of a study that runs and of which nothing has ended yet."""
+    return (
+        environment()
+        .get_template("waiting.html")
+        .render(
+            title=ledger.root.name,
+            question=question(ledger.root.name),
+            counts=counted(ledger),
+            running=under_way(ledger, ()),
+            when=time.strftime("%H:%M:%S UTC", time.gmtime()),
+            style=Markup((files("study.reporting") / "assets" / "page.css").read_text()),
         )
     )
 
@@ -82,8 +102,37 @@ def to_json(found: ReportData) -> dict:
         "realBaselines": rounded({name: real.measures for name, real in found.real_baselines.items()}),
         "tuning": rounded([vars(tuning) for tuning in found.tuning]),
         "datasets": [dataset.name for dataset in found.datasets],
+        "searches": rounded([search_to_json(each) for each in found.searches]),
+        "schedule": schedule_to_json(found),
         "cells": [rounded(cell_to_json(cell)) for cell in found.cells],
     }
+
+
+def search_to_json(found: Searched) -> dict:
+    names = list(found.ranges)
+    rows = [[each.cell, each.objective, *(each.values.get(name) for name in names)] for each in found.proposals]
+    return {**vars(found), "names": names, "proposals": rows}
+
+
+def schedule_to_json(found: ReportData) -> dict:
+    """Of every cell its first start, and when its trainings ran as whole seconds from there on: [search?, from, to]."""
+    runs, cells = found.schedule.runs, {}
+    began = min((run.start for run in runs), default=0.0)
+    for run in runs:
+        cells.setdefault(run.cell, []).append([run.stage == "search", round(run.start - began), round(run.end - began)])
+    return {"busy": float(f"{found.schedule.busy:.3g}"), "cells": {name: merged(spans) for name, spans in cells.items()}}
+
+
+def merged(spans: list[list]) -> list[list]:
+    """Spans of one kind that touch as one."""
+    found = []
+    for kind in (True, False):
+        for _, start, end in sorted(span for span in spans if span[0] == kind):
+            if found and found[-1][0] == kind and start <= found[-1][2] + 1:
+                found[-1][2] = max(found[-1][2], end)
+            else:
+                found.append([kind, start, end])
+    return found
 
 
 def cell_to_json(cell: ReportCell) -> dict:

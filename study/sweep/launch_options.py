@@ -124,7 +124,7 @@ class LaunchOptions:
         metavar="N",
     )
     checkpoint_seconds: float = option(CHECKPOINT_S, "what a crash may cost (default: %(default)g)", type=number, metavar="S")
-    open: bool = option(False, "show the report in a browser at the end")
+    open: bool = option(False, "show the report in a browser from the first minute on: it loads itself again")
     dry_run: bool = option(False, "show the plan and stop")
     retry_failed: bool = option(False, "run failed trials again")
 

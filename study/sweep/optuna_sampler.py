@@ -9,7 +9,7 @@ import json
 import math
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 
@@ -26,10 +26,11 @@ from study.sweep.plan import Trial
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", "Choices for a categorical distribution")  # lists and dicts are kept as JSON here, not by Optuna
 
+FEWEST = 10  # proposals from which on something is said of what matters
 STATES = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
 
 
-def distribution(limits: dict) -> BaseDistribution:
+def distribution(limits: Mapping) -> BaseDistribution:
     """The Optuna distribution of one recorded range."""
     if "choices" in limits:
         return CategoricalDistribution(limits["choices"])
@@ -125,6 +126,25 @@ def played(space: Space, trial: Trial, suggested: dict) -> tuple[dict, dict]:
 
 def seed_of(*parts) -> int:
     return zlib.crc32("/".join(map(str, parts)).encode())
+
+
+def importance(ranges: Mapping[str, Mapping], proposals: Sequence[tuple[Mapping, float]]) -> dict[str, float]:
+    """Hyperparameter -> its share of what tells the better proposals (values, and how bad they were) from the others, by PED-ANOVA
+    (Watanabe, Bansal and Hutter 2023). Of one hyperparameter, or of few proposals, nothing."""
+    if len(ranges) < 2 or len(proposals) < FEWEST:
+        return {}
+    distributions, study = {name: distribution(limits) for name, limits in ranges.items()}, optuna.create_study()
+    for values, badness in proposals:
+        if values.keys() == distributions.keys():
+            study.add_trial(create_trial(value=badness, params=dict(values), distributions=distributions))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            found = optuna.importance.PedAnovaImportanceEvaluator().evaluate(study)
+        except (RuntimeError, ValueError):  # nothing varies
+            return {}
+    total = sum(found.values())
+    return {name: float(value / total) for name, value in found.items()} if total > 0 else {}
 
 
 def export(ledger: Ledger, space: str, storage: str) -> int:

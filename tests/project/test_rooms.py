@@ -26,6 +26,7 @@ LIBRARIES = {
     "mlflow": {
         "mlflow_view/tracker.py",
         "mlflow_view/cell_runs.py",
+        "mlflow_view/provenance.py",
         "mlflow_view/registry.py",
         "mlflow_view/store.py",
         "mlflow_view/sync.py",

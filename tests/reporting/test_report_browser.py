@@ -273,3 +273,66 @@ def test_a_run_is_linked_where_it_is_shown(opened, tmp_path, store, server):
     (ledger.folder(key) / "tracked.json").write_text(json.dumps(tracked))
     page = opened(file=write_report(ledger, Path("/nowhere")), place="#cell-vae-fc-d1-z2-digits")
     assert page.locator("#panel a", has_text="abc123").get_attribute("href") == f"{server}/#/experiments/7/runs/abc123"
+
+
+@pytest.mark.parametrize("viewport", [{"width": 1400, "height": 900}, PHONE])
+def test_the_table_of_all_cells_sorts_and_filters(opened, viewport):
+    page = opened(viewport)
+    rows = page.locator("#cells-table tbody tr:visible")
+    every = rows.count()
+    page.get_by_label("Filter:").fill("wgan depth=2")
+    assert 0 < rows.count() < every and page.locator("#found").inner_text() == f"{rows.count()} of {every} cells"
+    assert all("WGAN" in text and "depth 2" in text for text in rows.all_inner_texts())
+    page.get_by_label("Filter:").fill("")
+    title = page.locator("#cells-table th", has=page.get_by_role("button", name="fd_rel"))
+    place = title.evaluate("each => [...each.parentElement.children].indexOf(each)")
+    for order, sign in (("ascending", 1), ("descending", -1)):
+        title.get_by_role("button").press("Enter")  # by keyboard, too
+        assert title.get_attribute("aria-sort") == order
+        values = [
+            sign * float(text)
+            for text in page.locator(f"#cells-table tbody tr > :nth-child({place + 1})").all_inner_texts()
+            if text != "–"
+        ]
+        assert values == sorted(values) and len(values) > 5
+    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]  # only the table scrolls
+
+
+def test_two_cells_stand_side_by_side_with_every_difference(opened):
+    page = opened()
+    page.locator("#cells-table tbody tr a").first.click()
+    page.get_by_label("Beside", exact=True).select_option(index=2)
+    assert page.locator(".beside figure").count() == 2
+    row = page.locator(".beside tbody tr", has_text="fd_rel").first.locator("td").all_inner_texts()
+    ours, theirs = float(row[0]), float(row[1])
+    assert (
+        row[2].replace("−", "-").startswith(f"{'+' if theirs > ours else '-'}")
+        and ("better" if theirs < ours else "worse") in row[2]
+    )
+
+
+def test_a_cell_tells_how_it_is_run_again_and_how_its_runs_are_found(opened):
+    page = opened(place="#cell-vae-fc-d1-z2-digits")
+    told = page.locator("table.about").inner_text()
+    assert "study/launch.py --space made_up" in told and "--models vae --nets fc --depths 1 --latents 2 --datasets digits" in told
+    assert "tags.cell = 'vae-fc-d1-z2-digits'" in told
+
+
+@pytest.mark.parametrize("viewport", [{"width": 1400, "height": 900}, PHONE])
+def test_what_was_tuned_and_when_it_ran_are_drawn(opened, viewport, tmp_path):
+    ranges = {"lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True, "step": None}, "critic_steps": {"choices": [1, 5]}}
+    tuned = sweep(tmp_path / "made_up", models=("wgan",), ranges=ranges, drawn={"lr": 1e-3, "critic_steps": 5})
+    page = opened(viewport, write_report(tuned, Path("/nowhere")))
+    assert page.locator("#searches svg").count() == 3 and "proposals" in page.locator("#searches").inner_text()
+    assert page.locator("#schedule-chart rect").count() >= 2 and "processors trained" in page.locator("#schedule").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+
+
+def test_print_opens_what_is_folded_and_folds_it_again(opened):
+    page = opened()
+    folded = page.evaluate("document.querySelectorAll('details:not([open])').length")
+    assert folded
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.querySelectorAll('details:not([open])').length") == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.querySelectorAll('details:not([open])').length") == folded

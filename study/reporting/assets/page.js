@@ -1,4 +1,4 @@
-// Tuning and cost, and the start of it all.
+// Tuning, cost and curves of families, and the start of it all.
 
 function drawTuning() {
   for (const place of document.querySelectorAll("[data-chart=tuning]")) {
@@ -78,10 +78,21 @@ document.addEventListener("keydown", event => {
   if (event.key === "Escape" && !byId("panel").hidden) closeCell();
 });
 addEventListener("hashchange", follow);
+addEventListener("beforeprint", () => {   // what is folded is printed too, and folded again afterwards
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  for (const each of folded) each.open = true;
+  addEventListener("afterprint", () => folded.forEach(each => { each.open = false; }), {once: true});
+});
+if ("live" in document.body.dataset) {   // while the study runs: the browser keeps the place, the address the open cell
+  setTimeout(() => location.reload(), 30000);
+}
 fillMeasures();
 drawMaps();
 watchPictures();
+drawTable();
 drawTuning();
+drawSearches();
+drawSchedule();
 fillCosts();
 drawCosts();
 follow();

@@ -63,7 +63,7 @@ function panelOf(cell, pictures) {
   return [close, element("h3", {id: "panel-title"}, keyOf(cell.model), fullName(cell)),
     element("p", {class: "small"}, `${cell.dataset}; ${stage}${lost}`),
     state || cell.error ? element("p", {class: "notice"}, cell.error || `This cell ${state}.`) : null,
-    ...picturePart(cell, pictures), ...curvesPart(cell), aboutPart(cell)].filter(Boolean);
+    ...picturePart(cell, pictures), comparePart(cell), ...curvesPart(cell), aboutPart(cell)].filter(Boolean);
 }
 
 /** The label, and what tells the cell from its neighbours in the same square of the map. */
@@ -162,6 +162,7 @@ function aboutPart(cell) {
   const rows = [["params", pairs(cell.params)], ["settings", pairs(cell.settings)],
     ["budget", `${cell.epochs} epochs of batches of ${cell.batch_size}`], ["proposed by", cell.proposed_by],
     ["trials", cell.trials.join(", ")], ["MLflow run", runText(cell.run)],
+    ["MLflow search", `tags.cell = '${cell.name}'`], ["again", cell.launch],
     ["samples", `${cell.sample} --trial ${cell.trials[0]} -n 64 --out grid.png`]];
   return element("table", {class: "values about"}, element("caption", {}, "Params, cost and where it is recorded"),
     element("tbody", {}, ...rows.map(([name, value]) => element("tr", {}, element("th", {scope: "row"}, name),
