@@ -59,8 +59,9 @@ class TableCell:
 
     @property
     def place(self) -> str:
-        """Where it stands in a map of cells, in words."""
-        return f"{self.system or self.net}, depth {self.depth}, latent {self.latent_dim}"
+        """Where it stands in a map of cells, in words; the settings of a published system are told by its name."""
+        settings = "" if self.system else settings_in_words(self.settings)
+        return ", ".join(filter(None, [self.system or self.net, f"depth {self.depth}", f"latent {self.latent_dim}", settings]))
 
     def value(self, measure: str) -> float:
         return self.values[measure].value
@@ -198,20 +199,24 @@ def basis(cell: TableCell) -> str:
 
 
 def as_row(cell: TableCell) -> dict:
-    """A row of cells.csv: values, the ends of their intervals, what was tuned, and where it lies."""
+    """A row of cells.csv: what the cell is, a column for every setting, values, the ends of their intervals, what was tuned, and
+    where it lies."""
     row = {
         "cell": cell.name,
-        **{
-            name: getattr(cell, name)
-            for name in ("dataset", "model", "net", "system", "depth", "latent_dim", "stage", "status", "replicates", "tuning")
-        },
+        **{name: getattr(cell, name) for name in ("dataset", "model", "net", "system", "depth", "latent_dim")},
+        **{name: as_text_or_number(value) for name, value in cell.settings.items()},
+        **{name: getattr(cell, name) for name in ("stage", "status", "replicates", "tuning")},
         "diverged": cell.diverged.count,
     }
     for name, found in cell.values.items():
         row[name] = found.value
         if found.interval:
             row[f"{name} low"], row[f"{name} high"] = found.interval
-    return {**row, "settings": json.dumps(cell.settings), "params": json.dumps(cell.tuned), "trials": " ".join(cell.trials)}
+    return {**row, "params": json.dumps(cell.tuned), "trials": " ".join(cell.trials)}
+
+
+def as_text_or_number(value):
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def settings_in_words(settings: Mapping) -> str:

@@ -56,12 +56,13 @@ class Levels:
 
     factor: str
     range: tuple[float, float] = ANY
+    within: tuple[str, ...] = FACTORS
 
     def arms(self, rows: Sequence[Mapping]) -> tuple[Mapping, ...]:
         found = defaultdict(set)
         for row in rows:
             if self.range[0] <= row[self.factor] <= self.range[1]:
-                found[block_of(row, FACTORS, {self.factor})].add(row[self.factor])
+                found[block_of(row, self.within, {self.factor})].add(row[self.factor])
         several = [levels for levels in found.values() if len(levels) > 1]
         shared = set.intersection(*several) if several else set()
         return tuple({self.factor: side(shared)} for side in (min, max)) if len(shared) > 1 else ()
@@ -165,7 +166,9 @@ def block_of(row: Mapping, factors: Sequence[str], apart=()) -> tuple:
 
 
 def name_of(block: tuple) -> str:
-    return " ".join(f"{factor} {value}" if isinstance(value, int) else str(value) for factor, value in block if value is not None)
+    return " ".join(
+        f"{factor} {value}" if isinstance(value, int | float) else str(value) for factor, value in block if value is not None
+    )
 
 
 def described(settings: Mapping) -> str:

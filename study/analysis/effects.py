@@ -4,40 +4,42 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from study.analysis.cell_table import Leader, TableCell, confirmed
-from study.analysis.claims import BOUND, COVERAGE, FIDELITY
-from study.analysis.comparisons import Arms, Levels, Pair, matches, tabulate
-from study.analysis.inference import median_interval, superiority, tuning_curve, variance_shares
-from study.analysis.outcomes import FACTORS, Rate, as_measured, rates
-from study.analysis.rules import change
+from study.analysis.factors import Comparison, comparisons
+from study.analysis.inference import superiority, tuning_curve, variance_shares
+from study.analysis.outcomes import Rate, as_measured, rates
 from study.analysis.trainings import family_order, grouped
-from study.metrics.catalogue import FIRST_RUNG, OVER_IMAGES
+from study.analysis.verdicts import ALPHA, Verdict, concluded, weigh
+from study.metrics.catalogue import COVERAGE, FIDELITY, FIRST_RUNG, HIGHER, OVER_IMAGES, described
 
-COMPARED: dict[str, Arms] = {
-    "latent_dim": Levels("latent_dim"),
-    "depth": Levels("depth"),
-    "net": Pair({"net": "fc"}, {"net": "conv"}),
-}
+WORDS = ("better", "worse", "equal", "undecided")  # of an effect; equal: within the margin
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What changes in a measure from the least to the largest level of a factor, everything else being equal."""
+    """What changes in a measure from one level of a factor to another, everything else being equal, and what that proves."""
 
     dataset: str
-    model: str
-    factor: str  # latent_dim, depth or net
+    model: str  # "" where models or systems are compared
+    factor: str
     measure: str
-    least: int | str
-    largest: int | str
+    first: Any
+    last: Any
     effect: float  # the median of the points, in the measure's unit
     interval: tuple[float, float] | None  # 95 %; None below five pairs
-    points: tuple[float, ...]  # of every seed, the average over blocks of its paired differences
+    points: tuple[float, ...]  # of every replicate, the average over blocks of its paired differences
     blocks: tuple[str, ...]  # settings that differ in the factor only
     left_out: tuple[str, ...]  # blocks that lack a level
+    along: tuple[str, ...]  # settings that change together with the factor
+    word: str  # one of WORDS
+    margin: float  # one deviation over replicates, beyond which a difference matters
+    p: float  # of that word, or for equality where it is undecided; by Holm over all effects of the study
+    more: str  # what would decide an undecided one
+    enough: int | None  # paired replicates that would; None where no number does, and of a decided one
 
 
 @dataclass(frozen=True)
@@ -101,34 +103,39 @@ class Stability:
 
 
 def effects(rows: Sequence[Mapping]) -> list[Effect]:
-    """What changes from the least to the largest level of a factor, everything else being equal, per dataset and model:
-    the median over seeds of the average over blocks, as study/analysis/verdicts.py has it, of what the claims are about."""
-    confirmed, table = [row for row in rows if row["stage"] == "confirm" and matches(row, BOUND)], []
-    for (dataset, model), group in by_family(confirmed):
-        for measure in (FIDELITY, COVERAGE):
-            outcomes = as_measured(group, measure)
-            for factor, levels in COMPARED.items():
-                arms = levels.arms(outcomes)
-                found = tabulate(outcomes, arms, FACTORS) if arms else None
-                if found is not None:
-                    points = change(found.values).mean(0)
-                    interval = median_interval(points)
-                    table.append(
-                        Effect(
-                            dataset,
-                            model,
-                            factor,
-                            measure,
-                            least=arms[0][factor],
-                            largest=arms[-1][factor],
-                            effect=float(np.median(points)),
-                            interval=interval and tuple(map(float, interval)),
-                            points=tuple(points.tolist()),
-                            blocks=found.blocks,
-                            left_out=found.left_out,
-                        )
-                    )
-    return table
+    """Of every factor that varies, on every dataset, for fidelity and for coverage. A level is better or worse than another by
+    more than the margin, or equal within it; any such word is false in at most 5 % of studies."""
+    asked = [(each, measure, each.claim(measure)) for each in comparisons(rows) for measure in (FIDELITY, COVERAGE)]
+    weighed = [weigh(claim, claim.parts[0], each.rows, ALPHA / len(asked)) for each, _, claim in asked]
+    there = [(each, measure, claim, found) for (each, measure, claim), found in zip(asked, weighed) if not found.missing]
+    verdicts = concluded([claim for _, _, claim, _ in there], [[found] for *_, found in there])
+    return [effect_of(each, measure, verdict) for (each, measure, *_), verdict in zip(there, verdicts)]
+
+
+def effect_of(each: Comparison, measure: str, verdict: Verdict) -> Effect:
+    (found,) = verdict.findings
+    assert found.effect is not None and found.boundary is not None and verdict.p_holm is not None, "no part of it is missing"
+    return Effect(
+        **{name: getattr(each, name) for name in ("dataset", "model", "factor", "first", "last", "along")},
+        measure=measure,
+        effect=found.effect,
+        interval=found.interval,
+        points=found.points,
+        blocks=tuple(found.by_block),
+        left_out=found.left_out,
+        word=word_of(verdict.word, found.effect, measure),
+        margin=found.boundary,
+        p=verdict.p_holm,
+        more=verdict.more,
+        enough=verdict.enough,
+    )
+
+
+def word_of(alike: str, effect: float, measure: str) -> str:
+    """The word for the last level beside the first, from the verdict on their being alike."""
+    if alike != "refuted":
+        return "equal" if alike == "supported" else "undecided"
+    return "better" if (effect > 0) == (described(measure).better == HIGHER) else "worse"
 
 
 def image_shares(rows: Sequence[Mapping]) -> dict[str, float]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from study.analysis import cell_table, effects
+from study.analysis import advice, cell_table, effects
+from study.analysis.advice import Advice
 from study.analysis.cell_table import Leader, TableCell
 from study.analysis.claims import judged_in
 from study.analysis.effects import Chance, Deviations, Effect, Stability, Tuning, VarianceShares
@@ -111,7 +112,8 @@ class ReportData:
     deviations: Sequence[Deviations]
     tuning: Sequence[Tuning]
     stability: Sequence[Stability]
-    answer: Sequence[str]  # three sentences
+    advice: Sequence[Advice]  # what to use, on every dataset
+    answer: Sequence[str]  # in sentences
     under_way: Sequence[UnderWay]
     searches: Sequence[Searched]
     schedule: Schedule
@@ -138,6 +140,10 @@ def findings(ledger: Ledger, claims: Sequence[Claim] | None = None, chosen: Feat
             f"no trial of '{' and '.join(names)}' in {ledger.studies[0].root.parent} is finished yet: there is nothing to"
             " report; launch the study first, or say with --storage where it is"
         )
+    places = {line.cell: place for place, line in enumerate(lines)}
+    trials.sort(
+        key=lambda trial: places.get(trial.cell, len(places))
+    )  # in the order of the space file, as factors have their levels
     claims = judged_in(names, own_claims(trials, notes)) if claims is None else claims
     speaking = cell_table.speaking(trials, planned)
     curves = {trial.key: curves_of(ledger.rows(trial.key)) for group in speaking.values() for trial in group}
@@ -205,6 +211,7 @@ def conclusions(
         "deviations": effects.deviations(rows),
         "tuning": effects.tuning(rows),
         "stability": effects.stability(rows),
+        "advice": advice.advice(table, leaders, baselines),
         "answer": sentences(table, leaders, found, verdicts, baselines),
     }
 

@@ -1,4 +1,4 @@
-"""The answer in three sentences, from what was concluded."""
+"""The answer in sentences, from what was concluded: how near, what every factor changes, the claims."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,12 @@ from study.ledger.records import RealBaseline
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, number, spread
 
 WORDS = ("supported", "refuted", "undecided", "unanswerable")
-NAMES = {"latent_dim": "latent", "depth": "depth"}
+CHANGES = {"better": "gets better", "worse": "gets worse", "equal": "stays equal within the margin", "undecided": "is undecided"}
+NAMES = {
+    "latent_dim": "latent size",
+    "model": "",
+    "system": "",
+}  # of factors; others are called what they are, and models by their names
 
 
 def sentences(
@@ -20,7 +25,7 @@ def sentences(
     verdicts: Sequence[Verdict],
     real_baselines: Mapping[str, RealBaseline],
 ) -> list[str]:
-    """The answer in three sentences: how near and how much, what depth and latent size change, and the claims."""
+    """The answer about the dataset with most cells: how near and how much, what every factor changes, and the claims, if any."""
     counted = grouped(confirmed(cells) or cells, lambda cell: cell.dataset)
     dataset = max(counted, key=lambda name: len(counted[name]))
     return [
@@ -30,8 +35,8 @@ def sentences(
             [leader for leader in leaders if leader.dataset == dataset],
             (real_baselines[dataset].measures.get(FIDELITY) if dataset in real_baselines else None),
         ),
-        changed([effect for effect in effects if effect.dataset == dataset]),
-        claimed(verdicts),
+        *changed([effect for effect in effects if effect.dataset == dataset]),
+        *([claimed(verdicts)] if verdicts else []),
     ]
 
 
@@ -60,35 +65,44 @@ def reached(dataset: str, others: int, leaders: Sequence[Leader], real: Sequence
     )
 
 
-def changed(effects: Sequence[Effect]) -> str:
-    """What a larger latent and more depth do to fidelity and to coverage."""
-    clauses = []
-    for factor in NAMES:
-        if found := [effect for effect in effects if effect.factor == factor]:
-            said = [moved(group) for group in grouped(found, lambda effect: effect.measure).values()]
-            clauses.append(f"rom {NAMES[factor]} {found[0].least} to {found[0].largest}, {', and '.join(said)}")
-    if not clauses:
-        return "How depth and latent size change this cannot be told yet: no two finished cells differ in them alone."
-    return "F" + "; f".join(clauses) + "."
+def changed(effects: Sequence[Effect]) -> list[str]:
+    """A sentence for each change of a factor: what it does to fidelity and to coverage, and in which families."""
+    if not effects:
+        return ["What a factor changes cannot be told yet: no two finished cells differ in one alone, with two replicates of each."]
+    return [
+        f"From {ends(group[0])}, " + ", and ".join(map(moved, grouped(group, lambda effect: effect.measure).values())) + "."
+        for group in grouped(effects, lambda effect: (effect.factor, effect.first, effect.last, effect.along)).values()
+    ]
+
+
+def ends(effect: Effect, to: str = " to ") -> str:
+    """`latent size 2 to 8`, `VAE to GAN`, and what else is not equal."""
+    name = NAMES.get(effect.factor, effect.factor.replace("_", " "))
+    levels = [level(value).upper() if effect.factor == "model" else level(value) for value in (effect.first, effect.last)]
+    also = f" (with another {listed([each.replace('_', ' ') for each in effect.along])})" if effect.along else ""
+    return f"{name} {to.join(levels)}{also}".strip()
+
+
+def level(value) -> str:
+    """A level as it is told; of a setting that is not set the model's own default."""
+    return "default" if value is None else number(value) if isinstance(value, float) else str(value)
 
 
 def moved(effects: Sequence[Effect]) -> str:
-    """`fd_rel falls for VAE (-0.4)`: whom a change moves, by the intervals that exclude 0."""
-    groups, name = grouped(effects, direction), described(effects[0].measure).name
-    parts = [
-        f"{word} for "
-        + listed([f"{found.model.upper()} ({'+' * (found.effect > 0)}{number(found.effect)})" for found in groups[word]])
-        for word in ("falls", "rises")
-        if word in groups
-    ]
-    if unclear := groups.get(""):
-        parts.append("shows no clear change for " + listed([found.model.upper() for found in unclear]))
-    return f"{name} {', '.join(parts)}"
+    """`fd_rel gets better for VAE (−0.4), is undecided for GAN (−0.1: 12 replicates would decide)`"""
+    groups = grouped(effects, lambda effect: effect.word)
+    of = "for " if effects[0].model else ""
+    said = [f"{CHANGES[word]} {of}{listed(list(map(by_how_much, groups[word])))}" for word in CHANGES if word in groups]
+    return f"{described(effects[0].measure).name} {', '.join(said)}"
 
 
-def direction(found: Effect) -> str:
-    low, high = found.interval or (-1, 1)  # under five pairs there is no interval, so nothing is clear
-    return "falls" if high < 0 else "rises" if low > 0 else ""
+def by_how_much(found: Effect) -> str:
+    enough = f": {found.enough} replicates would decide" if found.enough else ""
+    return f"{found.model.upper()} ({signed(found.effect)}{enough})".strip()
+
+
+def signed(value: float) -> str:
+    return "+" * (value > 0) + number(value)
 
 
 def claimed(verdicts: Sequence[Verdict]) -> str:

@@ -134,7 +134,12 @@ def judge(claims: Sequence[Claim], rows: Sequence[Mapping], alpha: float = ALPHA
 
     The chance that any word among them is false is at most alpha: half of it for "supported", half for "refuted".
     """
-    findings = [tuple(weigh(claim, part, rows, alpha / len(claims)) for part in claim.parts) for claim in claims]
+    return concluded(claims, [[weigh(claim, part, rows, alpha / len(claims)) for part in claim.parts] for claim in claims], alpha)
+
+
+def concluded(claims: Sequence[Claim], weighed: Sequence[Sequence[Finding]], alpha: float = ALPHA) -> list[Verdict]:
+    """The verdicts on claims whose parts are weighed, by Holm over all of them."""
+    findings = [tuple(parts) for parts in weighed]
     support, refutation = adjusted(map(p_support, findings)), adjusted(map(p_refute, findings))
     return [decide(*each, alpha) for each in zip(claims, findings, support, refutation)]
 

@@ -13,16 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from study.analysis.cell_table import Estimate
-from study.analysis.claims import REPORTS
 from study.analysis.report_data import ReportCell, ReportData, question
 from study.analysis.searched import Searched
+from study.analysis.sources import REPORTS
 from study.analysis.under_way import under_way
 from study.ledger.counts import counted
 from study.ledger.folder import Ledger
-from study.metrics.catalogue import BY_KEY, COVERAGE, FIDELITY, MEASURES, described, number
-from study.reporting import words
+from study.metrics.catalogue import BY_KEY, COVERAGE, FIDELITY, MEASURES, Measure, described, number
+from study.reporting import effect_words, words
+from study.reporting.glossary import explained, glossary, slug
 
-SCRIPTS = ("charts.js", "maps.js", "panel.js", "searched.js", "schedule.js", "table.js", "page.js")
+SCRIPTS = ("charts.js", "maps.js", "panel.js", "glossary.js", "searched.js", "schedule.js", "table.js", "page.js")
 LONGEST_ERROR = 1000  # characters
 
 
@@ -42,7 +43,7 @@ def page(found: ReportData, pictures: Mapping, real: Mapping, left_out: int) -> 
             left_out=left_out,
             when=time.strftime("%d %B %Y, %H:%M UTC", time.gmtime(found.time)),
             index={cell.name: index for index, cell in enumerate(found.cells)},
-            known_measures=[measure for measure in MEASURES if measure.key in used],
+            known_measures=described_in(used),
             style=Markup((assets / "page.css").read_text()),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -76,8 +77,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {**vars(words), "REPORTS": REPORTS, "number": number}
+    made.globals |= {**vars(words), **vars(effect_words), "REPORTS": REPORTS, "GLOSSARY": glossary(), "number": number}
     made.filters |= {"as_script": as_script, "to_json": to_json, "name_of": words.name_of, "shape": words.shape}
+    made.filters |= {"explained": explained, "slug": slug}
     return made
 
 
@@ -90,13 +92,15 @@ def measured(found: ReportData) -> set[str]:
     return {name for cell in found.cells for name in cell.values}
 
 
+def described_in(used: set[str]) -> list[Measure]:
+    """The measures that are used, those of the study's own last."""
+    return [measure for measure in MEASURES if measure.key in used] + [described(name) for name in sorted(used - BY_KEY.keys())]
+
+
 def to_json(found: ReportData) -> dict:
     """What the page's script needs: rounded, and only what it shows."""
-    used = measured(found)
-    known = [measure for measure in MEASURES if measure.key in used]
-    others = [described(name) for name in sorted(used - BY_KEY.keys())]
     return {
-        "measures": [measure._asdict() | {"says": measure.says} for measure in known + others],
+        "measures": [measure._asdict() | {"says": measure.says} for measure in described_in(measured(found))],
         "fidelity": described(FIDELITY)._asdict(),
         "coverage": described(COVERAGE)._asdict(),
         "realBaselines": rounded({name: real.measures for name, real in found.real_baselines.items()}),

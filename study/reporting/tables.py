@@ -8,7 +8,7 @@ from pathlib import Path
 from study.analysis.cell_table import as_csv, as_row
 from study.analysis.effects import Effect
 from study.analysis.report_data import ReportData
-from study.analysis.sentences import data_of
+from study.analysis.sentences import data_of, level
 from study.analysis.verdicts import Verdict
 from study.ledger.files import write_atomic
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number
@@ -69,13 +69,19 @@ def effect_row(found: Effect) -> dict:
     low, high = found.interval or (None, None)
     return {
         **{name: getattr(found, name) for name in ("dataset", "model", "factor")},
-        "from": found.least,
-        "to": found.largest,
+        "from": level(found.first),
+        "to": level(found.last),
+        "with_it": " ".join(found.along),
         "measure": found.measure,
         "effect": found.effect,
         "low": low,
         "high": high,
         "pairs": len(found.points),
+        "blocks": len(found.blocks),
+        "margin": found.margin,
+        "verdict": found.word,
+        "p_holm": found.p,
+        "would_decide": found.more,
     }
 
 
@@ -117,6 +123,7 @@ LATEX = {  # table -> heading -> column
         "Measure": lambda row: described(row["measure"]).name,
         "Effect": lambda row: ranged(row),
         "Pairs": "pairs",
+        "Verdict": "verdict",
     },
 }
 

@@ -1,22 +1,22 @@
 """What the page's templates say with: numbers, intervals and effects in words."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from study.analysis.effects import Chance, Effect
 from study.analysis.outcomes import Rate
 from study.analysis.report_data import ReportCell
-from study.analysis.sentences import data_of
+from study.analysis.sentences import data_of, signed
 from study.analysis.sequential import Look
+from study.analysis.sources import REPORTS
 from study.analysis.trainings import grouped
-from study.analysis.verdicts import THE_FAMILY, Finding, Verdict
+from study.analysis.verdicts import THE_FAMILY, Claim, Finding, Verdict
 from study.ledger.records import RealBaseline
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, number, spread
 
 SIGNS = {"supported": "✓", "refuted": "✗", "undecided": "?", "unanswerable": "–"}
-FACTORS = {"latent_dim": "latent size", "depth": "depth", "net": "net"}
 LABELS = "modes/label_jsd"
 BESIDE_SAMPLES = (FIDELITY, "quality/precision", "quality/recall", COVERAGE)
 BASELINES = (*BESIDE_SAMPLES, LABELS)
@@ -52,7 +52,7 @@ def scope_of(verdict: Verdict) -> str:
 def of_effect(found: Finding) -> str:
     """An effect with its unit and its interval, or points; differences carry their sign, shares and rates do not."""
     plain = "share" in found.part.unit or found.part.rule.__name__ == "exceeds_half"
-    return f"{'+' * (found.effect > 0 and not plain)}{number(found.effect)} {found.part.unit} {spread_of(found)}"
+    return f"{number(found.effect) if plain else signed(found.effect)} {found.part.unit} {spread_of(found)}"
 
 
 def spread_of(found: Finding | Effect) -> str:
@@ -99,32 +99,10 @@ def blocks_of(found: Finding) -> str:
     return "; ".join(said) or "–"
 
 
-def side_by_side(effects: Sequence[Effect]) -> dict[str, list[tuple]]:
-    """Dataset -> a row for each factor and family: its name, and its effects on fidelity and on coverage, None where there
-    is none."""
-    ordered = sorted(effects, key=lambda found: list(FACTORS).index(found.factor))
-    return {
-        dataset: [
-            (
-                f"{model.upper()}, {FACTORS[factor]} {pair[0].least} → {pair[0].largest}",
-                *(next((found for found in pair if found.measure == measure), None) for measure in (FIDELITY, COVERAGE)),
-            )
-            for (factor, model), pair in grouped(group, lambda found: (found.factor, found.model)).items()
-        ]
-        for dataset, group in grouped(ordered, lambda found: found.dataset).items()
-    }
-
-
-def span_of(effects: Iterable[Effect | None]) -> float:
-    """What the bars of a column of effects are drawn to the scale of."""
-    return max((max(map(abs, found.interval or found.points)) for found in effects if found), default=1)
-
-
-def bar_of(found: Effect, span: float) -> tuple[float, float, float]:
-    """An effect as a bar around 0, in percent of the width: its left end, its width, the place of the effect itself."""
-    low, high = found.interval or (min(found.points), max(found.points))
-    left, right, middle = (50 + 48 * value / (span or 1) for value in (low, high, found.effect))
-    return left, max(right - left, 0.5), middle
+def source_of(claim: Claim) -> str:
+    """Author, title and year of the reports that made a claim."""
+    tags = list(REPORTS) if claim.source == "all" else claim.source.split(", ")
+    return "; ".join(f"report {tag}, {REPORTS[tag]}" if tag in REPORTS else tag for tag in tags)
 
 
 def rate_of(rate: Rate | None) -> str:

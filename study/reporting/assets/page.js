@@ -89,6 +89,7 @@ if ("live" in document.body.dataset) {   // while the study runs: the browser ke
 fillMeasures();
 drawMaps();
 watchPictures();
+watchTerms();
 drawTable();
 drawTuning();
 drawSearches();
