@@ -79,9 +79,12 @@ class Growth:
 
 def growth_of(space: Space, ledger: Ledger, names: Sequence[str], deadline: float, slots: int) -> Growth:
     """Claims as named, else all that the space is about; looks as noted once, else from the space's replicates on."""
-    named = chosen(names, [claim.id for claim in judged_in([space.name], space.claims)], "claim", space)
-    if not (named or about(space)):
-        raise UserError(f"space '{space.name}' is about no claim: name those to decide, as in --until-decided C1")
+    if not about(space):
+        raise UserError(
+            f"space '{space.name}' is about no claim (claims= of a space are its own), and --until-decided decides claims;"
+            " how many --replicates would decide what a factor changes is in the report"
+        )
+    named = chosen(names, about(space), "claim", space)
     ledger.fetch(LOOKS)
     looks = ledger.looks() or looks_of(space.replicates, MOST * space.replicates)
     return Growth(looks, named or about(space), deadline, slots)

@@ -30,6 +30,7 @@ def sweep(
     depths=(1, 2),
     latents=(2, 8),
     datasets=("digits",),
+    settings={},
     proposals=3,
     seeds=6,
     epochs=6,
@@ -40,12 +41,14 @@ def sweep(
     rng=0,
     **spec_changes,
 ) -> Ledger:
-    """A finished sweep under `root`; world(cell) -> measures that differ from the usual, or {"status": "diverged"}."""
+    """A finished sweep under `root`; settings: name -> values; world(cell) -> measures that differ from the usual, or {"status": "diverged"}."""
     ledger, rng = Ledger(root), np.random.default_rng(rng)
     lines = []
-    for values in itertools.product(models, nets, depths, latents, datasets):
+    for values in itertools.product(models, nets, depths, latents, datasets, *settings.values()):
         cell = dict(zip(("model", "net", "depth", "latent_dim", "dataset"), values))
-        name = "{model}-{net}-d{depth}-z{latent_dim}-{dataset}".format(**cell)
+        told = "".join(f"{word}-{value}-" for word, value in zip(settings, values[5:]))
+        name = "{model}-{net}-d{depth}-z{latent_dim}-{told}{dataset}".format(**cell, told=told)
+        cell["settings"] = dict(zip(settings, values[5:]))
         keys = [
             trial(ledger, name, cell, "search", [0], index, epochs, rng, world, draw and not confirm and not index, spec_changes)
             for index in range(proposals)
@@ -76,7 +79,6 @@ def trial(ledger, name, cell, stage, seeds, proposal, epochs, rng, world, draw, 
         **cell,
         "model": MODELS[cell["model"]],
         "net": f"models.nets:{cell['net']}",
-        "settings": {},
         "system": "",
         "fingerprint": "f" * 64,
         "features": "e" * 16,

@@ -13,7 +13,7 @@ from typing import Any
 
 from study.analysis.claims import BOUND
 from study.analysis.comparisons import Levels, Pair, matches
-from study.analysis.rules import equivalent
+from study.analysis.rules import alike
 from study.analysis.trainings import family_order, grouped
 from study.analysis.verdicts import Claim, Part
 
@@ -43,7 +43,7 @@ class Comparison:
     def claim(self, measure: str) -> Claim:
         """That the levels are alike, within one deviation over replicates: refuted where they are not."""
         levels = Pair({self.factor: self.first}, {self.factor: self.last})
-        return Claim("", "", "", (), (Part("equality", measure, equivalent, levels, within=self.within),))
+        return Claim("", "", "", (), (Part("equality", measure, alike, levels, within=self.within),))
 
 
 def comparisons(rows: Rows) -> list[Comparison]:

@@ -68,6 +68,13 @@ def equivalent(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
     return Evidence(within, np.minimum(2 * outside, 1), steps, margin, abs(abs(centre(steps)) - margin))
 
 
+def alike(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
+    """The same where the word for a difference names its side: what lies near the one end of the margin is far from the other,
+    so that a side has the level to itself."""
+    found = equivalent(values, margins, test)
+    return replace(found, p_against=found.p_against / 2)
+
+
 def is_below(values, margins, test: Callable = blocked_sign_flip) -> Evidence:
     """The one arm is more than a margin below 0; refuted when not."""
     return mirrored(above(-first(values), margins, test))

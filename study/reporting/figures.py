@@ -1,4 +1,4 @@
-"""Findings as figures, PNG and SVG: maps, the best beside real images, tuning curves, cost against quality, curves over epochs."""
+"""Findings as figures, PNG and SVG: maps, the best beside real images, tuning curves, cost against quality, curves, effects."""
 
 import re
 import zlib
@@ -13,6 +13,7 @@ from study.analysis.report_data import ReportCell, ReportData
 from study.analysis.trainings import grouped
 from study.metrics.catalogue import COVERAGE, FIDELITY, described, interval, literal, number
 from study.reporting.embedded_images import tiles_of
+from study.reporting.paired_plot import paired
 
 COLOURS = {"vae": "#0072b2", "gan": "#d55e00", "wgan": "#009e73"}  # Okabe and Ito's, told apart by all
 FURTHER = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")  # of other models
@@ -22,7 +23,7 @@ MOST_NUMBERS = 40  # squares of a map beyond which numbers would not be legible
 
 
 def write_figures(found: ReportData, root: Path, real: Mapping, folder: Path) -> None:
-    """maps, board, tuning, cost and curves of every dataset as PNG and SVG."""
+    """maps, board, tuning, cost, curves and effects of every dataset as PNG and SVG."""
     from matplotlib import rc_context  # here: it takes a second to import
 
     with rc_context(
@@ -36,6 +37,7 @@ def write_figures(found: ReportData, root: Path, real: Mapping, folder: Path) ->
                 "cost": cost(cells),
                 "losses": losses(cells),
                 "epochs": over_epochs(cells),
+                "effects": paired([effect for effect in found.effects if effect.dataset == dataset]),
                 **{f"map-{measure.split('/')[1]}": maps(cells, measure) for measure in MAPPED},
             }
             for name, figure in drawn.items():

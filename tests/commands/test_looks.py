@@ -123,6 +123,16 @@ def test_a_claim_that_the_study_does_not_judge_cannot_be_decided_by_it(study):
     assert code == USAGE and "has no claim 'C9'; it has: X1" in said and not ledger.root.exists()
 
 
+def test_a_space_that_is_about_no_claim_has_none_to_decide_and_is_told_what_says_more(study, tmp_path):
+    (file,) = tmp_path.glob("q*.py")
+    file.write_text(SPACE.replace(", claims=[LARGER]", ""))
+    for claims in ([], ["C9"]):
+        code, said, ledger = study(lower, "--until-decided", *claims)
+        assert code == USAGE and "is about no claim" in said and "in the report" in said and not ledger.root.exists()
+    code, said, _ = study(lower, "--dry-run")
+    assert code == DONE and "can be supported" not in said and "C1," not in said
+
+
 @pytest.mark.parametrize(("hours", "made"), [(5, 4), (15, 7)])
 def test_a_look_that_would_end_beyond_the_budget_is_not_begun(study, monkeypatch, hours, made):
     monkeypatch.setattr(looks, "seconds_left", lambda plan, rate, slots: (10 * 3600 * (plan.space.replicates > 4), 1))
@@ -179,7 +189,7 @@ def test_a_report_shows_which_claim_got_its_word_at_which_look(study):
     words = " ".join(re.sub(r"<[^>]*>", " ", html).split())
     for row in ("4 0.00312 none", "7 0.00761 X1 supported on digits", "10 0.0141 not made"):
         assert row in words
-    assert words.rindex("Looks at this study") < words.rindex("What depth, latent size and net change")
+    assert words.rindex("Looks at this study") < words.rindex("What every factor changes")
 
 
 def test_looks_that_are_none_are_quarantined_and_planned_anew(study, capsys):

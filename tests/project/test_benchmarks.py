@@ -35,7 +35,15 @@ def test_studies_of_one_question_agree_unless_their_cells_have_a_luck_of_their_o
     """Effects of two factors, which two measures of 40 datasets tell; luck: what all replicates of a cell share in one study."""
     rng, rows = np.random.default_rng(0), []
     for dataset, depth, latent_dim in np.ndindex(40, 2, 2):
-        about = {"dataset": f"d{dataset}", "model": "vae", "net": "fc", "depth": depth + 1, "latent_dim": latent_dim + 1}
+        name = f"{dataset} {depth} {latent_dim}"
+        about = {
+            "cell": name,
+            "dataset": f"d{dataset}",
+            "model": "vae",
+            "net": "fc",
+            "depth": depth + 1,
+            "latent_dim": latent_dim + 1,
+        }
         shared = luck * rng.normal(size=(4, 2))
         for seed in range(4 * 9):
             fidelity, coverage = 9 + shared[seed // 9] + rng.normal(size=2)

@@ -8,6 +8,7 @@ import pytest
 from synthetic import sweep
 
 from study import report
+from study.analysis.claims import CLAIMS
 from study.analysis.report_data import findings
 from study.cli import DONE, USAGE, run_command
 from study.ledger.counts import counted
@@ -36,7 +37,7 @@ def test_a_joined_report_has_every_cell_and_training_of_both_studies(two):
 
 
 def test_one_table_of_claims_is_judged_on_the_data_of_both(two):
-    found = findings(joined(two, "one/first", "other/second"))
+    found = findings(joined(two, "one/first", "other/second"), CLAIMS)
     told = {name for verdict in found.verdicts for finding in verdict.findings for name in finding.datasets}
     assert told == {"digits", "mnist"} and len({verdict.claim.id for verdict in found.verdicts}) == len(found.verdicts)
 
@@ -78,7 +79,7 @@ def test_a_cell_that_is_tuned_in_two_ways_is_that_of_the_study_named_first(two):
 
 def test_trainings_of_another_budget_are_shown_and_not_compared(two):
     sweep(two / "one" / "longer", latents=(32,), epochs=12, draw=False)
-    found, alone = findings(joined(two, "one/first", "one/longer")), findings(joined(two, "one/first"))
+    found, alone = findings(joined(two, "one/first", "one/longer"), CLAIMS), findings(joined(two, "one/first"), CLAIMS)
     assert {cell.latent_dim for cell in found.cells} == {2, 8, 32} and {row["latent_dim"] for row in found.rows} == {2, 8}
     assert [verdict.word for verdict in found.verdicts] == [verdict.word for verdict in alone.verdicts]
     (note,) = [note for note in found.notes if "other epochs or batches" in note]

@@ -14,7 +14,7 @@ from PIL import Image
 from synthetic import floor_of, sweep
 
 from study import report
-from study.analysis.claims import CLAIMS
+from study.analysis.claims import judged_in
 from study.analysis.inference import median_interval, tuning_curve
 from study.analysis.report_data import DatasetBasis, findings
 from study.analysis.sentences import data_of
@@ -25,6 +25,7 @@ from study.metrics.catalogue import number
 from study.mlflow_view.summary_run import summary_files
 from study.reporting.build import write_report
 from study.reporting.embedded_images import embedded, real_images
+from study.reporting.glossary import explained as explained_in
 from study.reporting.page import page
 from study.reporting.tables import escaped, write_tables
 
@@ -38,12 +39,13 @@ def shown(ledger, pictures={}) -> str:
 
 def in_words(html: str) -> str:
     """What a reader sees, the scripts and their data left out."""
-    return " ".join(re.sub(r"<[^>]*>", " ", re.sub(r"<(script|style).*?</\1>", "", html, flags=re.S)).split())
+    read = re.sub(r"<(script|style).*?</\1>|</?dfn[^>]*>", "", html, flags=re.S)
+    return " ".join(re.sub(r"<[^>]*>", " ", read).split())
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Ledger:
-    return sweep(tmp_path_factory.mktemp("studies") / "made_up", seeds=6, depths=(1, 2, 3))
+    return sweep(tmp_path_factory.mktemp("studies") / "latent_sweep", seeds=6, depths=(1, 2, 3))
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +56,51 @@ def written(finished) -> Path:
 def test_a_report_is_one_page_with_its_figures_and_tables(written):
     names = {path.name for path in written.iterdir()}
     assert {"report.html", "cells.csv", "trainings.csv", "verdicts.csv", "cells.tex", "verdicts.tex"} <= names
-    for figure in ("board", "tuning", "cost", "losses", "epochs", "map-fd_rel", "map-coverage"):
+    for figure in ("board", "tuning", "cost", "losses", "epochs", "effects", "map-fd_rel", "map-coverage"):
         assert Image.open(written / f"{figure}-digits.png").width > 300
         assert (written / f"{figure}-digits.svg").read_text().lstrip().startswith("<?xml")
 
 
-def test_the_page_opens_with_three_sentences_about_families_factors_and_claims(finished):
-    first, second, third = findings(finished).answer
+def test_the_page_answers_in_sentences_about_families_factors_and_claims(finished):
+    first, *changes, last = findings(finished).answer
     assert re.search(r"fd_rel .*\(WGAN\).*\(GAN\) and .*\(VAE\).*cover .*\(WGAN\).*\(VAE\) and .*\(GAN\)", first)
-    assert re.match(r"From latent 2 to 8, fd_rel falls for VAE .*; from depth 1 to 3, fd_rel rises", second)
-    assert re.match(r"Of the 25 claims that this study judges, these trainings support \d", third)
+    assert [re.match(r"From (.*?),", sentence)[1] for sentence in changes] == [
+        "VAE to GAN",
+        "VAE to WGAN",
+        "GAN to WGAN",
+        "latent size 2 to 8",
+        "depth 1 to 3",
+    ]
+    assert "fd_rel gets better for VAE (−" in changes[3] and "fd_rel gets worse for VAE (+" in changes[4]
+    assert re.match(r"Of the 14 claims that this study judges, these trainings support \d", last)
     words = in_words(shown(finished))
-    assert words.index(f"The answer {first}") < words.index("Verdicts Each claim")
+    places = [
+        words.index(said) for said in ("The answer For fidelity on digits. Use a WGAN", first, *changes, last, "Verdicts Each")
+    ]
+    assert places == sorted(places)
+
+
+def test_claims_are_told_with_author_title_and_year_of_the_report_that_they_are_from(finished):
+    words = in_words(shown(finished))
+    assert "source: report E, Pavan Balaji Kumar: Homework Exercise 4 (no year given)" in words
+    assert (
+        "report A, unnamed author: report without a title (no year given); report C, Yufei Hu: Project 4: Generative modeling (2018)"
+        in words
+    )
+
+
+def test_every_section_marks_the_first_mention_of_a_term_that_the_glossary_explains(finished):
+    html = shown(finished)
+    explained = dict(re.findall(r'<dd id="(term-[^"]*)">(.*?)</dd>', html))
+    assert "lower is better" in explained["term-fd_rel"] and "higher is better" in explained["term-coverage"]
+    for section in re.findall(r"<section.*?</section>", html, re.S):
+        marks = re.findall(r'<dfn tabindex="0" aria-describedby="([^"]*)">', section)
+        assert len(set(marks)) == len(marks) and set(marks) <= explained.keys()
+    answer = re.search(r'<section id="answer".*?</section>', html, re.S)[0]
+    assert {"term-fd_rel", "term-coverage", "term-replicate", "term-latent-size", "term-wgan"} <= set(
+        re.findall(r"term-[\w-]+", answer)
+    )
+    assert str(explained_in('<a title="fd_rel">fd_rel</a> <b>fd_rel</b> fd_rel_over')).count("<dfn") == 1
 
 
 def test_no_sentence_names_a_winner_and_fidelity_stands_apart_from_coverage(finished):
@@ -95,7 +130,7 @@ def rows_of_csv(folder: Path) -> list[dict]:
 
 
 def test_the_verdicts_are_what_the_statistics_give_on_the_csv(finished, written):
-    again = judge(CLAIMS, rows_of_csv(written))
+    again = judge(judged_in(["latent_sweep"], []), rows_of_csv(written))
     said = findings(finished).verdicts
     assert {verdict.word for verdict in said} > {"supported", "refuted"}
     for ours, theirs in zip(said, again, strict=True):
@@ -115,7 +150,7 @@ def test_a_verdict_names_the_data_that_it_is_from(finished, written):
     assert (seventh.word, data_of(seventh)) == ("refuted", "digits in place of mnist")
     assert "refuted on digits in place of mnist" in words and "supported on digits in place of mnist" in words
     assert re.search(
-        r"support \d on digits in place of mnist \(C14\), refute \d on digits in place of mnist \(.*C7.*\)", found.answer[2]
+        r"support \d on digits in place of mnist \(C14\), refute \d on digits in place of mnist \(.*C7.*\)", found.answer[-1]
     )
     table = {row["claim"]: row for row in csv.DictReader(open(written / "verdicts.csv"))}
     assert table["C7"]["on"] == "digits in place of mnist"

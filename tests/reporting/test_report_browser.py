@@ -171,6 +171,44 @@ def test_pictures_of_the_board_are_decoded_when_they_come_into_view(opened):
     assert page.locator("#board img[src]").first.get_attribute("alt") == "Real images of digits"
 
 
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_page_begins_with_what_to_use_and_explains_each_term_by_focus_pointer_and_tap(opened, width):
+    page = opened({"width": width, "height": 844}, has_touch=width == 390)
+    lead, tip = page.locator("#answer .lead").first, page.locator("#tip")
+    assert (
+        lead.bounding_box()["y"]
+        < page.locator("#answer > p").first.bounding_box()["y"]
+        < page.locator("#claims, #effects").first.bounding_box()["y"]
+    )
+    text = lead.inner_text()
+    for said in (
+        "For fidelity on digits. Use a WGAN with net",
+        "lower is better",
+        "For coverage.",
+        "For cost.",
+        "with probability",
+        "3 s a training",
+    ):
+        assert said in text
+    for image in lead.locator("img").all():
+        image.scroll_into_view_if_needed()
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 200
+    (real, samples) = [image.bounding_box() for image in lead.locator("img").all()]
+    assert (real["x"] > lead.locator("p").first.bounding_box()["x"] + 300) == (width == 1400) and samples["y"] > real["y"]
+    for term in page.locator("#answer dfn").all() + page.locator("#effects dfn").all()[:5]:
+        term.focus()
+        assert tip.is_visible() and tip.inner_text() == page.locator(f"#{term.get_attribute('aria-describedby')}").text_content()
+        box = tip.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["y"] >= 0 and box["y"] + box["height"] <= 844
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+    term = page.locator("#answer dfn", has_text="fd_rel").first
+    term.tap() if width == 390 else term.hover()
+    assert tip.is_visible() and "as a frozen classifier sees both" in tip.inner_text()
+    page.locator("h1").tap() if width == 390 else page.locator("h1").hover()
+    assert tip.is_hidden() and page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize("width", [390, 768, 1360])
 def test_nothing_is_wider_than_the_screen(opened, width):
     page = opened({"width": width, "height": 844})
@@ -222,7 +260,7 @@ def test_a_screen_reader_finds_names_for_everything_it_can_reach(opened):
         !each.textContent.trim() && !each.getAttribute('aria-label') && !(each.labels && each.labels.length)).length"""
     assert page.evaluate(unnamed) == 0
     tree = page.locator("nav").aria_snapshot()
-    assert 'navigation "Sections"' in tree and 'link "Verdicts"' in tree
+    assert 'navigation "Sections"' in tree and 'link "Effects"' in tree
     assert page.locator("html").get_attribute("lang") == "en"
 
 

@@ -1,11 +1,20 @@
 // What a term means, beside it: while the pointer or the focus is on it, or after a tap.
 
 const tip = element("div", {id: "tip", role: "tooltip", hidden: ""});
+let explainedTerm = null;
 
 function explain(term) {
+  explainedTerm = term;
+  tip.hidden = !term;
+  if (!term) return;
   tip.textContent = byId(term.getAttribute("aria-describedby")).textContent;
-  tip.hidden = false;
-  const place = term.getClientRects()[0], gap = 6, edge = 8;
+  placeTip();
+}
+
+/** Under the term, or above it where there is no room; inside the window in any case. */
+function placeTip() {
+  if (!explainedTerm) return;
+  const place = explainedTerm.getClientRects()[0], gap = 6, edge = 8;
   const left = Math.min(place.left, document.documentElement.clientWidth - tip.offsetWidth - edge);
   const below = place.bottom + gap + tip.offsetHeight < innerHeight;
   tip.style.left = `${Math.max(edge, left)}px`;
@@ -13,15 +22,11 @@ function explain(term) {
 }
 
 function watchTerms() {
-  const hide = () => { tip.hidden = true; };
   document.body.append(tip);
   for (const event of ["pointerover", "focusin", "click"]) {
-    document.addEventListener(event, ({target}) => {
-      const term = target.closest("dfn[aria-describedby]");
-      if (term) explain(term); else if (event !== "focusin") hide();
-    });
+    document.addEventListener(event, ({target}) => explain(target.closest("dfn[aria-describedby]")));
   }
-  document.addEventListener("focusout", hide);
-  document.addEventListener("keydown", ({key}) => { if (key === "Escape") hide(); });
-  addEventListener("scroll", hide, {passive: true});
+  document.addEventListener("focusout", () => explain(null));
+  document.addEventListener("keydown", ({key}) => { if (key === "Escape") explain(null); });
+  addEventListener("scroll", placeTip, {passive: true});
 }
