@@ -460,15 +460,11 @@ CLAIMS = (
 
 
 def about(space: Space) -> list[str]:
-    """The claims that a space is about, by their ids: the published ones that name it, and its own."""
-    return [claim.id for claim in (*naming([space.name]), *space.claims)]
-
-
-def naming(spaces: Sequence[str]) -> tuple[Claim, ...]:
-    return tuple(claim for claim in CLAIMS if not set(spaces).isdisjoint(claim.spaces))
+    """The claims that a space is about, by their ids."""
+    return [claim.id for claim in judged_in([space.name], space.claims)]
 
 
 def judged_in(spaces: Sequence[str], own: Sequence[Claim]) -> tuple[Claim, ...]:
-    """The claims that a study judges, or several together: those that its space is about and no others, so that Holm's correction
-    is for these alone."""
-    return (*naming(spaces), *own)
+    """The claims that a study judges, or several together: the published ones that name its space, its own, and no others, so that
+    Holm's correction is for these alone."""
+    return (*(claim for claim in CLAIMS if not set(spaces).isdisjoint(claim.spaces)), *own)

@@ -1,4 +1,4 @@
-"""Where claims are from: five student reports, none of which has an address, by their tags."""
+"""Where claims and measures are from: five student reports, none of which has an address, by their tags, and papers."""
 
 from dataclasses import dataclass
 
@@ -41,4 +41,32 @@ REPORTS = {
         "",
         "depth and latent size of VAEs, latent size of GANs and WGANs on MNIST and CIFAR-10",
     ),
+}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What the catalogue of measures names by its authors and its year."""
+
+    title: str
+    arxiv: str
+
+    @property
+    def link(self) -> str:
+        return f"https://arxiv.org/abs/{self.arxiv}"
+
+
+PAPERS = {
+    "Heusel et al. 2017": Paper("GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", "1706.08500"),
+    "Kynkäänniemi et al. 2019": Paper("Improved Precision and Recall Metric for Assessing Generative Models", "1904.06991"),
+    "Naeem et al. 2020": Paper("Reliable Fidelity and Diversity Metrics for Generative Models", "2002.09797"),
+    "Tolstikhin et al. 2018": Paper("Wasserstein Auto-Encoders", "1711.01558"),
+    "Ravuri & Vinyals 2019": Paper("Classification Accuracy Score for Conditional Generative Models", "1905.10887"),
+    "Shmelkov et al. 2018": Paper("How good is my GAN?", "1807.09499"),
+    "Bińkowski et al. 2018": Paper("Demystifying MMD GANs", "1801.01401"),
+    "Alaa et al. 2022": Paper(
+        "How Faithful is your Synthetic Data? Sample-level Metrics for Evaluating and Auditing Generative Models", "2102.08921"
+    ),
+    "Burda et al. 2016": Paper("Importance Weighted Autoencoders", "1509.00519"),
+    "Alain & Bengio 2016": Paper("Understanding intermediate layers using linear classifier probes", "1610.01644"),
 }

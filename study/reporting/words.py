@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from study.analysis.effects import Chance, Effect
 from study.analysis.outcomes import Rate
 from study.analysis.report_data import ReportCell
 from study.analysis.sentences import data_of, signed
 from study.analysis.sequential import Look
-from study.analysis.sources import REPORTS
+from study.analysis.sources import PAPERS, REPORTS
 from study.analysis.trainings import grouped
 from study.analysis.verdicts import THE_FAMILY, Claim, Finding, Verdict
 from study.ledger.records import RealBaseline
@@ -113,6 +113,15 @@ def compared(chances: Sequence[Chance]) -> dict[str, list[str]]:
     """Comparison of two families -> the chance by fidelity and by coverage."""
     pairs = grouped(chances, lambda chance: f"{chance.dataset}: {chance.better.upper()} over {chance.than.upper()}")
     return {name: [f"{number(chance.share)} {interval(chance.interval)}" for chance in pair] for name, pair in pairs.items()}
+
+
+def cited(text: str) -> Markup:
+    """The text, in which every paper that it names is a link with its title."""
+    html = str(escape(text))
+    for name, paper in PAPERS.items():
+        link = f'<a href="{paper.link}" rel="noreferrer">{escape(name)}, “{escape(paper.title)}”</a>'
+        html = html.replace(str(escape(name)), link)
+    return Markup(html)
 
 
 def name_of(measure: str) -> str:

@@ -18,10 +18,11 @@ from study.analysis.claims import judged_in
 from study.analysis.inference import median_interval, tuning_curve
 from study.analysis.report_data import DatasetBasis, findings
 from study.analysis.sentences import data_of
+from study.analysis.sources import PAPERS
 from study.analysis.verdicts import judge
 from study.errors import UserError
 from study.ledger.folder import Ledger
-from study.metrics.catalogue import number
+from study.metrics.catalogue import MEASURES, OVER_IMAGES, number
 from study.mlflow_view.summary_run import summary_files
 from study.reporting.build import write_report
 from study.reporting.embedded_images import embedded, real_images
@@ -87,6 +88,13 @@ def test_claims_are_told_with_author_title_and_year_of_the_report_that_they_are_
         "report A, unnamed author: report without a title (no year given); report C, Yufei Hu: Project 4: Generative modeling (2018)"
         in words
     )
+
+
+def test_every_paper_that_a_measure_names_is_a_link_with_its_title(finished):
+    said = " ".join(measure.reads for measure in MEASURES if measure.key != OVER_IMAGES)  # a book of 1982
+    assert set(re.findall(r"[A-Z]\w+ (?:et al\.|& \w+) \d{4}", said)) == PAPERS.keys()
+    link = '<a href="https://arxiv.org/abs/2002.09797" rel="noreferrer">Naeem et al. 2020, “Reliable Fidelity and Diversity Metrics'
+    assert link in shown(finished)
 
 
 def test_every_section_marks_the_first_mention_of_a_term_that_the_glossary_explains(finished):
@@ -338,7 +346,7 @@ def test_names_and_values_that_look_like_markup_stay_text(tmp_path):
 def test_the_page_asks_nothing_of_the_network_and_runs_no_script_but_its_own(written):
     html = (written / "report.html").read_text()
     assert "default-src 'none'" in html and re.search(r"script-src 'sha256-[A-Za-z0-9+/=]+'", html)
-    assert not re.search(r"(src|href)=\"(?!data:|#)", html)
+    assert not re.search(r"(src|href)=\"(?!data:|#)", re.sub(r'<a href="https://arxiv.org/abs/[\d.]+" rel="noreferrer">', "", html))
     assert "url(" not in html and "@import" not in html
 
 
