@@ -2,6 +2,7 @@
 
 python study/launch.py --space latent_sweep
 python study/launch.py --space latent_sweep --datasets mnist cifar10 --download --replicates 16
+python study/launch.py --space my_question.py --check
 python study/launch.py --space latent_sweep --until-decided C4 C12 --budget 3h
 python study/launch.py --space latent_sweep --datasets folder:my_images --dry-run
 """
@@ -49,6 +50,7 @@ def launched(options: LaunchOptions, space=None) -> int:
     from study.ledger.opening import open_study
     from study.sweep.preparation import prepare
     from study.sweep.progress import console
+    from study.sweep.rehearsal import rehearse
     from study.sweep.selection import chosen_space, with_datasets
 
     screen = console()
@@ -76,6 +78,9 @@ def launched(options: LaunchOptions, space=None) -> int:
         if growth:
             ledger.put_looks(growth.looks)
             plan = growth.first(plan)
+        rehearse(plan, data_dir, trust(options), log, strict=options.check)
+        if options.check:
+            return DONE
         plan = repaired(plan, options, screen, log)
         for line in growth.costs(plan, data_dir) if growth else []:
             log(line)

@@ -126,6 +126,7 @@ class LaunchOptions:
     checkpoint_seconds: float = option(CHECKPOINT_S, "what a crash may cost (default: %(default)g)", type=number, metavar="S")
     open: bool = option(False, "show the report in a browser from the first minute on: it loads itself again")
     dry_run: bool = option(False, "show the plan and stop")
+    check: bool = option(False, "train a few steps of each kind of cell, measure and draw them, say what is wrong, and stop")
     retry_failed: bool = option(False, "run failed trials again")
 
     @property
@@ -153,7 +154,7 @@ def note_launch(ledger: Ledger, options: LaunchOptions) -> None:
 
 GROUPS = {  # of the options, as --help shows them
     "which part of it": ("datasets", "models", "systems", "nets", "depths", "latents", "where"),
-    "how much of it": ("replicates", "proposals", "until_decided", "epochs", "budget", "trial_limit", "retry_failed", "dry_run"),
+    "how much of it": ("replicates", "proposals", "until_decided", "epochs", "budget", "trial_limit", "retry_failed", "dry_run", "check"),
     "images, and what they are measured by": ("download", "skip_corrupt", "features", "inception_weights"),
     "what it runs on": ("address", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "pack", "reference", "checkpoint_seconds"),
     "where it is shown": ("tracking_uri", "open"),

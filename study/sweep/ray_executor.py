@@ -7,7 +7,6 @@ import secrets
 import shutil
 import signal
 import socket
-import sysconfig
 import time
 import traceback
 from collections.abc import Sequence
@@ -53,11 +52,11 @@ from study.space.importing import allow
 from study.sweep.ray_searcher import RAY_IS_GONE, LedgerSearch
 from study.sweep.scratch import check_scratch
 from study.sweep.worker_messages import Final, PackConfig, Progress
+from study.training.own_errors import in_one_line, own_place, printable
 
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 10.0  # within which the port of a node that is alive takes a connection
 LOOK_S = 5.0  # between looks whether Ray is still there
-NOT_A_MODELS = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<")  # beginnings of the files of other code
 ROOT = Path(__file__).resolve().parents[2]
 CACHES = [".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache"]
 CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
@@ -261,22 +260,7 @@ def failed(folder: Path, error: BaseException) -> Result:
         spec = read_spec(folder)
     except UserError:
         spec = None
-    place = own_place(error)
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500] + (f" ({place})" if place else "")
-    return failure(folder.name, spec, printable(reason))
-
-
-def own_place(error: BaseException) -> str:
-    """FILE:LINE of the last frame in a model's, a net's or a measure's code; empty where no such code is to blame."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(NOT_A_MODELS) and f"-packages{os.sep}" not in frame.filename:
-            return f"{frame.filename}:{frame.lineno}"
-    return ""
-
-
-def printable(text: str) -> str:
-    """Text that UTF-8 can hold: of a file name that is not UTF-8 the odd bytes become escapes."""
-    return text.encode(errors="backslashreplace").decode()
+    return failure(folder.name, spec, in_one_line(error))
 
 
 class OutOfTime(Exception):

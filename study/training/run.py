@@ -50,20 +50,21 @@ def run_pack(
     on_checkpoint=lambda: None,
     reference: bool = False,
     limit_s: float = math.inf,
+    samples: int = 0,
 ) -> Outcome:
     """Train and measure what the spec.json in each folder says up to epoch `until`, each from its last checkpoint.
 
     The trainings are of one cell and one program (study/space/hyperparameters.py). report(epoch, objective) is told now and then
     how far they are, on_checkpoint() is called after each checkpoint; `reference` trains one after the other, in the plainest way
     that there is, and else what is equal to it and fastest is used (study/training/self_check.py). A pack of which a training has
-    taken `limit_s` seconds fails at the end of an epoch, its state kept. Only training obeys the spec's precision, measures are
-    always in float32.
+    taken `limit_s` seconds fails at the end of an epoch, its state kept. Measures take so many `samples` of a model, 0: as many as
+    its stage does. Only training obeys the spec's precision, measures are always in float32.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
     results, waiting, pending = [], {}, equally_far(folders)
     while pending:
         checkpoints, trainings = pending.popleft()
-        run = Run(trainings, until, data_dir, device, checkpoints, checkpoint_s, on_checkpoint, reference, limit_s)
+        run = Run(trainings, until, data_dir, device, checkpoints, checkpoint_s, on_checkpoint, reference, limit_s, samples)
         try:
             with checkpoints:
                 ended, others = run.run(report)
@@ -107,6 +108,7 @@ class Run:
         on_checkpoint=lambda: None,
         reference: bool = False,
         limit_s: float = math.inf,
+        samples: int = 0,
     ):
         self.until, self.device, self.limit_s = until, device, limit_s
         self.checkpoints, self.checkpoint_s, self.on_checkpoint = checkpoints, checkpoint_s, on_checkpoint
@@ -120,7 +122,7 @@ class Run:
             raise UserError(f"the images of {spec.dataset} in {data_dir} are not those that this trial was planned for")
         for training in trainings:
             check_code(training.spec)
-        chosen = FeaturesOf(spec.features_kind, 0, spec.features)
+        chosen = FeaturesOf(spec.features_kind, 0, spec.features, samples)
         self.validation, self.final = (
             evaluation(*where, checkpoints.study / "features", chosen, stage)
             for stage in ("confirm" if whole else "search", spec.stage)
