@@ -2,7 +2,7 @@
 
     STUDY_DATA=... python benchmarks/estimates.py [--json FILE]
 
-The guess is made in the time that a cell of a plan has for it (study/sweep/estimate.py); the truth is a pack that is
+The guess is made in the time that a cell of a plan has for it (study/sweep/step_timing.py); the truth is a pack that is
 trained for some batches more. The peer of every row is the truth.
 """
 
@@ -22,7 +22,7 @@ from models.wgan import WGAN
 from study.data import digits, imagenette, mnist
 from study.data.datasets import data_folder
 from study.space import Budget, Cell
-from study.sweep.estimate import batch_seconds
+from study.sweep.step_timing import batch_seconds
 from study.training.replicas import Replicas
 
 PACK, BATCHES, TRUTH_S = 16, 5, 10.0  # all phases have a turn among so many batches

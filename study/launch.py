@@ -119,7 +119,7 @@ def planned(space, ledger, data_dir, options: LaunchOptions, log):
 def shown(asked, plan, growth, data_dir, slots, screen, log) -> int:
     """The dry run: what would be trained, and how long that takes."""
     from study.sweep.estimate import rates
-    from study.sweep.progress import plan_table, states_kept, systems_table, time_left
+    from study.sweep.plan_tables import plan_table, states_kept, systems_table, time_left
 
     if any(cell.system for cell in plan.space.cells):
         screen.print(systems_table(asked, data_dir))
@@ -182,7 +182,7 @@ def repaired(plan, options: LaunchOptions, screen, log):
     """The plan with what is wrong in the ledger put right, shown and noted for whoever asks for the status."""
     from study.sweep.launch_options import note_launch
     from study.sweep.plan import write_planned
-    from study.sweep.progress import plan_table, states_kept
+    from study.sweep.plan_tables import plan_table, states_kept
     from study.sweep.repair import repair_specs, retry_failed, taken_over
 
     note_launch(plan.ledger, options)
@@ -237,7 +237,7 @@ def live_page(options: LaunchOptions, ledger, data_dir):
 def trained(plan, options: LaunchOptions, end: float, data_dir, tracker_thread, uri, at_work, log) -> bool:
     """Run what is left of a plan; False where its time was over before. at_work: what is to be ended when no plan is left."""
     from study.sweep.estimate import rates
-    from study.sweep.progress import time_left
+    from study.sweep.plan_tables import time_left
 
     for trial in plan.trials():
         tracker_thread.notify(trial.key)
@@ -313,13 +313,16 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
 
 
 def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, show: bool, log) -> int:
-    """The report, the best cells, where to look, and what to type next."""
+    """The answer, the best cells, where to look, and what to type next."""
     from study.analysis.cell_table import cells, in_words, nearest_of
     from study.mlflow_view import saved_view
-    from study.sweep.progress import found_on_cards, measuring_share
+    from study.sweep.plan_tables import found_on_cards, measuring_share
+    from study.sweep.progress import console
 
     same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, show, log)
+    for sentence in answer(plan.ledger):
+        console().print(sentence, markup=False)  # whole words to a line, however wide it is
     tracker_thread.summarise()
     if not tracker_thread.close(CATCH_UP_S):
         uri_given = ["--tracking-uri", options.tracking_uri] if options.tracking_uri else []
@@ -338,6 +341,15 @@ def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, show: boo
     if failed:
         log(f"  {command('launch', *options.typed, '--retry-failed')}")
     return SOME_FAILED if failed else DONE
+
+
+def answer(ledger) -> list[str]:
+    """The answer's sentences; none where nothing is finished, which the report's line says."""
+    from study.analysis.report_data import findings
+
+    with contextlib.suppress(UserError):
+        return list(findings(ledger).answer)
+    return []
 
 
 def reported(ledger, data_dir, show: bool, log) -> str:

@@ -16,7 +16,8 @@ from study.ledger.folder import LOOKS, Ledger
 from study.space.space import Space
 from study.sweep.estimate import rates, seconds_left
 from study.sweep.plan import Plan, write_planned
-from study.sweep.progress import duration, time_left
+from study.sweep.plan_tables import time_left
+from study.sweep.progress import duration
 from study.sweep.selection import chosen
 
 MOST = 4  # times the replicates that a study begins with, at its last look

@@ -40,17 +40,24 @@ class SampleFeatures(NamedTuple):
     sharpness: Tensor  # (n,)
 
 
+def samples_of(images, stage: str, split=None) -> int:
+    """How many samples of a model are held against the stage's split of a dataset, or another one."""
+    name, _, most, _ = STAGES[stage]
+    real = len((split or getattr(images, name)).images)
+    return min(most, max(real, SAMPLES), VALUES // math.prod(images.shape))
+
+
 class Evaluation:
     """Every measure of the models of one dataset, on its images' device; UserError for images that allow none."""
 
     def __init__(self, images, extractor, stage, samples: int = 0, against: str = ""):
         """samples: of a model, against at most as many real images, 0: as many as the stage takes; against: the split of these."""
         self.images, self.extractor, self.device = images, extractor, images.train.images.device
-        split_name, other, most, importance_images = STAGES[stage]
+        split_name, other, _, importance_images = STAGES[stage]
         split_name = against or split_name
         self.importance_images = min(importance_images, max(1, IMPORTANCE_VALUES // math.prod(images.shape)))
         self.split, self.other = getattr(images, split_name), getattr(images, other)
-        self.samples = samples or min(most, max(len(self.split.images), SAMPLES), VALUES // math.prod(images.shape))
+        self.samples = samples or samples_of(images, stage, self.split)
         self.trained_on = split_name == "train"
         if len(self.split.images) <= coverage.NEIGHBOURS:
             raise UserError(

@@ -37,7 +37,7 @@ def heaviest(plan: Plan, data_dir, pack: int) -> Spec:
     """The spec of a training of the cell whose steps have most operations, with as many seeds as a pack has. A model of one's own
     is never trained here: the project's that it is derived from stands for it."""
     from study.metrics.cost import cost
-    from study.sweep.estimate import built, of_the_project
+    from study.sweep.step_timing import built, of_the_project
 
     def flops(cell):
         known, shape = of_the_project(cell), cell.dataset.load(data_dir).shape

@@ -154,7 +154,17 @@ def note_launch(ledger: Ledger, options: LaunchOptions) -> None:
 
 GROUPS = {  # of the options, as --help shows them
     "which part of it": ("datasets", "models", "systems", "nets", "depths", "latents", "where"),
-    "how much of it": ("replicates", "proposals", "until_decided", "epochs", "budget", "trial_limit", "retry_failed", "dry_run", "check"),
+    "how much of it": (
+        "replicates",
+        "proposals",
+        "until_decided",
+        "epochs",
+        "budget",
+        "trial_limit",
+        "retry_failed",
+        "dry_run",
+        "check",
+    ),
     "images, and what they are measured by": ("download", "skip_corrupt", "features", "inception_weights"),
     "what it runs on": ("address", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "pack", "reference", "checkpoint_seconds"),
     "where it is shown": ("tracking_uri", "open"),

@@ -20,9 +20,9 @@ from study.metrics.features import Extractor
 from study.metrics.real_baseline import real_baseline
 from study.space.contracts import lacking_in_use
 from study.space.space import Space
-from study.sweep.estimate import built
 from study.sweep.launch_options import LaunchOptions
 from study.sweep.plan import PROTOCOL
+from study.sweep.step_timing import built
 
 
 def identities(space: Space, data_dir: Path, options: LaunchOptions) -> dict[str, dict]:

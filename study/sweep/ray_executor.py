@@ -57,6 +57,7 @@ from study.training.own_errors import in_one_line, own_place, printable
 RETRIES = 3  # of a trial whose worker or node died
 ANSWER_S = 10.0  # within which the port of a node that is alive takes a connection
 LOOK_S = 5.0  # between looks whether Ray is still there
+NOTIFY_S = 3.0  # between a pack's news for MLflow, times its trainings: each brings all of them up to date there
 ROOT = Path(__file__).resolve().parents[2]
 CACHES = [".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache"]
 CODE = {  # what the nodes of a cluster get of this project: its code, without what is large or belongs to one machine
@@ -274,17 +275,22 @@ class News(tune.Callback):
         self.began, self.advanced, self.notify, self.log, self.deadline = began, advanced, notify, log, deadline
         self.workers = workers
         self.looked = time.monotonic()
+        self.notified: dict[str, float] = {}  # first key of a pack -> when
 
     def on_trial_start(self, iteration, trials, trial, **info):
-        self.began(trial.config["keys"])
+        keys = trial.config["keys"]
+        self.notified[keys[0]] = time.monotonic()
+        self.began(keys)
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
         keys, until = trial.config["keys"], trial.config["until"]
         if "outcome" in result:  # that one's news is the committed result
-            return self.advanced(keys, Final.from_tune(result).epoch(until))
+            return self.advanced(keys, Final.from_tune(result).epoch(until), over=True)
         self.advanced(keys, result.get("epoch", 0))  # none where a worker asks to stop
-        for key in keys:
-            self.notify(key)
+        if time.monotonic() - self.notified[keys[0]] >= NOTIFY_S * len(keys):
+            self.notified[keys[0]] = time.monotonic()
+            for key in keys:
+                self.notify(key)
 
     def on_trial_recover(self, iteration, trials, trial, **info):
         self.workers.let_go()

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from models.phase import Phase, example, losses_of
 from study.data.datasets import dataset_of
 from study.errors import UserError
 from study.ledger.folder import DATA, Ledger
@@ -82,7 +84,7 @@ def untried(plan: Plan, kinds: Sequence[list[Cell]]) -> list[list[Cell]]:
 
 
 def specs_of(plan: Plan, cell: Cell) -> list[Spec]:
-    """Of three trainings of an epoch on held-out data, by the published defaults: one that is alone, and the same beside another."""
+    """Of three trainings of an epoch on held-out data, by the published defaults: one alone, and the same beside another."""
     params, suggested = plan.space.default_proposal(cell)
     budget = plan.space.budget(cell).confirm
     budget = replace(budget, epochs=1, measured_every=budget.measured_every and 1)
@@ -91,7 +93,7 @@ def specs_of(plan: Plan, cell: Cell) -> list[Spec]:
     return [plan.spec(trial, params, "default", suggested) for trial in trials]
 
 
-def answers(kinds: Sequence[Sequence[Spec]], *given, limit_s: float = LIMIT_S) -> Iterator[Found]:
+def answers(kinds: Sequence[Sequence[Spec]], *given) -> Iterator[Found]:
     """What is found of each kind, in a process that the next kinds share unless it ends or takes too long."""
     done = 0
     while done < len(kinds):
@@ -102,8 +104,8 @@ def answers(kinds: Sequence[Sequence[Spec]], *given, limit_s: float = LIMIT_S) -
         try:
             while done < len(kinds):
                 done += 1
-                if not ours.poll(limit_s):
-                    yield Found(f"a few steps of it did not end within {limit_s:.0f} s: it hangs, or needs a quicker machine")
+                if not ours.poll(LIMIT_S):
+                    yield Found(f"a few steps of it did not end within {LIMIT_S:.0f} s: it hangs, or needs a quicker machine")
                     break
                 yield ours.recv()
         except EOFError:
@@ -127,10 +129,16 @@ def in_turn(connection, kinds: Sequence[Sequence[Spec]], folder: str, features: 
         os.dup2(silence, stream)
     allow(*trust)
     torch.set_num_threads(1)
+    for found in each_found(kinds, folder, features, data_dir):
+        connection.send(found)
+
+
+def each_found(kinds: Sequence[Sequence[Spec]], folder: str, features: str, data_dir: str) -> Iterator[Found]:
+    """What is found of each kind, in a study of its own below the folder."""
     for specs in kinds:
         with tempfile.TemporaryDirectory(dir=folder) as study:
             (Path(study) / "features").symlink_to(Path(features).resolve())
-            connection.send(found_of(specs, Ledger(study), data_dir))
+            yield found_of(specs, Ledger(study), data_dir)
 
 
 def found_of(specs: Sequence[Spec], ledger: Ledger, data_dir: str) -> Found:
@@ -156,10 +164,22 @@ def prepared(specs: Sequence[Spec], ledger: Ledger, data_dir: str) -> str:
     model = model_of(spec)
     if missing := lacking_in_use(model):
         return f"it lacks {', '.join(missing)}"
+    if wrong := next(filter(None, (misjudged(model, phase) for phase in model.phases)), ""):
+        return wrong
     batches = max(phase.every for phase in model.phases)  # each phase has a turn
     few = ledger.root / DATA / spec.fingerprint
     dataset_of(spec).publish_few(Path(data_dir), few, {"train": batches * spec.batch_size, "validation": FEW, "test": FEW})
     return misdrawn(decode(model.requires_grad_(False), torch.randn(2, spec.latent_dim)), (2, *spec.shape))
+
+
+def misjudged(model: nn.Module, phase: Phase) -> str:
+    """What is wrong with what a phase's loss gives."""
+    x = torch.zeros(2, *model.shape)
+    found = losses_of(model, phase.loss, x, example(model, phase, x), torch.zeros(()))
+    if not isinstance(found, dict) or "loss" not in found:
+        return f"{phase.loss}() gives a {type(found).__name__}, where a dict of numbers is asked, with 'loss' among them"
+    wide = next((name for name, value in found.items() if value.numel() != 1), None)
+    return f"{phase.loss}() gives {found[wide].numel()} numbers as {wide!r}, where one is asked: its mean" if wide else ""
 
 
 def misdrawn(samples: torch.Tensor, shape: Sequence[int]) -> str:

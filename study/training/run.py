@@ -29,7 +29,7 @@ from study.training.self_check import REFERENCE, Choices, Example
 from study.training.training import Training, replica_seed
 from study.training.weights import fresh, plain
 
-REPORT_S = 3.0  # seconds between a pack's reports, times its trainings: each report brings all of them up to date in MLflow
+REPORT_S, SELDOM_S = 3.0, 12.0  # seconds between a pack's reports, times its trainings, and at most
 Outcome = tuple[list[Result], dict[str, float | None]]  # what ended, and by key the objective of what waits at a rung
 
 
@@ -54,11 +54,12 @@ def run_pack(
 ) -> Outcome:
     """Train and measure what the spec.json in each folder says up to epoch `until`, each from its last checkpoint.
 
-    The trainings are of one cell and one program (study/space/hyperparameters.py). report(epoch, objective) is told now and then
-    how far they are, on_checkpoint() is called after each checkpoint; `reference` trains one after the other, in the plainest way
-    that there is, and else what is equal to it and fastest is used (study/training/self_check.py). A pack of which a training has
-    taken `limit_s` seconds fails at the end of an epoch, its state kept. Measures take so many `samples` of a model, 0: as many as
-    its stage does. Only training obeys the spec's precision, measures are always in float32.
+    The trainings are of one cell and one program (study/space/hyperparameters.py). report(epoch, objective) is told how far they
+    are: before the first epoch, now and then, and after the last, before they are measured. on_checkpoint() is called after each
+    checkpoint; `reference` trains one after the other, in the plainest way that there is, and else what is equal to it and fastest
+    is used (study/training/self_check.py). A pack of which a training has taken `limit_s` seconds fails at the end of an epoch, its
+    state kept. Measures take so many `samples` of a model, 0: as many as its stage does. Only training obeys the spec's precision,
+    measures are always in float32.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
     results, waiting, pending = [], {}, equally_far(folders)
@@ -176,6 +177,7 @@ class Run:
         return self.trainings[0].state.epoch
 
     def run(self, report) -> Outcome:
+        report(self.epoch, None)
         if self.epoch == 0:
             self.record([{} for _ in self.trainings])
         while self.epoch < self.until and not all(training.diverged for training in self.trainings):
@@ -184,6 +186,7 @@ class Run:
                 self.checkpoint()
                 return [self.cut_off(training) for training in self.trainings], {}
         self.checkpoint()  # that the driver may take its time to record what came of it
+        report(self.epoch, self.trainings[0].objective())
         ending = [k for k, training in enumerate(self.trainings) if self.until == self.spec.epochs or training.diverged]
         results = self.finish(ending)
         return results, {each.spec.key: each.objective() for k, each in enumerate(self.trainings) if k not in ending}
@@ -210,7 +213,7 @@ class Run:
         )
         if time.monotonic() - self.checkpointed >= self.checkpoint_s and not self.checkpoints.writing:
             self.checkpoint()
-        if time.monotonic() - self.reported >= REPORT_S * len(self.trainings):
+        if self.epoch < self.until and time.monotonic() - self.reported >= min(SELDOM_S, REPORT_S * len(self.trainings)):
             self.reported = time.monotonic()
             report(self.epoch, self.trainings[0].objective())
 
@@ -237,7 +240,7 @@ class Run:
         """Grids and charts of a training's model."""
         model, real = self.replicas.models[k].eval(), self.validation.real
         pictures = image_grids.in_training(model, noise, real)
-        if self.epoch == self.spec.epochs:
+        if self.epoch == self.spec.epochs and not self.trainings[k].diverged:
             pictures |= image_grids.at_the_end(model, noise, real, self.validation.nearest)
             pictures |= charts.at_the_end(model, self.validation)
             if "reconstructions" not in pictures and differentiable(model, noise[:2]):

@@ -30,7 +30,8 @@ from study.space import grid, match_parameters, moved_to
 from study.space.loading import load_space
 from study.space.systems import NARROWEST, TOLERANCE, parameters
 from study.sweep.plan import Plan
-from study.sweep.progress import console, systems_table
+from study.sweep.plan_tables import systems_table
+from study.sweep.progress import console
 from study.training.replicas import Replicas
 from study.training.run import run_trial
 

@@ -13,8 +13,9 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.data import digits
 from study.space import Budget, grid
-from study.sweep.estimate import batch_seconds, group, rates, seconds_left, turns_of
+from study.sweep.estimate import group, rates, seconds_left
 from study.sweep.plan import Plan, stretches
+from study.sweep.step_timing import batch_seconds, timed, turns_of
 from study.training.replicas import Replicas
 
 BUDGET = Budget(epochs=2, batch_size=32)
@@ -64,7 +65,8 @@ def test_the_trainings_of_one_pack_keep_one_core_busy(data_dir, ledger):
     space = tiny_space(cells=cells, propose=lambda trial, cell: {}, replicates=6, pack=6)
     plan = Plan(space, ledger, IDENTITY)
     known = rates(plan, data_dir)
-    each = 6 * 2 * known[group(cells[0], "confirm")]
+    rate = known[group(cells[0], "confirm")]
+    each = 6 * 2 * rate.epoch + 6 * rate.measuring
     assert seconds_left(plan, known, 2) == seconds_left(plan, known, 1) == (each, 1)
     halves = Plan(replace(space, pack=3), ledger, IDENTITY)
     assert [stretch.packs for stretch in stretches(halves, cells[0])] == [2]
@@ -83,3 +85,17 @@ def test_a_model_of_ones_own_is_never_trained_by_the_launch_itself(data_dir):
     assert batch_seconds(own, budget, images) == pytest.approx(batch_seconds(project, budget, images), rel=3)
     (foreign,) = grid([type("Foreign", (), {})], [fc], [1], [2], [digits], width=[16])
     assert batch_seconds(foreign, budget, images) is None
+
+
+def test_what_a_step_costs_whatever_its_images_is_not_multiplied_with_them(monkeypatch):
+    """Steps of 100 + 1 per image are timed up to 8 images; a batch of 32 is on their line, and not four times as dear."""
+    now = [0.0]
+    monkeypatch.setattr("study.sweep.step_timing.time.thread_time", lambda: now[0])
+
+    def step(size):
+        now[0] += 100 + size
+        return 100 + size
+
+    assert timed(step, 32, 1.0) == 132
+    assert timed(step, 32, 1e4) == 132
+    assert timed(step, 1, 1.0) == 101

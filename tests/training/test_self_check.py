@@ -14,7 +14,7 @@ from models.vae import VAE
 from models.wgan import WGAN
 from study.ledger.files import read_spec
 from study.ledger.folder import Ledger
-from study.sweep.progress import found_on_cards
+from study.sweep.plan_tables import found_on_cards
 from study.training import run, self_check
 from study.training.replicas import Replicas
 from study.training.self_check import REFERENCE, Choices, Example, Way, chosen

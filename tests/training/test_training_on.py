@@ -13,7 +13,7 @@ from study.ledger.files import as_written
 from study.ledger.folder import STATE, Ledger
 from study.space import Budget, Search, grid
 from study.sweep.plan import Plan, write_planned
-from study.sweep.progress import states_kept
+from study.sweep.plan_tables import states_kept
 from study.sweep.selection import spent
 from study.training.run import run_pack
 

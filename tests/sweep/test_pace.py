@@ -1,20 +1,20 @@
 """The time that is left, as a running sweep says it."""
 
-from tiny import IDENTITY, finish, outcome, tiny_space
+from tiny import IDENTITY, finish, tiny_space
 
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
 from study.space import Search, grid
-from study.sweep.estimate import group
+from study.sweep.estimate import Rate, group
+from study.sweep.pace import Pace
 from study.sweep.plan import Plan, stretches
-from study.sweep.progress import Display
 
 
 def clocked(monkeypatch):
     """A list whose last number is the time."""
     now = [0.0]
-    monkeypatch.setattr("study.sweep.progress.time.monotonic", lambda: now[-1])
+    monkeypatch.setattr("study.sweep.pace.time.monotonic", lambda: now[-1])
     return now
 
 
@@ -23,23 +23,44 @@ def test_what_has_not_run_yet_is_expected_to_be_off_by_the_factor_of_what_has(le
     space = tiny_space(cells=grid([VAE], [fc], [1, 3], [2], [digits], width=[16]), propose=lambda trial, cell: {}, replicates=2)
     plan, now = Plan(space, ledger, IDENTITY), clocked(monkeypatch)
     quick, slow = (group(cell, "confirm") for cell in space.cells)
-    display = Display(plan, 1, "", {quick: 1.0, slow: 10.0})
-    left_quick, left_slow = 2 * 2, 2 * 2  # epochs of all replicates
-    assert display.eta() == left_quick * 1.0 + left_slow * 10.0  # nothing was seen yet
+    pace = Pace(plan, 1, {quick: Rate(1.0, 0.5), slow: Rate(10.0, 0.5)})
+    left_quick, left_slow, ends = 2 * 2, 2 * 2, 4  # epochs of all replicates
+    assert pace.left() == left_quick * 1.0 + left_slow * 10.0 + ends * 0.5  # nothing was seen yet
     lost = next(trial for trial in plan.left() if trial.cell.depth == 3)
-    display.began([lost.key])
-    display.advanced([lost.key], 0)
-    assert display.eta() == left_quick * 1.0 + left_slow * 10.0  # nothing was seen of what trained nothing
+    pace.began([lost.key])
+    now.append(5.0)
+    pace.advanced([lost.key], 0, over=True)
+    assert pace.left() == left_quick * 1.0 + left_slow * 10.0 + ends * 0.5  # nothing was seen of what trained nothing
     trial = next(trial for trial in plan.left() if trial.cell.depth == 1)
-    display.began([trial.key])
-    now.append(2.0)
-    display.advanced([trial.key], 1)
-    assert display.eta() == (left_quick - 1) * 2.0 + left_slow * 20.0
-    now.append(4.0)
-    display.advanced([trial.key], 2)
-    display.finished(trial, outcome(trial))
+    pace.began([trial.key])
+    now.append(50.0)
+    pace.advanced([trial.key], 0)  # the worker's start is not its own time
+    assert pace.left() == left_quick * 1.0 + left_slow * 10.0 + ends * 0.5
+    now.append(52.0)
+    pace.advanced([trial.key], 1)
+    assert pace.left() == (left_quick - 1) * 2.0 + left_slow * 20.0 + ends * 1.0
+    now.append(54.0)
+    pace.advanced([trial.key], 2)
+    now.append(56.0)
+    pace.advanced([trial.key], 2, over=True)
     finish(plan, trial, params={})
-    assert display.eta() == (left_quick - 2) * 2.0 + left_slow * 20.0
+    assert pace.left() == (left_quick - 2) * 2.0 + left_slow * 20.0 + (ends - 1) * 2.0
+
+
+def test_between_two_words_of_a_pack_time_passes_as_expected(ledger, monkeypatch):
+    """No further than the pack had to go."""
+    space = tiny_space(cells=tiny_space().cells[:1], propose=lambda trial, cell: {}, replicates=2)
+    plan, now = Plan(space, ledger, IDENTITY), clocked(monkeypatch)
+    pace = Pace(plan, 1, {group(space.cells[0], "confirm"): Rate(10.0, 1.0)})
+    keys = [trial.key for trial in plan.left()]
+    pace.began(keys)
+    now.append(7.0)
+    assert pace.left() == 2 * 2 * 10.0 + 2  # a worker that starts
+    pace.advanced(keys, 0)
+    now.append(12.0)
+    assert pace.left() == 2 * 2 * 10.0 + 2 - 5.0
+    now.append(1e6)
+    assert pace.left() == 0.0
 
 
 def test_trainings_that_wait_at_a_rung_for_other_packs_are_not_counted_as_running(ledger, monkeypatch):
@@ -47,17 +68,20 @@ def test_trainings_that_wait_at_a_rung_for_other_packs_are_not_counted_as_runnin
     space = tiny_space(cells=tiny_space().cells[:1], search=Search(rounds=(2,), rungs=(0.5,)), replicates=2)
     plan, now = Plan(space, ledger, IDENTITY), clocked(monkeypatch)
     (cell,) = space.cells
-    display = Display(plan, 1, "", {group(cell, stage): 7.0 for stage in ("search", "confirm")})
+    pace = Pace(plan, 1, {group(cell, stage): Rate(7.0, 0.0) for stage in ("search", "confirm")})
     _, packs = plan.advance(cell)
     for pack in packs:
-        display.began(pack.keys)
+        pace.began(pack.keys)
+        pace.advanced(pack.keys, 0)
         now.append(now[-1] + 1.0)
-        display.advanced(pack.keys, pack.until)
-    display.began(packs[0].keys)
+        pace.advanced(pack.keys, pack.until, over=True)
+    assert not pace.packs
+    pace.began(packs[0].keys)
+    pace.advanced(packs[0].keys, 1)
     now.append(now[-1] + 1.0)
-    display.advanced(packs[0].keys, 2)
+    pace.advanced(packs[0].keys, 2)
     left_search, left_confirm = 1, 2 * 2  # half of the second pack's go on for an epoch
-    assert display.eta() == left_search * 0.5 + left_confirm * 0.5
+    assert pace.left() == left_search * 0.5 + left_confirm * 0.5
 
 
 def test_a_stretch_counts_those_that_are_expected_to_go_on_and_the_packs_that_they_make(ledger):

@@ -1,0 +1,88 @@
+"""How long a sweep still takes, from what its packs have taken so far: their own time, without the start of a worker."""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from study.sweep.estimate import Group, Rate, group, seconds_left
+from study.sweep.plan import Plan, Trial
+
+
+@dataclass
+class Running:
+    """A pack that is under way."""
+
+    trial: Trial  # the first of it
+    keys: tuple[str, ...]
+    epoch: int  # where it is, as far as it was heard of
+    until: int  # a rung, or the end
+    heard: float | None = None  # when, on time.monotonic(); None until it trains
+
+
+class Pace:
+    """The packs that run, and what those of each group take. `rates`: what study/sweep/estimate.py expects."""
+
+    def __init__(self, plan: Plan, slots: int, rates: Mapping[Group, Rate]):
+        self.plan, self.slots, self.rates = plan, slots, rates
+        self.trials: dict[str, Trial] = {}  # by key
+        self.packs: dict[str, Running] = {}  # by first key
+        self.reached: dict[str, int] = {}  # key -> the epoch where a training is
+        self.trained, self.epochs, self.measured, self.ends = (defaultdict[Group, float](float) for _ in range(4))
+
+    def began(self, keys: Sequence[str]) -> None:
+        """A pack has been given to a worker, to begin or to go on from where it was."""
+        if keys[0] not in self.trials:
+            self.trials = {trial.key: trial for trial in self.plan.trials()}
+        epoch = max((row.epoch for row in self.plan.ledger.rows(keys[0])), default=self.reached.get(keys[0], 0))
+        self.reached |= dict.fromkeys(keys, epoch)
+        trial = self.trials[keys[0]]
+        until = next((rung for rung in trial.rungs if rung > epoch), trial.budget.epochs)
+        self.packs[keys[0]] = Running(trial, tuple(keys), epoch, until)
+
+    def advanced(self, keys: Sequence[str], epoch: int, over: bool = False) -> None:
+        """A pack trains, has come to an epoch, or is `over`: its trainings have ended or wait at a rung."""
+        now, pack = time.monotonic(), self.packs[keys[0]]
+        name, made = group(pack.trial.cell, pack.trial.stage), epoch - pack.epoch
+        if pack.heard is not None and made > 0:
+            self.trained[name] += now - pack.heard
+            self.epochs[name] += made * len(keys)
+        elif pack.heard is not None and over:
+            self.measured[name] += now - pack.heard
+            self.ends[name] += len(keys)
+        pack.heard, pack.epoch = now, epoch
+        self.reached |= dict.fromkeys(keys, epoch)
+        if over:
+            del self.packs[keys[0]]
+
+    def rate(self) -> dict[Group, Rate]:
+        """As observed; what was not seen yet is expected to be off by the same factor as what was."""
+        train = factor({name: rate.epoch for name, rate in self.rates.items()}, self.trained, self.epochs, 1.0)
+        measure = factor({name: rate.measuring for name, rate in self.rates.items()}, self.measured, self.ends, train)
+        found = {name: Rate(train * rate.epoch, measure * rate.measuring) for name, rate in self.rates.items()}
+        for name, epochs in self.epochs.items():
+            known = found.get(name, Rate(0.0, 0.0))
+            ends = self.ends.get(name)
+            found[name] = Rate(self.trained[name] / epochs, self.measured[name] / ends if ends else known.measuring)
+        return found
+
+    def left(self) -> float | None:
+        """Seconds; None where they can neither be seen nor guessed. Between two words of a pack, time passes as expected."""
+        rate = self.rate()
+        if (found := seconds_left(self.plan, rate, self.slots, self.reached)) is None:
+            return None
+        seconds, busy = found
+        return max(0.0, seconds - sum(self._since(pack, rate) for pack in self.packs.values()) / busy)
+
+    def _since(self, pack: Running, rate: Mapping[Group, Rate]) -> float:
+        """Seconds of a pack's work since it was heard of, at most what it still had."""
+        each = rate[group(pack.trial.cell, pack.trial.stage)]
+        had = len(pack.keys) * ((pack.until - pack.epoch) * each.epoch + each.measuring)
+        return 0.0 if pack.heard is None else min(time.monotonic() - pack.heard, had)
+
+
+def factor(expected: Mapping[Group, float], seconds: Mapping[Group, float], times: Mapping[Group, float], unseen: float) -> float:
+    """By how much what was seen of some groups took longer than expected."""
+    both = expected.keys() & times.keys()
+    sure = sum(expected[name] * times[name] for name in both)
+    return sum(seconds[name] for name in both) / sure if sure else unseen

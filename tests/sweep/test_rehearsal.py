@@ -1,0 +1,142 @@
+"""What a model of one's own does wrong is said in a line before anything is trained, even where it ends its process or hangs."""
+
+import pytest
+
+from study import launch
+from study.errors import UserError
+from study.ledger.folder import Ledger
+from study.space.loading import load_space
+from study.sweep import rehearsal
+from study.sweep.plan import Plan
+from study.sweep.preparation import identities, prepare
+from study.sweep.rehearsal import rehearse
+
+SPACE = '''"""Models that are wrong in one way each, and one that is sound."""
+import os
+import signal
+import time
+
+from torch import nn
+
+from models.gan import GAN
+from models.nets import fc
+from models.vae import VAE
+from study.data import digits
+from study.space import Budget, Search, Space, grid
+
+
+class Sound(VAE):
+    """Nothing is wrong with it."""
+
+
+class Signed(VAE):
+    def sample(self, z):
+        return 2 * super().sample(z) - 1
+
+
+class Flat(VAE):
+    def sample(self, z):
+        return super().sample(z).flatten(1)
+
+
+class Bare(VAE):
+    def loss(self, x, noise, epoch):
+        return super().loss(x, noise, epoch)["loss"]
+
+
+class Endless(VAE):
+    def loss(self, x, noise, epoch):
+        return {name: value / 0 for name, value in super().loss(x, noise, epoch).items()}
+
+
+class Hidden(VAE):
+    def posterior(self, x):
+        if self.training:
+            return super().posterior(x)
+        raise ValueError("no posterior where it is measured")
+
+
+class Spectral(GAN):
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        for module in self.critic:
+            if isinstance(module, nn.Linear):
+                nn.utils.parametrizations.spectral_norm(module)
+
+
+class Dies(VAE):
+    def loss(self, x, noise, epoch):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Hangs(VAE):
+    def loss(self, x, noise, epoch):
+        time.sleep(600)
+
+
+MODELS = [Dies, Hangs, Sound, Signed, Flat, Bare, Endless, Hidden, Spectral]
+SPACE = Space(cells=grid(MODELS, [fc], [1], [2, 4], [digits], width=[16]), propose=lambda trial, cell: {},
+              budget=lambda cell: Budget(2, 64), search=Search(rounds=(1,), rungs=()), replicates=1)
+'''
+SAID = {
+    "signed": "sample() gives values from -",
+    "flat": "sample() gives (2, 64) for 2 latents, where images are (2, 1, 8, 8)",
+    "bare": "loss() gives a Tensor, where a dict of numbers is asked",
+    "endless": "its loss is not finite after a few steps",
+    "hidden": "ValueError: no posterior where it is measured ({file}:43)",
+    "spectral": "trained one at a time, which takes longer, since side by side it raises RuntimeError: Batching rule",
+}
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory, data_dir):
+    """The plan of a space of one's own, as a launch makes it; and the file."""
+    folder = tmp_path_factory.mktemp("own")
+    file = folder / "own_models.py"
+    file.write_text(SPACE)
+    space, options = load_space(str(file)), launch.parse(["--space", str(file)])
+    ledger = Ledger(folder / "studies" / space.name)
+    prepare(space, options, data_dir, ledger, lambda line: None)
+    return lambda **only: Plan(space.only(**only), ledger, identities(space, data_dir, options)), file
+
+
+def test_each_kind_of_mistake_is_one_line_that_names_the_cell(planned, data_dir, monkeypatch):
+    plan, file = planned
+    monkeypatch.setattr(rehearsal, "answers", lambda kinds, *given: rehearsal.each_found(kinds, *given[:3]))
+    lines = []
+    with pytest.raises(UserError, match="5 of 7 kinds of cells cannot be trained as they are"):
+        rehearse(plan(models=["sound", *SAID]), data_dir, (str(file), False), lines.append, strict=True)
+    told = {line.split("-")[0].removeprefix("cell "): line for line in lines}
+    assert told.keys() == SAID.keys() and len(lines) == len(SAID)
+    for name, text in SAID.items():
+        assert told[name].startswith(f"cell {name}-fc-d1-z2-width-16-digits (and 1 of other latent sizes): "), told[name]
+        assert text.format(file=file) in told[name] and "\n" not in told[name], told[name]
+
+
+@pytest.mark.long
+def test_a_model_that_ends_its_process_or_hangs_is_said_and_those_behind_it_are_tried(planned, data_dir, monkeypatch):
+    """A launch goes on, since another model is sound."""
+    plan, file = planned
+    monkeypatch.setattr(rehearsal, "LIMIT_S", 20.0)
+    lines = []
+    rehearse(plan(models=["dies", "hangs", "flat", "sound"]), data_dir, (str(file), False), lines.append)
+    assert [line.split(": ")[1].split(";")[0] for line in lines] == [
+        "it ends its process (SIGSEGV)",
+        "a few steps of it did not end within 20 s",
+        "sample() gives (2, 64) for 2 latents, where images are (2, 1, 8, 8)",
+    ]
+
+
+@pytest.mark.long
+def test_where_all_is_well_one_line_says_so_and_where_nothing_is_nothing_is_started(planned, data_dir):
+    plan, file = planned
+    lines = []
+    rehearse(plan(models=["sound"]), data_dir, (str(file), False), lines.append)
+    assert len(lines) == 1 and lines[0].startswith("1 kind of cells trained for a few steps, measured and drawn: all is well (")
+    with pytest.raises(UserError, match="1 of 1 kinds"):
+        rehearse(plan(models=["flat"]), data_dir, (str(file), False), lines.append)
+
+
+def test_models_of_the_project_are_not_rehearsed_by_a_launch(plan, data_dir, monkeypatch):
+    monkeypatch.setattr(rehearsal, "answers", lambda kinds, *given: pytest.fail("rehearsed") if kinds else iter(()))
+    rehearse(plan, data_dir, ("", False), pytest.fail)
