@@ -10,9 +10,9 @@ from functools import partial
 from study.metrics.evaluation import SAMPLES, samples_of
 from study.space.cells import Budget, Cell
 from study.sweep.plan import Plan, stretches
-from study.sweep.step_timing import CELL_S, batch_seconds
+from study.sweep.step_timing import CELL_S, batch_seconds, slowdown
 
-MEASURING_S = {"search": 0.1, "confirm": 0.6}  # of one training where it stops, waits or ends, by the least samples
+MEASURING_S = {"search": 0.1, "confirm": 1.0}  # of one training where it stops, waits or ends, by the least samples
 TIMING_S = 10.0  # for timing steps of all cells of a plan
 Group = tuple  # see group()
 
@@ -61,7 +61,7 @@ def _parts(plan: Plan, cell: Cell, rate: Mapping[Group, Rate], reached: Mapping[
 
 def rates(plan: Plan, data_dir) -> dict[Group, Rate]:
     """What each group's trainings take, observed or guessed; without those that cannot be guessed. Cells whose steps are alike
-    share a timing."""
+    share a timing. The machine is expected to stay as busy with other work as it is now."""
     known, timings, guessed = observed(plan), {}, []
     for cell in plan.space.cells:
         lacking = [each for each in stretches(plan, cell) if group(cell, each.stage) not in known]
@@ -77,11 +77,13 @@ def rates(plan: Plan, data_dir) -> dict[Group, Rate]:
             timings[like] = partial(batch_seconds, cell, budget, images, pack, plan.ranges[cell.name])
             guessed.append((cell, budget, images, like))
     taken = {like: timing(min(CELL_S, TIMING_S / len(timings))) for like, timing in timings.items()}
+    busy = slowdown() if guessed else 1.0
     for cell, budget, images, like in guessed:
         if (seconds := taken[like]) is not None:
             for stage, least in MEASURING_S.items():
-                pairs = (samples_of(images, stage) / SAMPLES) ** 2  # every sample is compared with every real image
-                known.setdefault(group(cell, stage), Rate(steps_of(budget, images) * seconds, pairs * least))
+                pairs = (samples_of(images, stage) / SAMPLES) ** 2  # about half of it compares every sample with every real image
+                rate = Rate(busy * steps_of(budget, images) * seconds, busy * least * (1 + pairs) / 2)
+                known.setdefault(group(cell, stage), rate)
     return known
 
 
