@@ -78,7 +78,7 @@ def launched(options: LaunchOptions, space=None) -> int:
         if growth:
             ledger.put_looks(growth.looks)
             plan = growth.first(plan)
-        rehearse(plan, data_dir, trust(options), log, strict=options.check)
+        rehearse(plan, data_dir, log, strict=options.check)
         if options.check:
             return DONE
         plan = repaired(plan, options, screen, log)

@@ -1,6 +1,7 @@
 """What a model of one's own does wrong is said in a line before anything is trained, even where it ends its process or hangs."""
 
 import pytest
+from tiny import outcome
 
 from study import launch
 from study.errors import UserError
@@ -10,6 +11,7 @@ from study.sweep import rehearsal
 from study.sweep.plan import Plan
 from study.sweep.preparation import identities, prepare
 from study.sweep.rehearsal import rehearse
+from study.training.few_steps import found_in
 
 SPACE = '''"""Models that are wrong in one way each, and one that is sound."""
 import os
@@ -56,6 +58,14 @@ class Hidden(VAE):
         raise ValueError("no posterior where it is measured")
 
 
+class Counting(VAE):
+    steps = 0
+
+    def loss(self, x, noise, epoch):
+        self.steps += 1
+        return {name: value * self.steps for name, value in super().loss(x, noise, epoch).items()}
+
+
 class Spectral(GAN):
     def __init__(self, *arguments, **settings):
         super().__init__(*arguments, **settings)
@@ -74,7 +84,7 @@ class Hangs(VAE):
         time.sleep(600)
 
 
-MODELS = [Dies, Hangs, Sound, Signed, Flat, Bare, Endless, Hidden, Spectral]
+MODELS = [Dies, Hangs, Sound, Signed, Flat, Bare, Endless, Hidden, Counting, Spectral]
 SPACE = Space(cells=grid(MODELS, [fc], [1], [2, 4], [digits], width=[16]), propose=lambda trial, cell: {},
               budget=lambda cell: Budget(2, 64), search=Search(rounds=(1,), rungs=()), replicates=1)
 '''
@@ -84,6 +94,7 @@ SAID = {
     "bare": "loss() gives a Tensor, where a dict of numbers is asked",
     "endless": "its loss is not finite after a few steps",
     "hidden": "ValueError: no posterior where it is measured ({file}:43)",
+    "counting": "side by side with another its loss/",
     "spectral": "trained one at a time, which takes longer, since side by side it raises RuntimeError: Batching rule",
 }
 
@@ -102,10 +113,10 @@ def planned(tmp_path_factory, data_dir):
 
 def test_each_kind_of_mistake_is_one_line_that_names_the_cell(planned, data_dir, monkeypatch):
     plan, file = planned
-    monkeypatch.setattr(rehearsal, "answers", lambda kinds, *given: rehearsal.each_found(kinds, *given[:3]))
+    monkeypatch.setattr(rehearsal, "answers", lambda studies, data_dir, _: (found_in(each, data_dir) for each in studies))
     lines = []
-    with pytest.raises(UserError, match="5 of 7 kinds of cells cannot be trained as they are"):
-        rehearse(plan(models=["sound", *SAID]), data_dir, (str(file), False), lines.append, strict=True)
+    with pytest.raises(UserError, match="6 of 8 kinds of cells cannot be trained as they are"):
+        rehearse(plan(models=["sound", *SAID]), data_dir, lines.append, strict=True)
     told = {line.split("-")[0].removeprefix("cell "): line for line in lines}
     assert told.keys() == SAID.keys() and len(lines) == len(SAID)
     for name, text in SAID.items():
@@ -119,7 +130,7 @@ def test_a_model_that_ends_its_process_or_hangs_is_said_and_those_behind_it_are_
     plan, file = planned
     monkeypatch.setattr(rehearsal, "LIMIT_S", 20.0)
     lines = []
-    rehearse(plan(models=["dies", "hangs", "flat", "sound"]), data_dir, (str(file), False), lines.append)
+    rehearse(plan(models=["dies", "hangs", "flat", "sound"]), data_dir, lines.append)
     assert [line.split(": ")[1].split(";")[0] for line in lines] == [
         "it ends its process (SIGSEGV)",
         "a few steps of it did not end within 20 s",
@@ -131,12 +142,21 @@ def test_a_model_that_ends_its_process_or_hangs_is_said_and_those_behind_it_are_
 def test_where_all_is_well_one_line_says_so_and_where_nothing_is_nothing_is_started(planned, data_dir):
     plan, file = planned
     lines = []
-    rehearse(plan(models=["sound"]), data_dir, (str(file), False), lines.append)
+    rehearse(plan(models=["sound"]), data_dir, lines.append)
     assert len(lines) == 1 and lines[0].startswith("1 kind of cells trained for a few steps, measured and drawn: all is well (")
     with pytest.raises(UserError, match="1 of 1 kinds"):
-        rehearse(plan(models=["flat"]), data_dir, (str(file), False), lines.append)
+        rehearse(plan(models=["flat"]), data_dir, lines.append)
+
+
+def test_what_was_trained_before_is_not_rehearsed_again(planned):
+    plan, _ = planned
+    again = plan(models=["sound", "flat"])
+    kinds = rehearsal.kinds_of(again)
+    trial = again.confirm[kinds[0][1].name][0]
+    again.record(trial, outcome(trial))
+    assert rehearsal.untried(again, kinds) == kinds[1:]
 
 
 def test_models_of_the_project_are_not_rehearsed_by_a_launch(plan, data_dir, monkeypatch):
     monkeypatch.setattr(rehearsal, "answers", lambda kinds, *given: pytest.fail("rehearsed") if kinds else iter(()))
-    rehearse(plan, data_dir, ("", False), pytest.fail)
+    rehearse(plan, data_dir, pytest.fail)
