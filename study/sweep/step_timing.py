@@ -1,9 +1,7 @@
 """How long a batch of a pack takes, from steps of few images and of more, before anything has been trained."""
 
-import contextlib
+import hashlib
 import math
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +23,7 @@ ENOUGH = 16  # trainings of a pack, from which on one more costs what the others
 REPEATS = 5  # of a step, of which the quickest counts
 FIRST, GROWTH = 2, 4  # images of the first step that is timed, and how many times more the next one has
 PROGRAMS = 16  # at most looked at, of those that are searched
-SPIN_S, NICER = 0.2, 15  # of arithmetic, at the priority of Ray's workers
+HASHES = 300_000  # a quarter of a second
 
 
 def batch_seconds(cell: Cell, budget: Budget, images, pack: int = 1, ranges: Mapping = {}, limit: float = CELL_S) -> float | None:
@@ -54,22 +52,10 @@ def batch_seconds(cell: Cell, budget: Budget, images, pack: int = 1, ranges: Map
 
 
 def slowdown() -> float:
-    """How many times longer than its processor time a worker takes on this machine now, beside whatever else it does."""
-    clocks: list[tuple[float, float]] = []
-
-    def spin():
-        with contextlib.suppress(OSError):  # where a thread has no priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICER)
-        clocks.append((time.perf_counter(), time.thread_time()))
-        while time.thread_time() - clocks[0][1] < SPIN_S:
-            torch.sigmoid(torch.zeros(1000))
-        clocks.append((time.perf_counter(), time.thread_time()))
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    thread.join()
-    (start, idle), (end, worked) = clocks
-    return max(1.0, (end - start) / (worked - idle))
+    """How many times longer than its processor time something takes on this machine now, beside all else that it does."""
+    start, idle = time.perf_counter(), time.thread_time()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", HASHES)  # one call, without Python's lock, for which other threads may wait
+    return max(1.0, (time.perf_counter() - start) / (time.thread_time() - idle))
 
 
 def of_the_project(cell: Cell) -> Cell | None:

@@ -73,7 +73,7 @@ def prepared(key: str, ledger: Ledger, data_dir: str) -> str:
         return f"it lacks {', '.join(missing)}"
     if wrong := next(filter(None, (misjudged(model, phase) for phase in model.phases)), ""):
         return wrong
-    batches = max(phase.every for phase in model.phases)  # each phase has a turn
+    batches = 2 * max(phase.every for phase in model.phases)  # each phase has two turns
     few = ledger.root / DATA / spec.fingerprint
     dataset_of(spec).publish_few(Path(data_dir), few, {"train": batches * spec.batch_size, "validation": FEW, "test": FEW})
     return misdrawn(decode(model.requires_grad_(False), torch.randn(2, spec.latent_dim)), (2, *spec.shape))
@@ -114,5 +114,5 @@ def difference(alone: dict, beside: dict) -> str:
     for name, (value,) in alone.items():
         other = beside[name][0]
         if name.startswith("loss/") and (other is None or abs(other - value) > LOSSES * max(1.0, abs(value))):
-            return f"side by side with another its {name} is {other} instead of {value}: it must keep nothing between two steps"
+            return f"side by side with another its {name} is {other} instead of {value}: it must depend on its arguments alone"
     return ""

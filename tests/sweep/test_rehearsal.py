@@ -62,8 +62,8 @@ class Counting(VAE):
     steps = 0
 
     def loss(self, x, noise, epoch):
-        self.steps += 1
-        return {name: value * self.steps for name, value in super().loss(x, noise, epoch).items()}
+        Counting.steps += 1
+        return {name: value * Counting.steps for name, value in super().loss(x, noise, epoch).items()}
 
 
 class Spectral(GAN):
