@@ -55,12 +55,16 @@ class Pace:
         if over:
             del self.packs[keys[0]]
 
+    def running(self) -> list[Running]:
+        """The packs that are under way; one whose worker died too often never said that it is over."""
+        return [pack for pack in list(self.packs.values()) if any(key not in self.plan.results for key in pack.keys)]
+
     def rate(self) -> dict[Group, Rate]:
         """As observed; what was not seen yet is expected to be off by the same factor as what was."""
         train = factor({name: rate.epoch for name, rate in self.rates.items()}, self.trained, self.epochs, 1.0)
         measure = factor({name: rate.measuring for name, rate in self.rates.items()}, self.measured, self.ends, train)
         found = {name: Rate(train * rate.epoch, measure * rate.measuring) for name, rate in self.rates.items()}
-        for name, epochs in self.epochs.items():
+        for name, epochs in list(self.epochs.items()):  # the display reads while the sweep writes
             known = found.get(name, Rate(0.0, 0.0))
             ends = self.ends.get(name)
             found[name] = Rate(self.trained[name] / epochs, self.measured[name] / ends if ends else known.measuring)
@@ -72,13 +76,14 @@ class Pace:
         if (found := seconds_left(self.plan, rate, self.slots, self.reached)) is None:
             return None
         seconds, busy = found
-        return max(0.0, seconds - sum(self._since(pack, rate) for pack in self.packs.values()) / busy)
+        return max(0.0, seconds - sum(self._since(pack, rate) for pack in self.running()) / busy)
 
     def _since(self, pack: Running, rate: Mapping[Group, Rate]) -> float:
         """Seconds of a pack's work since it was heard of, at most what it still had."""
-        each = rate[group(pack.trial.cell, pack.trial.stage)]
+        if pack.heard is None or (each := rate.get(group(pack.trial.cell, pack.trial.stage))) is None:
+            return 0.0
         had = len(pack.keys) * ((pack.until - pack.epoch) * each.epoch + each.measuring)
-        return 0.0 if pack.heard is None else min(time.monotonic() - pack.heard, had)
+        return min(time.monotonic() - pack.heard, had)
 
 
 def factor(expected: Mapping[Group, float], seconds: Mapping[Group, float], times: Mapping[Group, float], unseen: float) -> float:

@@ -80,11 +80,7 @@ class Display:
 
     @property
     def counts(self) -> dict[tuple[str, str], dict]:
-        return counts(self.plan, frozenset(key for pack in self.packs for key in pack.keys))
-
-    @property
-    def packs(self) -> list[Running]:
-        return list(self.pace.packs.values())
+        return counts(self.plan, frozenset(key for pack in self.pace.running() for key in pack.keys))
 
     def bests(self) -> list[str]:
         """The best of each model and dataset so far, on validation images, the lowest first."""
@@ -120,7 +116,7 @@ class Display:
             )
         said.add_column(style="bold")
         said.add_column(ratio=1)
-        for word, lines in (("now", shortened(list(map(under_way, self.packs)))), ("best", shortened(self.bests()))):
+        for word, lines in (("now", shortened(list(map(under_way, self.pace.running())))), ("best", shortened(self.bests()))):
             for index, line in enumerate(lines):
                 said.add_row(word if index == 0 else "", Text(line, no_wrap=True, overflow="ellipsis"))
         said.add_row("time", self.times(ends=True))

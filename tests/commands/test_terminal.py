@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import termios
 from pathlib import Path
 
 import pytest
+from screen import shown
 from tiny import finish
 
 from benchmarks.crash import Count, Study, count
+from study.analysis.report_data import findings
 from study.launch import reported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,3 +106,19 @@ def test_a_report_that_fails_is_one_line_and_the_end_goes_on(plan, tmp_path, mon
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where it is not installed
     said = reported(plan.ledger, tmp_path, False, print)
     assert said.startswith("not written: ModuleNotFoundError: ") and "report.py --space tiny" in said and "\n" not in said
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_a_launch_in_80_columns_shows_what_runs_and_ends_with_the_answer_before_what_to_type(tmp_path):
+    study, seen = Study(tmp_path, models=("VAE",), epochs=6), []
+    code, screen = shown(study.command(), 80, seen.append)
+    assert code == 0, screen.text
+    assert any(re.search(r"search epoch \d+ of 6.*x vae-", text) for text in seen), screen.text
+    assert any(re.search(r"best +fd_rel [\d.]+ vae-", text) for text in seen) and any("elapsed, about" in text for text in seen)
+    lines = screen.text.splitlines()
+    begin, best, report = (
+        next(number for number, line in enumerate(lines) if line.startswith(word)) for word in ("On digits,", "best ", "report: ")
+    )
+    assert begin < best < report
+    assert " ".join(lines[begin:best]) == " ".join(findings(study.ledger).answer)  # whole words on every line

@@ -1,6 +1,6 @@
 """The time that is left, as a running sweep says it."""
 
-from tiny import IDENTITY, finish, tiny_space
+from tiny import IDENTITY, finish, outcome, tiny_space
 
 from models.nets import fc
 from models.vae import VAE
@@ -61,6 +61,16 @@ def test_between_two_words_of_a_pack_time_passes_as_expected(ledger, monkeypatch
     assert pace.left() == 2 * 2 * 10.0 + 2 - 5.0
     now.append(1e6)
     assert pace.left() == 0.0
+
+
+def test_a_pack_whose_worker_died_too_often_is_under_way_no_more(ledger, monkeypatch):
+    space = tiny_space(cells=tiny_space().cells[:1], propose=lambda trial, cell: {}, replicates=2)
+    plan, _ = Plan(space, ledger, IDENTITY), clocked(monkeypatch)
+    pace, (first, second) = Pace(plan, 1, {}), plan.left()
+    pace.began([first.key])
+    pace.began([second.key])
+    plan.record(first, outcome(first, status="failed"))
+    assert [pack.keys for pack in pace.running()] == [(second.key,)]
 
 
 def test_trainings_that_wait_at_a_rung_for_other_packs_are_not_counted_as_running(ledger, monkeypatch):
