@@ -1,5 +1,8 @@
 """What a model of one's own does wrong is said in a line before anything is trained, even where it ends its process or hangs."""
 
+import re
+
+import launching
 import pytest
 from tiny import outcome
 
@@ -136,16 +139,17 @@ def test_a_model_that_ends_its_process_or_hangs_is_said_and_those_behind_it_are_
         "a few steps of it did not end within 20 s",
         "sample() gives (2, 64) for 2 latents, where images are (2, 1, 8, 8)",
     ]
+    with pytest.raises(UserError, match="1 of 1 kinds"):
+        rehearse(plan(models=["flat"]), data_dir, lines.append)
 
 
 @pytest.mark.long
-def test_where_all_is_well_one_line_says_so_and_where_nothing_is_nothing_is_started(planned, data_dir):
-    plan, file = planned
-    lines = []
-    rehearse(plan(models=["sound"]), data_dir, lines.append)
-    assert len(lines) == 1 and lines[0].startswith("1 kind of cells trained for a few steps, measured and drawn: all is well (")
-    with pytest.raises(UserError, match="1 of 1 kinds"):
-        rehearse(plan(models=["flat"]), data_dir, lines.append)
+def test_the_command_says_in_a_line_that_all_is_well_or_ends_with_code_2_and_trains_nothing(planned, data_dir, tmp_path):
+    _, file = planned
+    said = launching.launch(tmp_path, data_dir, "--models", "Sound", "--check", space=file)
+    assert re.search(r"^1 kind of cells trained for a few steps, measured and drawn: all is well \([\d.]+ s\)$", said, re.M)
+    assert "cell flat-fc" in launching.launch(tmp_path, data_dir, "--models", "Sound", "Flat", "--check", space=file, code=2)
+    assert not (tmp_path / file.stem / "trials").exists()
 
 
 def test_what_was_trained_before_is_not_rehearsed_again(planned):
