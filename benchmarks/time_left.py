@@ -23,8 +23,8 @@ SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 SMALL = "--models VAE --depths 1 --latents 8 --replicates 2 --epochs 3"
 STUDIES = {  # name -> what is launched
     "smoke: 54 trainings, of six kinds": "--space smoke",
-    "VAEs of digits: 224 trainings, in packs": "--space latent_sweep --datasets digits --models VAE",
-    "GANs and WGANs of digits: 112 trainings": "--space latent_sweep --datasets digits --models GAN WGAN --depths 1 --replicates 4",
+    "VAEs of digits: 112 trainings, in packs": "--space latent_sweep --datasets digits --models VAE --depths 1",
+    "GANs and WGANs of digits: 56 trainings": "--space latent_sweep --datasets digits --models GAN WGAN --depths 1 --replicates 2",
     **({"VAEs of MNIST: 14 trainings, one by one": f"--space mnist_fc {SMALL}"} if os.environ.get("STUDY_DATA") else {}),
 }
 

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from study.ledger.files import write_atomic
@@ -397,22 +397,30 @@ def stretches(plan: Plan, cell: Cell, reached: Mapping[str, int] = {}) -> list[S
     for replicates in plan.rounds[cell.name]:
         trials = [trial for trials in replicates for trial in trials if trial.key not in plan.results]
         at = [(trial.replicate, reached.get(trial.key, 0)) for trial in trials]
-        found += _stretches(plan, cell, "search", at, replicates[0][0].rungs, len(replicates[0]))
+        decided = {
+            (trial.replicate, result.epochs)
+            for trials in replicates
+            for trial in trials
+            if (result := plan.results.get(trial.key)) and result.status == "stopped"
+        }
+        found += _stretches(plan, cell, "search", at, replicates[0][0].rungs, len(replicates[0]), decided)
     keys = {trial.replicate: trial.key for trial in plan.confirm[cell.name]}
     lacking = [replicate for replicate in range(plan.space.replicates) if keys.get(replicate) not in plan.results]
     return found + _stretches(plan, cell, "confirm", [(each, reached.get(keys.get(each, ""), 0)) for each in lacking])
 
 
-def _stretches(plan, cell, stage, at: Sequence[tuple[int, int]], rungs: Sequence[int] = (), each: int = 1) -> list[Stretch]:
+def _stretches(
+    plan, cell, stage, at: Sequence[tuple[int, int]], rungs: Sequence[int] = (), each: int = 1, decided: Collection = ()
+) -> list[Stretch]:
     """Of trainings `at` (replicate, epoch), of which every replicate began with `each`: as if half of those that come to a rung
-    stopped there."""
+    stopped there, but for those `decided`, (replicate, rung), where the others have stopped already."""
     found, before = [], 0
     budget = plan.space.budget(cell)
     for until in (*rungs, (budget.confirm if stage == "confirm" else budget).epochs):
         together, epochs, blocks = max(1, plan.pack_size(cell) // each), 0.0, defaultdict(float)
         for replicate, epoch in at:
             if epoch < until:
-                chance = 0.5 ** sum(epoch <= rung <= before for rung in rungs)
+                chance = 0.5 ** sum(epoch <= rung <= before and (replicate, rung) not in decided for rung in rungs)
                 epochs += chance * (until - max(before, epoch))
                 blocks[replicate // together] += chance
         if epochs:

@@ -1,14 +1,20 @@
 """The time that is left, as a running sweep says it."""
 
+import heapq
+import itertools
+import random
+from collections import Counter, deque
+
+import pytest
 from tiny import IDENTITY, finish, outcome, tiny_space
 
 from models.nets import fc
 from models.vae import VAE
 from study.data import digits
-from study.space import Search, grid
+from study.space import Budget, Search, grid
 from study.sweep.estimate import Rate, group
 from study.sweep.pace import Pace
-from study.sweep.plan import Plan, stretches
+from study.sweep.plan import Plan, stretches, write_planned
 
 
 def clocked(monkeypatch):
@@ -102,3 +108,83 @@ def test_a_stretch_counts_those_that_are_expected_to_go_on_and_the_packs_that_th
     assert found == [("search", 16, 16, 2), ("search", 8, 8, 1), ("confirm", 4, 8, 1)]
     reached = {trial.key: 1 for trial in plan.search[space.cells[0].name]}
     assert [each.epochs for each in stretches(plan, space.cells[0], reached)] == [8, 8]
+
+
+STUDIES = {  # a study of six quick kinds; packs that wait at a rung; trainings one by one, of which measuring is most
+    "kinds": ({"cells": grid([VAE], [fc], [1, 2, 3, 4, 5, 6], [2], [digits]), "search": Search((2,), rungs=())}, Rate(0.1, 0.3), 4),
+    "packs": (
+        {"cells": grid([VAE], [fc], [1, 3], [2, 8], [digits]), "search": Search((6,)), "replicates": 8, "pack": 32},
+        Rate(0.05, 0.1),
+        9,
+    ),
+    "alone": ({"cells": grid([VAE], [fc], [1, 3], [2], [digits]), "search": Search((6,)), "pack": 1}, Rate(8.0, 1.0), 0.3),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_time_left_is_right_within_a_third_from_a_fifth_of_the_way_on(ledger, monkeypatch, name):
+    """Deep cells take longer, what is confirmed is measured eight times as long, workers take ten seconds to start, and the guess
+    was wrong: by one factor for the machine, and by up to a fifth for each group."""
+    changes, each, wrong = STUDIES[name]
+    space = tiny_space(budget=lambda cell: Budget(epochs=12, batch_size=64), **changes)
+    plan, now, luck = Plan(space, ledger, IDENTITY), clocked(monkeypatch), random.Random(0)
+    write_planned(plan)
+    truth = {
+        group(cell, stage): Rate(each.epoch * cell.depth, each.measuring * (8 if stage == "confirm" else 1))
+        for cell in space.cells
+        for stage in ("search", "confirm")
+    }
+    guess = {key: Rate(wrong * luck.uniform(0.8, 1.2) * rate.epoch, wrong * rate.measuring) for key, rate in truth.items()}
+    said = played(plan, Pace(plan, 2, guess), truth, now)
+    end = now[-1]
+    later = [(left, end - at) for at, left in said if 0.2 * end <= at <= 0.9 * end]
+    assert len(later) > 5 and all(2 / 3 < left / true < 4 / 3 for left, true in later), later
+
+
+def played(plan, pace, truth, now, slots=2, start=10.0):
+    """What is said at every event of a sweep, (time, seconds left): workers train and measure packs at the true rates."""
+    queue, cells, events, said, luck = (
+        deque(),
+        deque(plan.space.cells),
+        [(0.0, slot, None) for slot in range(slots)],
+        [],
+        random.Random(1),
+    )
+    live, order = Counter(), itertools.count(slots)
+
+    def go_on(cell):
+        if not live[cell.name]:
+            for pack in plan.advance(cell)[1]:
+                queue.append(pack)
+                live[cell.name] += 1
+
+    while events:
+        at, _, event = heapq.heappop(events)
+        now.append(at)
+        if event is not None:
+            pack, step = event
+            pace.advanced(pack.keys, *step)
+            if step[1:]:
+                live[pack.cell.name] -= 1
+                for trial in pack.trials:
+                    if pack.until < trial.budget.epochs:
+                        plan.passed(trial.key, pack.until, luck.random())
+                    else:
+                        finish(plan, trial, objective=luck.random())
+                go_on(pack.cell)
+        said.append((at, pace.left()))
+        idle = slots - sum(live[name] for name in live) + len(queue)
+        while idle and (queue or cells):
+            if not queue:
+                go_on(cells.popleft())
+                continue
+            pack, idle = queue.popleft(), idle - 1
+            pace.began(pack.keys)
+            began = pace.packs[pack.keys[0]].epoch
+            rate, many = truth[group(pack.cell, pack.trials[0].stage)], len(pack.keys)
+            trains = at + (start if at == 0 else 0.5)
+            for epoch in range(began, pack.until + 1):
+                heapq.heappush(events, (trains + (epoch - began) * many * rate.epoch, next(order), (pack, (epoch,))))
+            over = trains + many * ((pack.until - began) * rate.epoch + rate.measuring)
+            heapq.heappush(events, (over, next(order), (pack, (pack.until, True))))
+    return said
