@@ -348,6 +348,9 @@ study can decide at all in `study/analysis/decidable.py`.
 - **Levels are compared at their ends**, by sign-flips of the largest less the least. Page's test sees ranks only, and
   takes levels of equal mean and unequal skew for a trend. Sign-flips of few seeds are not immune to skew: a lognormal of
   0.25 is the widest seed spread seen in this project.
+- **Effects have words of their own.** Of every factor that a space varies, whatever its name (`study/analysis/factors.py`), a level
+  is better or worse than another by more than a margin of one seed deviation, equal within it, or undecided, by the same tests
+  as a claim of equivalence; since its word names the side, either side has the level to itself. Holm over all effects of the study.
 - **More replicates are advised only where they can help.** Where cells differ from one another (Kruskal and Wallis), and some are
   shown to hold and others shown not to, each by a test of its own, the advice names them instead.
 - **A study may look five times.** After a share t of its replicates 0.05 t^2 of the level is spent. Tried once, at equal

@@ -110,6 +110,8 @@ def test_what_changes_along_with_a_factor_is_named_and_is_no_factor_of_its_own()
     rows = trainings([({"net": "fc", "width": 64}, 0), ({"net": "conv", "width": 8}, 0.2)])
     assert {(each.factor, each.along) for each in effects(rows)} == {("net", ("width",))}
     assert changed(effects(rows))[0].startswith("From net fc to conv (with another width), fd_rel gets worse for VAE (+0.")
+    together = trainings([({"beta": 1, "warmup": 5}, 0), ({"beta": 4, "warmup": 9}, 0.2)])
+    assert {(each.factor, each.along) for each in effects(together)} == {("beta", ("warmup",))}
 
 
 def test_systems_are_compared_as_wholes_where_no_factor_is_varied_alone():
