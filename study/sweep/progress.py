@@ -24,7 +24,10 @@ MANY = 4  # packs, and bests, that are shown at most
 
 
 def console() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    """Where a launch prints; in a notebook, whose output is neither a terminal nor a page, plain lines."""
+    notebook = "ipykernel" in sys.modules
+    plain = {"force_jupyter": False, "force_terminal": False} if notebook else {}
+    return Console(highlight=False, width=None if sys.stdout.isatty() and not notebook else 120, **plain)
 
 
 def duration(seconds: float) -> str:
