@@ -321,14 +321,12 @@ def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, show: boo
 
     same_study = study_arguments(options.space, options.storage)
     report = reported(plan.ledger, data_dir, show, log)
-    for sentence in answer(plan.ledger):
-        console().print(sentence, markup=False)  # whole words to a line, however wide it is
+    for line in [*answer(plan.ledger), *(f"best {in_words(cell)}" for cell in nearest_of(cells(plan.ledger)))]:
+        console().print(line, markup=False)  # whole words to a line, however wide it is
     tracker_thread.summarise()
     if not tracker_thread.close(CATCH_UP_S):
         uri_given = ["--tracking-uri", options.tracking_uri] if options.tracking_uri else []
         log(f"MLflow at {uri} lacks some of this; `{command('tracking', 'sync', *same_study, *uri_given)}` catches up")
-    for cell in nearest_of(cells(plan.ledger)):
-        log(f"best {in_words(cell)}")
     for line in (measuring_share(plan), *found_on_cards(plan.ledger)):
         log(line)
     failed = [key for key, result in plan.results.items() if result.status == "failed"]

@@ -25,7 +25,8 @@ def time_left(plan: Plan, expected: dict, slots: int) -> str:
 
 def plan_table(plan: Plan) -> Table:
     """Cells and trials per model and dataset, and how much of them is left."""
-    table = Table(title=f"{plan.space.name}: {plan.space.question.splitlines()[0] if plan.space.question else ''}")
+    title = f"{plan.space.name}: {plan.space.question.splitlines()[0] if plan.space.question else ''}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)  # narrow enough for 80 columns
     for name in ("model", "dataset", "cells", "replicates", "search", "confirm", "epochs", "done", "left"):
         table.add_column(name, justify="left" if name in ("model", "dataset") else "right")
     for (family, dataset), row in counts(plan).items():

@@ -23,7 +23,7 @@ ENOUGH = 16  # trainings of a pack, from which on one more costs what the others
 REPEATS = 5  # of a step, of which the quickest counts
 FIRST, GROWTH = 2, 4  # images of the first step that is timed, and how many times more the next one has
 PROGRAMS = 16  # at most looked at, of those that are searched
-HASHES = 300_000  # a quarter of a second
+HASHES = 1_000_000  # a quarter of a second
 
 
 def batch_seconds(cell: Cell, budget: Budget, images, pack: int = 1, ranges: Mapping = {}, limit: float = CELL_S) -> float | None:
