@@ -118,7 +118,8 @@ def test_a_launch_in_80_columns_shows_what_runs_and_ends_with_the_answer_before_
     assert any(re.search(r"best +fd_rel [\d.]+ vae-", text) for text in seen) and any("elapsed, about" in text for text in seen)
     lines = screen.text.splitlines()
     begin, best, report = (
-        next(number for number, line in enumerate(lines) if line.startswith(word)) for word in ("On digits,", "best ", "report: ")
+        next(number for number, line in enumerate(lines) if line.startswith(word))
+        for word in ("On digits,", "best vae on ", "report: ")
     )
     assert begin < best < report
     assert " ".join(lines[begin:best]) == " ".join(findings(study.ledger).answer)  # whole words on every line
