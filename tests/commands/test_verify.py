@@ -52,6 +52,10 @@ def test_without_a_margin_two_deviations_of_both_decide():
     assert "apart" in compared(protocol, rows(21.0, 21.1))[0].verdict
 
 
+def test_every_table_can_be_asked_for():
+    assert tuple(PROTOCOLS) == verify.TABLES
+
+
 def test_every_published_cell_is_one_that_its_space_trains():
     from study.space.loading import load_space
 
