@@ -17,11 +17,18 @@ from study.training.image_files import opened
 
 
 def answer(ledger: Ledger) -> str:
-    """What a study says, as the summary run's description in Markdown; "" while it says nothing."""
+    """What a study says, as the summary run's description in Markdown; "" while it says nothing. Of claims the published ones only:
+    MLflow's view needs none of a study's own code."""
+    from study.analysis.claims import judged_in
     from study.analysis.report_data import findings
 
     with contextlib.suppress(UserError):
-        return "\n\n".join([*findings(ledger).answer, "Below *Model metrics*: the best of each family, and all cells."])
+        return "\n\n".join(
+            [
+                *findings(ledger, judged_in([ledger.root.name], [])).answer,
+                "Below *Model metrics*: the best of each family, and all cells.",
+            ]
+        )
     return ""
 
 

@@ -54,7 +54,7 @@ def test_a_process_of_its_own_writes_it_and_ends_with_the_launch(plan, tmp_path,
     page = plan.ledger.root / "report" / "report.html"
     study = ["--space", plan.ledger.root.name, "--storage", str(plan.ledger.root.parent), "--data-dir", str(tmp_path)]
     with plan.ledger.lock(), live.LivePage(study, page.as_uri) as writing:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not writing.opened and time.monotonic() < deadline:
             time.sleep(0.05)
     assert shown == [page.as_uri()] and "has ended yet" in page.read_text() and not writing.thread.is_alive()
