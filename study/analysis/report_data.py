@@ -23,6 +23,7 @@ from study.analysis.trainings import (
     OWN,
     Features,
     FinishedTrial,
+    by_training,
     comparable,
     curves_of,
     grouped,
@@ -37,12 +38,13 @@ from study.analysis.verdicts import Claim, Verdict, judge
 from study.errors import UserError
 from study.ledger.counts import counted
 from study.ledger.folder import Ledger
-from study.ledger.next_steps import from_the_project
+from study.ledger.next_steps import again, from_the_project
 from study.ledger.records import CellLine, RealBaseline
 from study.space.importing import imported
 from study.space.loading import FOLDER
 
 CURVE_POINTS, FEW_CELLS = 40, 400
+DRAWN_APART = 8  # trainings of a cell whose curves a page draws one by one
 PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
 
 
@@ -61,9 +63,10 @@ class ReportCell(TableCell):
 
     run: Run | None  # None where it was not tracked
     pictures: Mapping[str, Sequence[tuple[int, str]]]  # kind -> (epoch, path under the study's folder), by epochs
-    curves: Mapping[str, Mapping]  # measure -> epochs, low, middle, high, each a list
+    curves: Mapping[str, Mapping]  # measure -> epochs, low, middle, high, each a list; each: such a list of DRAWN_APART trainings
     sample: str  # what to type, in the project's own folder, to draw from its study's models
     launch: str  # and to run the cell alone, with the trials of the whole study
+    train: str  # and to repeat one training, in a folder of its own
 
 
 @dataclass(frozen=True)
@@ -251,15 +254,19 @@ def cells(ledger: Ledger, speaking: Mapping, curves: Mapping) -> list[ReportCell
             run=run_of(ledger, cell.trial),
             sample=from_the_project("sample", ledger.study_of(cell.trial), origins[cell.name]),
             launch=from_the_project("launch", ledger.study_of(cell.trial), origins[cell.name], *slice_of(cell)),
+            train=again(ledger.study_of(cell.trial), cell.trial, origins[cell.name]),
             pictures=pictures(ledger, cell.trial),
-            curves={
-                name: curve
-                for name, column in over_packs([curves[key] for key in cell.trials]).items()
-                if (curve := thinned(name, column, points))
-            },
+            curves=curves_of_cell([curves[key] for key in cell.trials], points),
         )
         for cell in cell_table.table(speaking)
     ]
+
+
+def curves_of_cell(curves: list[dict[str, list]], points: int) -> dict[str, dict]:
+    """What is drawn of the curves of a cell's trials, at so many epochs."""
+    joined = over_packs(curves)
+    found = {name: curve for name, column in joined.items() if (curve := thinned(name, column, points))}
+    return {name: curve | {"each": by_training(curves, name, curve["epochs"])[:DRAWN_APART]} for name, curve in found.items()}
 
 
 def slice_of(cell: TableCell) -> list[str]:

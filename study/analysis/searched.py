@@ -32,6 +32,8 @@ class Searched:
     ranges: Mapping[str, Mapping]  # name -> as study/space/hyperparameters.py records it
     proposals: Sequence[Proposal]  # at most MOST
     count: int
+    diverged: int  # of these
+    rung: int | None  # the epoch at which their objectives are compared, where the worse ones were stopped; else their end
     importance: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -66,7 +68,14 @@ def searches(trials: Sequence[FinishedTrial]) -> list[Searched]:
         every = max(1, -(-len(proposals) // MOST))
         found.append(
             Searched(
-                dataset, model, json.loads(ranges), proposals[::every], len(group), importance_of(json.loads(ranges), proposals)
+                dataset,
+                model,
+                json.loads(ranges),
+                proposals[::every],
+                count=len(group),
+                diverged=sum(proposal.objective is None for proposal in proposals),
+                rung=next((trial.spec.rungs[0] for trial in group if trial.spec.rungs), None),
+                importance=importance_of(json.loads(ranges), proposals),
             )
         )
     return found

@@ -263,3 +263,13 @@ def thinned(name: str, column: list, points: int) -> dict | None:
         "middle": list(middles),
         "high": [max(there(each)) for each in values],
     }
+
+
+def by_training(curves: list[dict[str, list]], name: str, epochs: list[int]) -> list[list[float | None]]:
+    """The same curve of every training apart, at these epochs; None where it was not measured, as after it diverged."""
+    columns = [each[name] for each in curves if name in each]
+    return [
+        [column[epoch][seed] if epoch < len(column) and column[epoch] else None for epoch in epochs]
+        for column in columns
+        for seed in range(max(len(values or ()) for values in column))
+    ]

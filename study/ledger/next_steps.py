@@ -40,6 +40,21 @@ def from_the_project(script: str, ledger, origin: str, *more) -> str:
     return shlex.join(["python", f"study/{script}.py", *study_arguments(space, storage_of(ledger), ROOT), *map(str, more)])
 
 
+def again(ledger, key: str, origin: str) -> str:
+    """What repeats one training, typed in the project's own folder: from a copy of what it was made from, since weights and
+    curves of another machine would else take the place of its own."""
+    root = ledger.root.resolve()
+    root, copy = root.relative_to(ROOT) if root.is_relative_to(ROOT) else root, Path("again") / ledger.root.name
+    space = ["--space", str(Path(origin) / f"{ledger.root.name}.py")] if origin else []
+    steps = [
+        ["mkdir", "-p", copy / "trials" / key],
+        ["cp", "-r", root / "features", copy],
+        ["cp", root / "trials" / key / "spec.json", copy / "trials" / key],
+        ["python", "study/trial.py", copy / "trials" / key / "spec.json", *space],
+    ]
+    return " && ".join(shlex.join(map(str, step)) for step in steps)
+
+
 def study_arguments(space: str, storage: Path | str, start: Path = Path()) -> list[str]:
     """What tells a command, called in folder `start`, which study is meant; the default storage needs no word."""
     default = isinstance(storage, Path) and storage.resolve() == (start / STORAGE).resolve()

@@ -23,7 +23,18 @@ from study.metrics.catalogue import BY_KEY, COVERAGE, FIDELITY, MEASURES, Measur
 from study.reporting import effect_words, words
 from study.reporting.glossary import explained, glossary, slug
 
-SCRIPTS = ("charts.js", "maps.js", "panel.js", "glossary.js", "searched.js", "schedule.js", "table.js", "page.js")
+SCRIPTS = (
+    "charts.js",
+    "maps.js",
+    "panel.js",
+    "glossary.js",
+    "searched.js",
+    "schedule.js",
+    "table.js",
+    "curves.js",
+    "live.js",
+    "page.js",
+)
 LONGEST_ERROR = 1000  # characters
 
 
@@ -144,6 +155,7 @@ def cell_to_json(cell: ReportCell) -> dict:
         **{name: value for name, value in vars(cell).items() if name != "pictures"},
         "error": cell.error[:LONGEST_ERROR],
         "run": cell.run and vars(cell.run),
+        "curves": {name: {part: curve[part] for part in ("epochs", "middle", "each")} for name, curve in cell.curves.items()},
         "values": {name: brief(found) for name, found in cell.values.items()},
     }
 

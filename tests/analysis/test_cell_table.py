@@ -12,7 +12,7 @@ from study.analysis.cell_table import as_text, cells, champions, in_words, neare
 from study.analysis.effects import tuning
 from study.analysis.outcomes import as_measured
 from study.analysis.report_data import findings
-from study.analysis.trainings import over_packs, thinned
+from study.analysis.trainings import by_training, over_packs, thinned
 from study.ledger.records import Replica
 from study.metrics.catalogue import MEASURES, described, over_seeds
 from study.mlflow_view.store import default_uri
@@ -177,3 +177,8 @@ def test_what_the_defaults_score_is_averaged_over_cells_of_which_one_has_fewer_r
         for seed, value in enumerate(values)
     ]
     assert tuning(rows)[0].default == 4.0
+
+
+def test_a_training_keeps_its_own_curve_where_another_has_ended_before_it():
+    trials = [{"quality/fd_rel": [[0.9], None]}, {"quality/fd_rel": [[0.8, 0.7], None, [0.5, 0.4]]}, {"loss": [[1.0]]}]
+    assert by_training(trials, "quality/fd_rel", [0, 2]) == [[0.9, None], [0.8, 0.5], [0.7, 0.4]]

@@ -374,3 +374,45 @@ def test_print_opens_what_is_folded_and_folds_it_again(opened):
     assert page.evaluate("document.querySelectorAll('details:not([open])').length") == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate("document.querySelectorAll('details:not([open])').length") == folded
+
+
+@pytest.mark.parametrize("viewport", [{"width": 1400, "height": 900}, PHONE])
+def test_curves_show_each_replicate_below_the_median_and_families_by_a_select(opened, viewport):
+    page = opened(viewport)
+    page.locator("#curve").select_option("loss/generator/loss")
+    charts = page.locator("#family-curves .chart")
+    assert charts.count() == 2 and "VAE" not in "".join(charts.all_inner_texts())  # GAN and WGAN have a generator
+    page.locator("#curve").select_option("quality/fd_rel")
+    assert charts.count() == 3 and charts.first.locator("path.faint").count() == 7  # 8 cells, the best of them bold
+    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+    charts.first.locator("a").click()
+    chart = page.locator("#panel svg").first
+    assert chart.locator("path.line.faint").count() == 6 and chart.locator("path.line:not(.faint)").count() == 1
+    assert "each of them" in page.locator("#panel h4", has_text="Curves").inner_text()
+
+
+@pytest.mark.parametrize("viewport", [{"width": 1400, "height": 900}, PHONE])
+def test_a_page_that_loads_itself_again_is_as_its_reader_left_it(opened, tmp_path, viewport):
+    ledger = sweep(tmp_path / "made_up", draw=False)
+    with open(ledger.root / "planned.jsonl", "a") as file:
+        file.write(json.dumps({"cell": "more", "model": "vae", "dataset": "digits", "planned": 2, "trials": []}) + "\n")
+    with ledger.lock():
+        file = write_report(ledger, Path("/nowhere"))
+    page = opened(viewport, file)
+    page.get_by_label("Filter:").fill("wgan")
+    page.locator("#cells-table").get_by_role("button", name="fd_rel").press("Enter")
+    page.locator("#measure").select_option("quality/coverage")
+    page.locator("section[aria-label='What is missing'] summary").first.click()
+    page.locator("#cells-table tbody tr:visible a").first.click()
+    page.evaluate("scrollTo({top: 1234, behavior: 'instant'}); byId('panel').scrollTop = 77")
+    left = """(() => ({top: scrollY, panel: byId('panel').scrollTop, title: byId('panel-title').textContent, found: byId('found').textContent,
+        measure: byId('measure').value, sort: document.querySelector('th[aria-sort=ascending]').textContent,
+        open: document.querySelectorAll('details[open]').length}))()"""
+    before = page.evaluate(left)
+    assert before["top"] == 1234 and before["found"] == "4 of 12 cells" and before["open"] == 1
+    page.evaluate("window.old = true")
+    page.evaluate("keepState(); setTimeout(() => location.reload(), 0)")
+    page.wait_for_function("!window.old && document.readyState === 'complete'")
+    after = page.evaluate(left)
+    assert abs(after.pop("top") - before.pop("top")) < 10 and after == before  # the browser may anchor the page at what it sees
+    assert page.locator("#cells-table tbody tr:visible").count() == 4

@@ -58,13 +58,14 @@ function axis(values, from, to, options = {}) {
 const WIDTH = 420, HEIGHT = 250, LEFT = 58, RIGHT = 12, TOP = 30, BOTTOM = 42;
 
 /**
- * A chart. lines: {name, family, x, y, low, high, dash}; points: {x, y, family, hollow, label, href}.
+ * A chart. lines: {name, family, x, y, each, dash}, `each` further lines over the same x, faint below it; points: {x, y, family,
+ * hollow, label, href}.
  * Colours come from the class family-N, so that they follow the page's light and dark.
  */
 function chart({title, xLabel, yLabel, yLog, lines = [], points = [], wholeX = false}) {
   const across = axis([...lines.flatMap(line => line.x), ...points.map(point => point.x)], LEFT, WIDTH - RIGHT,
                       {log: wholeX ? false : undefined, pad: lines.length ? 0 : 0.04});
-  const up = axis([...lines.flatMap(line => [...line.y, ...(line.low || []), ...(line.high || [])]),
+  const up = axis([...lines.flatMap(line => [...line.y, ...(line.each || []).flat().filter(Number.isFinite)]),
                    ...points.map(point => point.y)], HEIGHT - BOTTOM, TOP, {pad: 0.04, log: yLog});
   const role = points.some(point => point.href) ? "group" : "img", middle = (TOP + HEIGHT - BOTTOM) / 2;
   const root = drawn("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role,
@@ -101,12 +102,10 @@ function grid(across, up, wholeX) {
 
 function curve(line, across, up) {
   const spot = (x, y) => `${across.place(x).toFixed(1)} ${up.place(y).toFixed(1)}`;
-  const path = ys => "M" + ys.map((y, index) => spot(line.x[index], y)).join("L");
-  const parts = [];
-  if (line.low) {
-    const back = line.x.map((x, index) => spot(x, line.low[index])).reverse().join("L");
-    parts.push(drawn("path", {d: `${path(line.high)}L${back}Z`, class: `band ${line.family}`}));
-  }
+  const path = ys => ys.map((y, index) => !Number.isFinite(y) ? ""   // a gap where there is no value
+    : (Number.isFinite(ys[index - 1]) ? "L" : "M") + spot(line.x[index], y)).join("");
+  const parts = (line.each || []).map(ys => drawn("path", {d: path(ys), class: `line faint ${line.family}`,
+                                                           "stroke-dasharray": line.dash || null}));
   parts.push(drawn("path", {d: path(line.y), class: `line ${line.family}`, "stroke-dasharray": line.dash || null}));
   if (line.x.length === 1) {
     parts.push(mark({x: line.x[0], y: line.y[0], family: line.family, label: line.name}, across, up));

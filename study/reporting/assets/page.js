@@ -83,9 +83,6 @@ addEventListener("beforeprint", () => {   // what is folded is printed too, and 
   for (const each of folded) each.open = true;
   addEventListener("afterprint", () => folded.forEach(each => { each.open = false; }), {once: true});
 });
-if ("live" in document.body.dataset) {   // while the study runs: the browser keeps the place, the address the open cell
-  setTimeout(() => location.reload(), 30000);
-}
 fillMeasures();
 drawMaps();
 watchPictures();
@@ -96,4 +93,7 @@ drawSearches();
 drawSchedule();
 fillCosts();
 drawCosts();
+fillFamilyCurves();
+drawFamilyCurves();
 follow();
+keepUpToDate();

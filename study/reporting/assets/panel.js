@@ -138,31 +138,11 @@ function valuesPart(cell) {
                  element("tbody", {}, ...rows));
 }
 
-function curvesPart(cell) {
-  const names = Object.keys(cell.curves).sort(), losses = names.filter(name => name.startsWith("loss/"));
-  const players = losses.filter(name => name.endsWith("/loss"));  // of a GAN on one axis
-  const alone = losses.filter(name => !players.includes(name));
-  const measured = names.filter(name => !losses.includes(name) && name !== data.fidelity.key);
-  const charts = [[data.fidelity.key].filter(name => cell.curves[name]), players, ...[...measured, ...alone].map(name => [name])];
-  return names.length ? [element("h4", {}, "Curves: median and range over replicates"),
-    ...charts.filter(chart => chart.length).map(names => curvesChart(cell, names))] : [];
-}
-
-function curvesChart(cell, names) {
-  const short = name => name.replace(/^(loss|quality)\//, "").replace("/", " ");
-  const title = names.map((name, index) => short(name) + (index ? " (dashed)" : "")).join(", ");
-  return chart({title, xLabel: "epoch", yLabel: names.length > 1 ? "loss" : short(names[0]), wholeX: true,
-    lines: names.map((name, index) => {
-      const {epochs, middle, low, high} = cell.curves[name];
-      return {name: short(name), family: familyOf(cell.model), x: epochs, y: middle, low, high, dash: index > 0};
-    })});
-}
-
 function aboutPart(cell) {
   const rows = [["params", pairs(cell.params)], ["settings", pairs(cell.settings)],
     ["budget", `${cell.epochs} epochs of batches of ${cell.batch_size}`], ["proposed by", cell.proposed_by],
     ["trials", cell.trials.join(", ")], ["MLflow run", runText(cell.run)],
-    ["MLflow search", `tags.cell = '${cell.name}'`], ["again", cell.launch],
+    ["MLflow search", `tags.cell = '${cell.name}'`], ["again", cell.launch], ["one training again", cell.train],
     ["samples", `${cell.sample} --trial ${cell.trials[0]} -n 64 --out grid.png`]];
   return element("table", {class: "values about"}, element("caption", {}, "Params, cost and where it is recorded"),
     element("tbody", {}, ...rows.map(([name, value]) => element("tr", {}, element("th", {scope: "row"}, name),

@@ -1,6 +1,7 @@
 // What was tuned: how much each hyperparameter matters, slices of the objective, and parallel coordinates.
 
 const searchName = search => `${search.dataset}: ${search.model.toUpperCase()}`;
+const objectiveName = search => data.fidelity.name + (search.rung ? ` after epoch ${search.rung}` : "");
 const position = (limits, value) => "choices" in limits
   ? limits.choices.findIndex(choice => JSON.stringify(choice) === JSON.stringify(value)) / Math.max(1, limits.choices.length - 1)
   : limits.log ? Math.log(value / limits.low) / Math.log(limits.high / limits.low) : (value - limits.low) / (limits.high - limits.low);
@@ -9,7 +10,9 @@ function drawSearches() {
   const place = byId("searches");
   if (!data.searches.length) place.append(element("p", {}, "Nothing was tuned in this study."));
   for (const search of data.searches) {
-    const shown = search.proposals.length < search.count ? `, of which ${search.proposals.length} are drawn` : "";
+    const shown = (search.proposals.length < search.count ? `, of which ${search.proposals.length} are drawn` : "")
+      + (search.diverged ? `; ${search.diverged} diverged: they count as the worst and are not drawn` : "")
+      + (search.rung ? `. All are compared after epoch ${search.rung}, the first rung, up to which none was stopped` : "");
     const charts = search.names.map((name, index) => slice(search, name, index));
     place.append(
       element("h3", {}, keyOf(search.model), searchName(search)),
@@ -34,7 +37,7 @@ function slice(search, name, index) {
   const points = known.map(row => ({x: choices ? position(limits, row[2 + index]) * (limits.choices.length - 1) : row[2 + index],
     y: row[1], family: familyOf(search.model), hollow: true, label: `${row[0]}: ${name} ${shortly(row[2 + index])}, ${number(row[1])}`}));
   const named = choices ? `${name}: ${limits.choices.map((choice, place) => `${place} is ${shortly(choice)}`).join(", ")}` : name;
-  return chart({title: `${data.fidelity.name} by ${name}`, xLabel: named, yLabel: data.fidelity.name, points, wholeX: choices});
+  return chart({title: `${data.fidelity.name} by ${name}`, xLabel: named, yLabel: objectiveName(search), points, wholeX: choices});
 }
 
 /** One line per proposal, from its values on their ranges to the objective; the better, the darker. */
