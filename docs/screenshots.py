@@ -20,6 +20,7 @@ from study.data.datasets import data_folder
 from study.ledger.folder import Ledger
 from study.ledger.joined import open_joined
 from study.ledger.opening import STORAGE, open_study
+from study.mlflow_view import saved_view
 from study.reporting.build import write_report
 
 FLAGS = [
@@ -53,8 +54,8 @@ def pages(url: str, space: str) -> dict[str, str]:
         {
             "experiment_ids": [experiment],
             "max_results": 50,
-            "filter": "tags.stage = 'confirm'",
-            "order_by": ["metrics.`test/fd_rel` ASC"],
+            "filter": "tags.stage = 'confirm' and tags.replicate = '0'",  # which draws
+            "order_by": ["metrics.fd_rel ASC"],
         },
     )["runs"]
     best = found[0]["info"]["run_id"]
@@ -62,11 +63,11 @@ def pages(url: str, space: str) -> dict[str, str]:
     summary = ask(url, "runs/search", {"experiment_ids": [experiment], "filter": "tags.stage = 'summary'"}).get("runs", [])
     base = f"{url}/#/experiments/{experiment}"
     return {
-        "mlflow-table": f"{base}/runs?viewStateShareKey=measures",
-        "mlflow-charts": f"{base}/runs?compareRunsMode=CHART",
+        "mlflow-table": url + saved_view.path(experiment),
+        "mlflow-charts": url + saved_view.path(experiment, saved_view.CHARTS_KEY),
         "mlflow-samples": f"{base}/runs/{best}/model-metrics",
         "mlflow-comparison": f"{url}/#/compare-runs?runs={some}&experiments=[%22{experiment}%22]",
-        **({"mlflow-summary": f"{base}/runs/{summary[0]['info']['run_id']}/artifacts"} if summary else {}),
+        **({"mlflow-summary": f"{base}/runs/{summary[0]['info']['run_id']}/model-metrics"} if summary else {}),
     }
 
 

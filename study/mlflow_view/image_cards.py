@@ -2,7 +2,8 @@
 
 The names are those that MLflow's own log_image writes, but with the same identifier each time, so that doing it twice
 changes nothing. A / in a card's name is ~ in that of its files; sections, and cards in a section, stand in alphabetical order. A
-card shows a square as wide as itself around a picture's middle: so each is a square.
+card shows a square as wide as itself around a picture's middle, and of that, between params and slider, the upper half: so each is
+a square with the picture in its upper half.
 """
 
 import io
@@ -16,7 +17,7 @@ from study.training.image_files import opened
 
 SAMPLES = {"sheet": "_samples~at the end", "samples": "_samples~over training"}  # before all others
 OTHERS = "_what else was drawn"
-SIDE, THUMBNAIL = 800, 400  # pixels of a square, and of what a card shows before it is opened
+SIDE, THUMBNAIL = 1200, 400  # pixels of a square, and of what a card shows before it is opened
 
 
 def card(picture: str) -> str:
@@ -34,12 +35,13 @@ def add(path: Path, folder: Path, name: str, step: int) -> None:
 
 
 def square(picture: Image.Image) -> Image.Image:
-    """The whole picture at the top of a white square: enlarged by a whole factor, so that no pixel is blurred, or shrunk to fit."""
-    factor = SIDE // max(picture.size)
-    if factor:
+    """The whole picture in the upper half of a white square: enlarged by a whole factor, so that no pixel is blurred, or shrunk to
+    fit."""
+    wide, high = SIDE, SIDE // 2
+    if factor := min(wide // picture.width, high // picture.height):
         picture = picture.resize((factor * picture.width, factor * picture.height), Image.Resampling.NEAREST)
     else:
-        picture.thumbnail((SIDE, SIDE))
+        picture.thumbnail((wide, high))
     whole = Image.new("RGB", (SIDE, SIDE), "white")
     whole.paste(picture, ((SIDE - picture.width) // 2, 0))
     return whole

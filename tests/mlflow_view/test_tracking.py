@@ -133,7 +133,7 @@ def test_pictures_are_stored_once_and_nothing_done_to_an_artifact_reaches_the_re
     assert first.read_bytes() == before
 
 
-def test_a_picture_stands_whole_at_the_top_of_a_white_square_no_pixel_blurred(ledger, plan, uri):
+def test_a_picture_stands_whole_in_the_upper_half_of_a_white_square_no_pixel_blurred(ledger, plan, uri):
     trial = plan.left()[0]
     train(ledger, plan, trial, epochs=0)
     write_atomic(ledger.folder(trial.key) / "images" / "samples-00000.png", png(tile(torch.rand(8, 3, 160, 160))))
@@ -141,11 +141,13 @@ def test_a_picture_stands_whole_at_the_top_of_a_white_square_no_pixel_blurred(le
     tracker.project(trial.key)
     (run,) = tracker.client.search_runs([tracker.experiment])
     files = Path(run.info.artifact_uri.removeprefix("file://")) / "images"
-    assert {path.suffix: Image.open(path).size for path in files.iterdir()} == {".png": (800, 800), ".webp": (400, 400)}
+    assert {path.suffix: Image.open(path).size for path in files.iterdir()} == {".png": (1200, 1200), ".webp": (400, 400)}
     drawn = torch.randint(0, 255, (131, 263, 3), dtype=torch.uint8).numpy()
     whole = np.asarray(image_cards.square(Image.fromarray(drawn)))
-    assert (whole[:393, 5:794] == drawn.repeat(3, 0).repeat(3, 1)).all()
-    assert (whole[393:] == 255).all() and (whole[:, :5] == 255).all() and (whole[:, 794:] == 255).all()
+    assert (whole[:524, 74:1126] == drawn.repeat(4, 0).repeat(4, 1)).all()
+    assert (whole[524:] == 255).all() and (whole[:, :74] == 255).all() and (whole[:, 1126:] == 255).all()
+    tall = np.asarray(image_cards.square(Image.new("RGB", (263, 263))))
+    assert (tall[600:] == 255).all() and (tall[:526, 337:863] == 0).all()  # the upper half is what a card has room for
 
 
 def test_doing_it_again_changes_nothing_even_when_the_place_kept_was_lost(ledger, plan, uri):
