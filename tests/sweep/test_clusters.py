@@ -1,6 +1,7 @@
 """Real clusters on this machine: a token at the door, a submitted job, and two hosts of which one goes away."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -237,6 +238,57 @@ def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_a
     said = (tmp_path / "log.txt").read_text()
     assert "0 failed" in said and "best vae on folder:" in said and "Traceback" not in said
     assert {path.name for path in second_home.glob("latent-sweep/studies/*-worker/smoke/*")} >= {"data", "features", "trials"}
+
+
+FIRST = "f" * 51 + "00000"  # what Ray's stand-in for a cloud calls the head
+GROWING = {  # as cluster/kuberay-rayjob.yaml: Ray's own autoscaler, whose nodes are processes here
+    "cluster_name": "growing",
+    "provider": {
+        "type": "external",  # the wheel of Ray lacks the defaults of "fake_multinode", which this is
+        "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+        "launch_multiple": True,
+        "disable_node_updaters": True,
+        "head_node_id": FIRST,
+        "gcs_address": "10.77.0.1:6390",
+    },
+    **dict.fromkeys(("auth", "docker", "file_mounts"), {}),
+    **dict.fromkeys((f"{when}_commands" for when in ("initialization", "setup", "head_setup", "worker_setup")), []),
+    **dict.fromkeys(("head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files"), []),
+    **{"idle_timeout_minutes": 5, "upscaling_speed": 1.0},
+    "max_workers": 2,
+    "head_node_type": "ray.head.default",
+    "available_node_types": {
+        "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+        "cpu": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2},
+    },
+}
+NODES = """
+import ray, sys
+ray.init(sys.argv[1], log_to_driver=False)
+print("nodes with a processor:", sum(node["Alive"] and node["Resources"].get("CPU") == 1 for node in ray.nodes()))
+"""
+
+
+def test_a_cluster_without_processors_is_said_and_grows_for_a_launch_that_asks_for_them(tmp_path, namespaces):
+    config, host = tmp_path / "growing.yaml", "10.77.0.1:6390"
+    config.write_text(json.dumps(GROWING))
+    start = [RAY, "start", "--head", "--num-cpus=0", "--port=6390", "--node-ip-address=10.77.0.1", "--include-dashboard=false"]
+    of_head = ["env", f"RAY_CLOUD_INSTANCE_ID={FIRST}", f"RAY_OVERRIDE_NODE_ID_FOR_TESTING={FIRST}"]
+    smoke = ["--space", "smoke", "--models", "VAE", "--epochs", "1", "--proposals", "2", "--replicates", "1"]
+    launch = [sys.executable, ROOT / "study/launch.py", *smoke, "--storage", tmp_path / "studies", "--data-dir", tmp_path / "data"]
+    script = tmp_path / "head.sh"
+    script.write_text(f"""
+{line([*of_head, *start, "--disable-usage-stats", f"--autoscaling-config={config}"])} >/dev/null 2>&1
+{line([*launch, "--address", host])}; echo "ended with $?"
+{line([*launch, "--address", host, "--max-concurrent", "2"])}; echo "ended with $?"
+{line([sys.executable, "-c", NODES, host])}
+""")
+    fake = {"RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    with hosts(1) as (on, _), open(tmp_path / "log.txt", "w") as log:
+        assert on(1, ["bash", script], stdout=log, stderr=log, env={**os.environ, **fake}).wait(300) == 0
+    said = (tmp_path / "log.txt").read_text()
+    assert "Ray has 0 processors" in said and said.index("ended with 2") < said.index("ended with 0"), said
+    assert "best vae on digits" in said and "nodes with a processor: 2" in said, said
 
 
 SLURM_JOB = """
