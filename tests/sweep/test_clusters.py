@@ -254,7 +254,8 @@ GROWING = {  # as cluster/kuberay-rayjob.yaml: Ray's own autoscaler, whose nodes
     **dict.fromkeys(("auth", "docker", "file_mounts"), {}),
     **dict.fromkeys((f"{when}_commands" for when in ("initialization", "setup", "head_setup", "worker_setup")), []),
     **dict.fromkeys(("head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files"), []),
-    **{"idle_timeout_minutes": 5, "upscaling_speed": 1.0},
+    "idle_timeout_minutes": 5,
+    "upscaling_speed": 1.0,
     "max_workers": 2,
     "head_node_type": "ray.head.default",
     "available_node_types": {
