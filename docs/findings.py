@@ -99,11 +99,12 @@ def claims(studies: Mapping[str, ReportData]) -> list[str]:
 
 def parts(verdict: Verdict) -> list[str]:
     """What each part of a claim that can be answered says, with its effect, interval and replicates."""
-    return [
-        f"    - {each.part.label}: {of_effect(each)}, {pairs_of(each)}{'' if each.pairs == 'cells' else ' replicates'} ({statement(each)})"
-        for each in verdict.findings
-        if not each.missing
-    ]
+    lines = []
+    for each in verdict.findings:
+        if not each.missing:
+            count = pairs_of(each) if each.pairs == "cells" else f"{pairs_of(each)} replicates"
+            lines.append(f"    - {each.part.label}: {of_effect(each)}, {count} ({statement(each)})")
+    return lines
 
 
 def price(found: ReportData, verdict: Verdict) -> str:
