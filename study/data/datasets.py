@@ -22,6 +22,8 @@ from study.data.folders import Folder, Own, raw_files
 from study.data.libraries import HuggingFace, TorchVision
 from study.data.splits import divide
 from study.errors import UserError
+from study.space.cells import made_again, outside_source, source_arguments
+from study.space.foreign_code import digest
 from study.space.from_spec import part
 
 VERSION = 1  # of splitting and decoding: a new number has everything prepared anew
@@ -180,9 +182,11 @@ class Dataset:
         return None
 
     def _signature(self, data_dir):
-        """Changes when any raw file does, as far as its path, size and modification time tell."""
+        """Changes when any raw file does, as far as its path, size and modification time tell; with a source from outside the
+        project also when its code or its arguments do."""
         files = [file for root in self.source.roots(data_dir) for file in raw_files(str(root), root.name)]
-        return hashlib.sha256(json.dumps([VERSION, self.size, sorted(files)]).encode()).hexdigest()
+        own = [digest(type(self.source)), source_arguments(self)] if outside_source(self) else []
+        return hashlib.sha256(json.dumps([VERSION, self.size, sorted(files), *own]).encode()).hexdigest()
 
     def _decode(self, data_dir, skip_corrupt, log):
         signature = self._signature(data_dir)  # taken before: should files change meanwhile, it will no longer fit
@@ -307,8 +311,7 @@ def dataset_of(spec):
     """The dataset that a trial's spec names; one from outside the project by the import path of its source and its arguments."""
     if not spec.source:
         return named(spec.dataset)
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in (spec.source_arguments or {}).items()}
-    return Dataset(part(spec, "source")(**given), spec.dataset.endswith("-binarised"))
+    return Dataset(made_again(part(spec, "source"), spec.source_arguments or {}), spec.dataset.endswith("-binarised"))
 
 
 def data_folder(argument):

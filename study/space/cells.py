@@ -24,11 +24,18 @@ def outside_source(dataset) -> str:
 def source_arguments(dataset) -> dict:
     """What a source from outside the project, which is a dataclass, was made with, as JSON-able values."""
     source = getattr(dataset, "source", dataset)
-    return (
-        {each.name: getattr(source, each.name) for each in fields(source)}
-        if outside_source(dataset) and is_dataclass(source)
-        else {}
-    )
+    if not outside_source(dataset) or not is_dataclass(source):
+        return {}
+    return {each.name: getattr(source, each.name) for each in fields(source) if each.init}
+
+
+def made_again(kind: type, arguments: Mapping):
+    """A source from its arguments as JSON gives them back, in which tuples have become lists."""
+    return kind(**{name: as_tuples(value) for name, value in arguments.items()})
+
+
+def as_tuples(value):
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
 
 
 def slug(text) -> str:

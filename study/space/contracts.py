@@ -165,11 +165,13 @@ class Dataset(Protocol):
         ...
 
 
-NAMES: Mapping[str, tuple[str, ...]] = {  # what is asked of each by name: of a model its class, which has no fields yet
+NAMES: Mapping[
+    str, tuple[str, ...]
+] = {  # what is asked of each by name: of a model and a source the class, which has no fields yet
     "model": ("__name__", "__mro__", "sample"),
     "net": ("name", "encoder", "decoder"),
     "dataset": ("name", "slug", "size", "shape", "is_available", "download", "prepare", "load", "fingerprint", "publish"),
-    "source": ("__mro__", "name", "roots", "read"),
+    "source": ("__mro__", "roots", "read"),
 }
 IN_USE = ("shape", "latent_dim", "phases")  # what a model has once it is made
 

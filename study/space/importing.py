@@ -6,7 +6,7 @@ command line trusts the study.
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from study.errors import UserError
 
@@ -39,10 +39,12 @@ class Trust:
 TRUST = Trust()
 
 
-def allow(space: str, everything: bool = False, others: Iterable[str] = ()) -> None:
+def allow(space: str, everything: bool = False, others: Iterable[str] = (), made_of: Mapping[str, str] = {}) -> None:
     """Records may import what `space` and `others` are made of, names or files as --space takes them; or, with --trust-study,
-    everything."""
+    everything. made_of: the modules of a space that has no file, each with the folder that it is imported from."""
     TRUST.spaces, TRUST.everything = [space, *others], everything
+    allow_modules(made_of)
+    sys.path += [folder for folder in dict.fromkeys(made_of.values()) if folder not in sys.path]
 
 
 def allow_modules(modules: Iterable[str]) -> None:

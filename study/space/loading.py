@@ -2,16 +2,17 @@
 
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 
 from study.errors import UserError, nearest
-from study.space.cells import Budget, Cell, import_path, outside_source, source_arguments
+from study.space.cells import Budget, Cell, import_path, made_again, outside_source, source_arguments
 from study.space.contracts import lacking
 from study.space.hyperparameters import check_names, storable
-from study.space.importing import allow_modules
+from study.space.importing import PROJECT, allow_modules
 from study.space.space import PRECISIONS, SAMPLERS, Search, Space
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
@@ -24,10 +25,23 @@ def modules_of(space: "Space") -> set[str]:
     return {space.module, *(path.split(":")[0] for path in paths if path)}
 
 
+def folders_of(space: "Space") -> dict[str, str]:
+    """Module -> the folder that it is imported from, of those outside the project that a space is made of."""
+    own = [sys.modules[name] for name in sorted(modules_of(space)) if name and name.split(".")[0] not in PROJECT]
+    return {each.__name__: str(import_folder(each)) for each in own}
+
+
+def import_folder(module) -> Path:
+    """`/a` of `/a/package/module.py`, where that is package.module."""
+    file = Path(module.__file__).resolve()
+    return file.parents[module.__name__.count(".") + (file.name == "__init__.py")]
+
+
 def found_again(thing) -> bool:
+    """Whether another process finds it by its import path, as it would not what a notebook or a script itself defines."""
     try:
         module, name = import_path(thing).split(":")
-        return getattr(importlib.import_module(module), name) is thing
+        return module != "__main__" and getattr(importlib.import_module(module), name) is thing
     except (ImportError, AttributeError, ValueError, TypeError):
         return False
 
@@ -54,6 +68,14 @@ def load_file(path: Path) -> Space:
     if Path(str(sys.modules[path.stem].__file__)).resolve() != path:
         raise UserError(f"{path.name} has the name of a module that is installed; give the space file another name")
     return replace(space, origin=str(path.parent))
+
+
+def forget(path: Path) -> None:
+    """Have a space file read anew when it is loaded next: it may have been edited since."""
+    known = sys.modules.get(path.stem)
+    if known and Path(str(getattr(known, "__file__", None))).resolve() == path.resolve():
+        del sys.modules[path.stem]
+    importlib.invalidate_caches()
 
 
 def space_of(module_name: str, path: Path) -> Space:
@@ -149,17 +171,26 @@ def check_cell(cell: Cell, space: Space, where: str) -> None:
 
 def check_source(dataset, where: str) -> None:
     """UserError for a source from outside the project that a worker could not make again."""
-    if outside_source(dataset):
-        source, arguments = getattr(dataset, "source", dataset), source_arguments(dataset)
-        try:
-            same = storable(arguments) and type(source)(**arguments) == source
-        except TypeError:
-            same = False
-        if arguments and not same or not is_dataclass(source) and inspect.signature(type(source)).parameters:
-            raise UserError(
-                f"{where}: {type(source).__name__} must be a frozen dataclass of numbers, texts or tuples of them, which workers"
-                " can make again"
-            )
+    source = getattr(dataset, "source", dataset)
+    if outside_source(dataset) and not (stays_the_same(source) if is_dataclass(source) else bare(source)):
+        raise UserError(
+            f"{where}: {type(source).__name__} must be a frozen dataclass of numbers, texts or tuples of them at the top of a"
+            " module, so that workers can make it again"
+        )
+
+
+def stays_the_same(source) -> bool:
+    """Whether a spec gives back a source that is a dataclass: by its fields, as JSON holds them."""
+    try:
+        again = made_again(type(source), json.loads(json.dumps(source_arguments(source), allow_nan=False)))
+        return again == source and hash(again) == hash(source) and found_again(type(source))
+    except (TypeError, ValueError):  # what JSON cannot hold, or a class that does not take it or has no hash
+        return False
+
+
+def bare(source) -> bool:
+    """Whether there is nothing that a source could be made with."""
+    return not inspect.signature(type(source)).parameters and found_again(type(source))
 
 
 def whole(value, word: str, where: str) -> None:
