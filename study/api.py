@@ -32,20 +32,33 @@ if TYPE_CHECKING:
 
 
 class Study:
-    """A study as its ledger holds it, finished or not.
+    """A study as its ledger holds it whenever it is asked, finished or not.
 
-    space: its name, its space file, or the folder that it lies in; storage: where studies are kept; trust: whether code of the
-    study's own may be run that is not in that file (docs/security.md).
+    space: its name or its space file in `storage`, a folder or an object store; or the path or address of the study itself.
+    trust_study: whether code may be run that the study names and that is neither this project's nor that file's (docs/security.md).
     """
 
-    def __init__(self, space: str | Path, storage: Path | str = STORAGE, trust: bool = False):
-        where, text = Path(space), str(space)
-        if where.is_dir() and len(where.resolve().parts) > 1 and not text.isidentifier():
-            storage, text = where.resolve().parent, where.resolve().name
-        allow(str(where.resolve()) if text.endswith(".py") else text, trust)
-        self.ledger: Ledger = open_study(storage if "://" in str(storage) else Path(storage), text)
-        if not self.ledger.keys():
-            raise UserError(f"there is no study in {self.ledger.root} yet; run({text!r}) makes one")
+    def __init__(self, space: str | Path, storage: Path | str = STORAGE, trust_study: bool = False):
+        text = str(space)
+        if "://" in text:
+            storage, _, text = text.rstrip("/").rpartition("/")
+        elif text.endswith(".py"):
+            text = str(Path(text).resolve())
+        elif not text.isidentifier():
+            storage, text = Path(text).resolve().parent, Path(text).resolve().name
+        self.space, self.storage, self.trust_study = text, storage if "://" in str(storage) else Path(storage), trust_study
+
+    def __repr__(self):
+        return f"Study({self.space!r}, {str(self.storage)!r})"
+
+    @property
+    def ledger(self) -> Ledger:
+        """As it is now; what may be imported for it is settled anew, since another study may be trusted otherwise."""
+        allow(self.space, self.trust_study)
+        ledger = open_study(self.storage, self.space)
+        if not ledger.keys():
+            raise UserError(f"there is no study '{ledger.root.name}' in {self.storage} yet; run({self.space!r}) makes one")
+        return ledger
 
     def cells(self) -> "list[TableCell]":
         """What was compared, with the values of each measure over replicates: study/analysis/cell_table.py."""
@@ -53,15 +66,17 @@ class Study:
 
         return cells(self.ledger)
 
-    def best(self, dataset: str | None = None) -> "TableCell":
-        """The cell nearest to the real images; dataset: which, where there are several, whose scores do not compare."""
+    def best(self, dataset: str | None = None, model: str | None = None) -> "TableCell":
+        """The cell nearest to the real images, of all or of one model, as in "vae". dataset: which, where there are several, whose
+        scores do not compare."""
         from study.analysis.cell_table import champions
 
-        found = {cell.dataset: cell for cell in champions(self.cells())}
+        cells = [cell for cell in self.cells() if model in (None, cell.model)]
+        found = {cell.dataset: cell for cell in champions(cells)}
         if dataset is None and len(found) == 1:
             return next(iter(found.values()))
         if dataset not in found:
-            raise UserError(f"of which dataset? best(...) has: {', '.join(found) or 'none yet, as no trial has ended well'}")
+            raise UserError(f"of which dataset? best(...) has: {', '.join(found) or 'none, as no trial of it has ended well'}")
         return found[dataset]
 
     def findings(self) -> "ReportData":
@@ -85,9 +100,11 @@ class Study:
 
     def model(self, trial: str = "best") -> "nn.Module":
         """The model of a trial by its key, in eval mode."""
+        from study.sample import chosen
         from study.training.weights import rebuilt
 
-        return rebuilt(self.ledger, self.best().trial if trial == "best" else trial)
+        key, ledger = self.best().trial if trial == "best" else trial, self.ledger
+        return rebuilt(ledger, chosen(ledger, key))
 
     def sample(self, n: int = 64, trial: str = "best", seed: int = 0) -> "Tensor":
         """Images (n, C, H, W) in [0, 1] that a trial's model draws: those of study/sample.py."""
@@ -100,27 +117,43 @@ class Study:
 def run(space: "str | Path | Space", storage: Path | str = STORAGE, **options) -> Study:
     """Run what is left of a study, as study/launch.py does with the same options, and show it.
 
-    space: a name, a file, or a Space with a name, whose models, nets and measures stand in modules. options: those of
-    `study/launch.py --help`, with underscores: replicates=3, datasets=["mnist"], download=True, budget="2h".
+    space: a name, a file, which is read anew, or a Space with a name, whose models, nets, measures and sources stand in modules.
+    options: those of `study/launch.py --help`, with underscores: replicates=3, datasets=["mnist"], download=True, budget="2h".
     """
-    from study.launch import launched, parse
-    from study.ledger.opening import is_space_name
-    from study.space.loading import accepted
+    from study.launch import launched
+    from study.space.loading import accepted, forget
     from study.space.space import Space
 
-    made = space if isinstance(space, Space) else None
-    if made and not is_space_name(made.name):
-        raise UserError("a Space that is run by itself needs a name of letters, digits and underscores: Space(..., name='dropout')")
+    made = named(space) if isinstance(space, Space) else None
     name = made.name if made else str(space)
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        try:
-            parsed = parse(["--space", name, "--storage", str(storage), *as_typed(options)])
-        except SystemExit:
-            raise UserError(said.getvalue().strip().splitlines()[-1].partition("error: ")[2]) from None
-    code = launched(parsed, made and accepted(made))
-    if code == INTERRUPTED:
+    parsed = typed(["--space", name, "--storage", str(storage), *as_typed(options)])
+    if name.endswith(".py"):
+        forget(Path(name))
+    if launched(parsed, made and accepted(made)) == INTERRUPTED:
         raise KeyboardInterrupt
     return Study(name, storage, parsed.trust_study)
+
+
+def named(space: "Space") -> "Space":
+    """A Space that is run by itself, or UserError for one that only a file can hold."""
+    from study.ledger.opening import is_space_name
+
+    if not is_space_name(space.name):
+        raise UserError("a Space that is run by itself needs a name of letters, digits and underscores: Space(..., name='dropout')")
+    if space.claims:
+        raise UserError("a report reads claims from the file of their space: put this one into a file, and run that")
+    return space
+
+
+def typed(arguments: list[str]):
+    """What a launch makes of its command line; UserError for what it refuses."""
+    from study.launch import parse
+
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            return parse(arguments)
+        except SystemExit:
+            raise UserError(said.getvalue().strip().splitlines()[-1].partition("error: ")[2]) from None
 
 
 def as_typed(options: dict) -> list[str]:

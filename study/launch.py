@@ -254,6 +254,7 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
     import ray
 
     from study.ledger.storage_check import write_token
+    from study.space.loading import folders_of
     from study.sweep import ray_executor
     from study.sweep.estimate import cell_seconds
     from study.sweep.gpu_share import PACK_ON_CARDS, heaviest, measured
@@ -262,6 +263,7 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
     from study.sweep.worker_messages import PackConfig
 
     token = write_token(plan.ledger)
+    trusted = (*trust(options), (), {} if plan.space.module else folders_of(plan.space))  # what has a file is read from it
     if not ray.is_initialized():
         at_work.callback(ray_executor.stop, tracker_thread.log)
         ray_executor.start(options.address)
@@ -272,7 +274,7 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
         options.cpus_per_trial,
         options.gpus_per_trial,
         options.max_concurrent,
-        lambda: ray_executor.on_a_card(trust(options), measured, heaviest(plan, data_dir, pack), options.reference),
+        lambda: ray_executor.on_a_card(trusted, measured, heaviest(plan, data_dir, pack), options.reference),
     )
     plan.pack_on_cards = pack if gpus else 0
     display = Display(plan, slots, watching(uri), expected)
@@ -293,7 +295,7 @@ def sweep(plan, options: LaunchOptions, end: float, data_dir, expected, tracker_
         checkpoint_s=options.checkpoint_seconds,
         reference=options.reference,
         limit_s=options.trial_limit,
-        trust=trust(options),
+        trust=trusted,
     )
     with display, contextlib.suppress(ray_executor.OutOfTime):
         ray_executor.execute(

@@ -24,7 +24,7 @@ class PackConfig:
     checkpoint_s: float = CHECKPOINT_S  # seconds between checkpoints
     reference: bool = False  # whether they are trained in the plainest way
     limit_s: float | None = None  # seconds that a training may take
-    trust: tuple[str, bool] = ("", False)  # what `allow` of study/space/importing.py takes
+    trust: tuple = ("", False)  # what `allow` of study/space/importing.py takes
 
     def to_tune(self) -> dict:
         return asdict(self)

@@ -17,6 +17,7 @@ from tiny import spec_of
 
 from study import report, sample, status, tracking, trial
 from study.analysis.report_data import findings
+from study.api import Study
 from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.ledger.records import Spec
@@ -136,6 +137,15 @@ def test_a_status_and_a_sync_need_no_code_of_the_study(sent, file, tmp_path):
     assert code == 0 and json.loads(text)["done"] == len(sent.keys())
     code, text = outcome(tracking.main, ["sync", *arguments(sent, "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}")])
     assert code == 0 and one_line(text, file) and "is not registered" in text and not was_run(file)
+
+
+def test_from_python_each_study_is_trusted_for_itself(sent, file):
+    plain, trusting, key = Study(sent.root), Study(sent.root, trust_study=True), sent.keys()[0]
+    for _ in range(2):
+        with pytest.raises(Untrusted):
+            plain.model(key)
+        with pytest.raises(UserError, match="does not hold the weights"):  # it got past the code
+            trusting.model(key)
 
 
 @pytest.mark.parametrize(
