@@ -86,17 +86,20 @@ class Study:
         return findings(self.ledger)
 
     def frame(self, of: str = "cells") -> "DataFrame":
-        """The table of "cells" as cells.csv has it, or of "trainings": one per row, with its settings and measures."""
+        """The table of "cells" as cells.csv has it, or of "trainings": one per row, with what was tuned, settings and measures."""
         import pandas
 
         from study.analysis.cell_table import as_row
+        from study.analysis.trainings import read
 
         if of == "cells":
             return pandas.DataFrame(map(as_row, self.cells()))
         if of != "trainings":
             raise UserError(f'frame() is of "cells" or of "trainings", not of {of!r}')
-        rows = self.findings().rows
-        return pandas.DataFrame({name: value for name, value in row.items() if not name.startswith("curve/")} for row in rows)
+        tuned, rows = {trial.key: trial.spec.params for trial in read(self.ledger)}, self.findings().rows
+        return pandas.DataFrame(
+            {**tuned[row["trial"]], **{name: value for name, value in row.items() if not name.startswith("curve/")}} for row in rows
+        )
 
     def model(self, trial: str = "best") -> "nn.Module":
         """The model of a trial by its key, in eval mode."""

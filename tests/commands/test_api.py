@@ -85,7 +85,8 @@ def test_a_study_is_told_as_it_is_when_it_is_asked(study, plan):
 def test_frames_hold_what_the_tables_hold(study):
     assert study.frame().to_dict("records") == [as_row(cell) for cell in cells(study.ledger)]
     trainings = study.frame("trainings")
-    assert sorted(trainings["quality/fd_rel"]) == [0.2, 0.4] and not any(name.startswith("curve/") for name in trainings)
+    assert sorted(trainings["quality/fd_rel"]) == [0.2, 0.4] and set(trainings["lr"]) == {1e-3}
+    assert not any(name.startswith("curve/") for name in trainings)
     with pytest.raises(UserError, match="cells.*trainings.*rows"):
         study.frame("rows")
 
