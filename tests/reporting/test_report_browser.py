@@ -140,6 +140,8 @@ def test_a_link_to_a_cell_opens_it_and_back_goes_back(opened):
     page = opened(place="#cell-gan-fc-d1-z2-digits")
     title = page.locator("#panel-title")
     assert title.inner_text() == "GAN fc, depth 1, latent 2"
+    page.locator("#board a").first.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # pictures that come into view move what is below them
     page.locator("#board a").first.click()
     assert title.inner_text().startswith("VAE")
     page.go_back()
