@@ -13,7 +13,9 @@ RANGES = {"lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True, "step"
 
 
 def trial(cell, values, measures, stage="search", time=0.0, pack=1):
-    spec = SimpleNamespace(stage=stage, ranges=RANGES if values else {}, suggested=values, dataset="digits", model="models.gan:GAN")
+    spec = SimpleNamespace(
+        stage=stage, ranges=RANGES if values else {}, suggested=values, dataset="digits", model="models.gan:GAN", rungs=[3]
+    )
     return SimpleNamespace(cell=cell, spec=spec, result=SimpleNamespace(measures=measures, time=time, pack=pack))
 
 
