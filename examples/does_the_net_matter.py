@@ -23,15 +23,12 @@ FUNNEL_IS_BETTER = Claim(
     sentence="a funnel of falling widths draws digits nearer to real ones than layers of equal width",
     source="us",
     spaces=("does_the_net_matter",),
-    parts=(
-        Part(
-            "fidelity", "quality/fd_rel", falls, Pair({"net": "fc"}, {"net": "funnel"})
-        ),  # fd_rel must fall from the first to the second
-    ),
+    parts=(Part("fidelity", "quality/fd_rel", falls, Pair({"net": "fc"}, {"net": "funnel"})),),  # it falls from fc to funnel
 )
 
 SPACE = Space(
-    cells=grid([VAE, HingeGAN], [fc, funnel], [2], [8], [digits])
+    cells=grid([VAE], [fc, funnel], [2], [8], [digits], likelihood=["continuous_bernoulli"])  # of grey levels, as the flow's
+    + grid([HingeGAN], [fc, funnel], [2], [8], [digits])
     + grid([Flow], [fc], [1], [64], [digits], levels=[17], width=[64]),
     propose=lambda trial, cell: {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)},
     budget=lambda cell: Budget(epochs=20, batch_size=32),

@@ -35,10 +35,10 @@ class Flow(nn.Module):
 
     def loss(self, x, noise, epoch):
         x = (x * (self.levels - 1) + noise["uniform_dequantised"]) / self.levels
-        return {"loss": -self.log_density(x).mean()}
+        return {"loss": -self.log_prob(x).mean()}
 
-    def log_density(self, x):
-        """Images (n, C, H, W) in [0, 1] -> their log-densities (n,), in nats."""
+    def log_prob(self, x):
+        """Images (n, C, H, W) in [0, 1] -> their log-densities (n,), in nats: a model that has this is measured by it."""
         squeezed = (MARGIN + (1 - 2 * MARGIN) * x).flatten(1)
         z = squeezed.logit()
         log_determinant = (log(1 - 2 * MARGIN) - squeezed.log() - (1 - squeezed).log()).sum(1)

@@ -216,7 +216,8 @@ MEASURES = tuple(
             "nats per image",
             LOWER,
             None,
-            "importance-weighted, K = 500 (Burda et al. 2016); of binarised images under Bernoulli pixels",
+            "importance-weighted, K = 500 (Burda et al. 2016), or exact where a model has a density; of binarised images under"
+            " Bernoulli pixels",
         ),
         ("likelihood/bits_per_dim", "bits per dimension", "Likelihood", "bits", LOWER, None, "the same per pixel and channel"),
         (

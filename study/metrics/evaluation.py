@@ -99,6 +99,8 @@ class Evaluation:
             measures |= _measured(self._between_images, model)
         if has_likelihood(model):
             measures |= _measured(self._of_posterior, model)
+        if hasattr(model, "log_prob") and not self.images.binarised:
+            measures |= _measured(self._exact_likelihood, model)
         if hasattr(model, "discriminate"):
             measures |= _measured(self._of_critic, model)
         return measures
@@ -341,9 +343,20 @@ class Evaluation:
         levels = None if bits_only else self.images.levels
         real = self.real[: self.importance_images]
         x = likelihood.dequantised(real, levels) if levels else binarised(real)
-        nll = likelihood.iw_nll(x, model.posterior, model.log_likelihood).mean().item()
-        bits = likelihood.bits_per_dim(nll, x[0].numel(), levels)
-        return {"likelihood/iw_nll": nll, "likelihood/bits_per_dim": bits}
+        return self._nll(likelihood.iw_nll(x, model.posterior, model.log_likelihood), levels)
+
+    def _exact_likelihood(self, model):
+        """Of the density of dequantised grey levels, as models with a bound of it are measured, without a bound."""
+        x = likelihood.dequantised(self.real, self.images.levels)
+        return self._nll(-torch.cat([model.log_prob(part) for part in x.split(self._at_once)]), self.images.levels)
+
+    def _nll(self, nats: Tensor, levels: int | None) -> dict[str, float]:
+        """Of the negative log-likelihoods (n,) of images."""
+        nll = nats.mean().item()
+        return {
+            "likelihood/iw_nll": nll,
+            "likelihood/bits_per_dim": likelihood.bits_per_dim(nll, math.prod(self.images.shape), levels),
+        }
 
     def _of_critic(self, model):
         real, noise = self.real, self.noise(model.latent_dim)[: len(self.real)]

@@ -62,6 +62,14 @@ class HasPosterior(Protocol):
         ...
 
 
+class HasDensity(Protocol):
+    """Measured by its exact likelihood, on images that are not binarised."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Images whose grey levels are filled with noise, so that they have a density on [0, 1] -> log p(x) in nats, (n,)."""
+        ...
+
+
 class Discriminates(Protocol):
     """Measured by what its critic estimates."""
 

@@ -403,6 +403,26 @@ def test_bits_per_dimension_of_digits_are_below_those_of_guessing(images, extrac
             assert measured["likelihood/bits_per_dim"] == pytest.approx(bits)
 
 
+class Uniform(nn.Module):
+    """A density that is 1 everywhere."""
+
+    latent_dim = 2
+
+    def sample(self, z):
+        return torch.rand(len(z), 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def log_prob(self, x):
+        return torch.zeros(len(x)).masked_fill(((x < 0) | (x > 1)).flatten(1).any(1), -torch.inf)
+
+
+def test_a_model_with_a_density_is_measured_by_its_exact_likelihood_of_grey_images(images, extractor, search):
+    """That of a uniform density is the bits that 17 grey levels take."""
+    measured = search.of_model(Uniform())
+    assert measured["likelihood/bits_per_dim"] == pytest.approx(math.log2(17)) and measured["likelihood/iw_nll"] == 0
+    binary = Evaluation(replace(images, binarised=True), extractor, "search")
+    assert LIKELIHOOD.isdisjoint(binary.of_model(Uniform()))
+
+
 @pytest.mark.parametrize("reduction, beta", [("sum", 1), ("mean", 64), ("mean_both", 64 / 4)])
 def test_the_effective_beta_tells_reductions_apart(search, reduction, beta):
     assert search.of_model(builder(VAE, 4, reduction=reduction)().eval())["likelihood/beta_effective"] == beta

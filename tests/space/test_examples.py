@@ -16,7 +16,7 @@ from study.analysis.report_data import findings
 from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.space import Budget, Space, grid
-from study.space.loading import accepted, load_space
+from study.space.loading import accepted
 from study.sweep.launch_options import LaunchOptions
 from study.sweep.plan import Plan
 from study.sweep.preparation import identities, prepare
@@ -57,6 +57,7 @@ def test_a_space_of_ones_own_models_net_measure_and_claim_is_trained_measured_an
         ("vae", "fc"), ("vae", "funnel"), ("hingegan", "fc"), ("hingegan", "funnel"), ("flow", "fc")
     }  # fmt: skip
     assert all(row["status"] == "done" and row["quality/symmetry"] > 0 for row in rows)
+    assert all(("likelihood/bits_per_dim" in row) == (row["model"] != "hingegan") for row in rows)
     (verdict,) = findings(ledger).verdicts
     assert verdict.claim.id == "funnel" and verdict.word != "unanswerable"
 
@@ -69,7 +70,7 @@ def test_a_flows_density_is_that_of_its_map_and_sampling_undoes_it():
     x = 0.1 + 0.8 * torch.rand(3, 1, 4, 4, dtype=torch.float64)
     z = torch.stack([noise_of(flow, each) for each in x])
     assert torch.allclose(flow.sample(z), x, atol=1e-9)
-    for image, noise, density in zip(x, z, flow.log_density(x)):
+    for image, noise, density in zip(x, z, flow.log_prob(x)):
         jacobian = torch.autograd.functional.jacobian(lambda each: noise_of(flow, each), image).reshape(16, 16)
         normal = torch.distributions.Normal(0, 1).log_prob(noise).sum()
         assert torch.isclose(density, normal + torch.linalg.slogdet(jacobian)[1], atol=1e-9)
@@ -172,8 +173,10 @@ def test_a_source_whose_arguments_would_be_lost_is_refused():
         accepted(space)
 
 
-def test_every_example_is_told_of():
+def test_every_example_is_told_of_and_code_that_is_shown_stands_in_one_of_them_or_in_the_api():
     told = (ROOT / "docs" / "extending.md").read_text()
     files = [path for path in (ROOT / "examples").iterdir() if path.is_file()]
     assert len(files) > 6 and all(f"(../examples/{path.name})" in told for path in files)
-    assert load_space(str(SPACE)).claims
+    written = {line.strip() for path in [*files, ROOT / "study" / "api.py"] for line in path.read_text().splitlines()}
+    shown = {line.strip() for line in told.splitlines() if line.startswith("    ")}
+    assert len(shown) > 10 and {line for line in shown if not line.startswith("python study/")} <= written
