@@ -1,6 +1,7 @@
 """Ray Tune runs what is left of a plan: one actor per slot, used for trial after trial. Ray keeps nothing that matters."""
 
 import contextlib
+import gc
 import math
 import os
 import secrets
@@ -109,11 +110,18 @@ def start(address: str | None) -> None:
 
 
 def stop(log) -> None:
-    """End Ray, or leave the cluster. What it may still have to complain of then has cost nothing."""
+    """End Ray, or leave the cluster. What it may still have to complain of then has cost nothing.
+
+    Ray ends this process where another thread, such as MLflow's, collects one of its objects while it shuts down: so they are
+    collected before, and nothing is meanwhile."""
+    gc.collect()
+    gc.disable()
     try:
         ray.shutdown()
     except Exception as error:
         log(f"Ray did not end as it should ({first_line(error)}); all that was finished is kept")
+    finally:
+        gc.enable()
 
 
 def shares(cpus_per_trial: float, gpus_per_trial: float | None, max_concurrent: int | None, measure) -> tuple[float, int]:

@@ -1,12 +1,15 @@
-"""Which workers are kept while they have nothing to do, by Ray's own cache of them."""
+"""Which workers are kept while they have nothing to do, by Ray's own cache of them; and how Ray is ended."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
+import ray
 from ray import tune
 from ray.tune.utils.object_cache import _ObjectCache
 
-from study.sweep.ray_executor import KeepWorkers
+from study.sweep.ray_executor import KeepWorkers, stop
 
 
 @pytest.fixture
@@ -56,3 +59,16 @@ def test_workers_go_when_one_has_died_and_are_kept_again_from_the_next_trial_on(
     assert idle(controller, trial(), 0) <= 1
     workers.on_trial_add(controller, trial())
     assert idle(controller, trial(), 3) >= 3
+
+
+def test_what_is_left_of_ray_is_collected_before_it_ends_and_nothing_while_it_does(monkeypatch):
+    class Handle:
+        """Like those of Ray's actors, which refer to themselves."""
+
+    garbage = Handle()
+    garbage.itself, alive = garbage, weakref.ref(garbage)
+    seen = []
+    monkeypatch.setattr(ray, "shutdown", lambda: seen.append((alive(), gc.isenabled())))
+    del garbage
+    stop(print)
+    assert seen == [(None, False)] and gc.isenabled()
