@@ -49,8 +49,10 @@ from study.space import Budget, Space, grid
 
 if __name__ == "__main__":
     cells = grid([Flow], [fc], [1], [64], [some_classes("letters.npz", 0, 2)], width=[16])
-    space = Space(cells, propose=lambda trial, cell: {{}}, budget=lambda cell: Budget(1, 32), replicates=1, name="letters")
-    print([(cell.model, cell.dataset, cell.status) for cell in run(space, storage="studies", data_dir="data").cells()])
+    space = Space(cells, propose=lambda trial, cell: {{}}, budget=lambda cell: Budget(1, 32), name="letters")
+    for replicates in (1, 2):
+        study = run(space, storage="studies", data_dir="data", replicates=replicates)
+        print([(cell.model, cell.dataset, cell.status, cell.replicates) for cell in study.cells()])
 """
 
 
@@ -164,29 +166,29 @@ def test_what_a_space_of_a_script_is_made_of_is_found_and_trusted_by_a_worker(tm
 
 @pytest.mark.long
 @pytest.mark.ray
-def test_a_space_of_a_script_with_models_and_images_of_its_own_is_trained_by_workers(tmp_path):
+def test_a_space_of_a_script_with_models_and_images_of_its_own_is_trained_by_workers_and_extended(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "letters.npz", images=rng.integers(0, 255, (600, 8, 8)), labels=np.arange(600) % 3)
     (tmp_path / "script.py").write_text(SCRIPT.format(examples=NOTEBOOK.parent))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-    assert "[('flow', 'letters-0-2', 'done')]" in done.stdout, done.stdout + done.stderr
+    for replicates in (1, 2):
+        assert f"[('flow', 'letters-0-2', 'done', {replicates})]" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.long
 @pytest.mark.ray
-def test_the_notebook_runs_from_top_to_bottom_and_a_second_time_trains_nothing(tmp_path, monkeypatch):
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
     import nbformat
     from nbclient import NotebookClient
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "examples").mkdir()
-    for expected in ("64/64 finished", "nothing is left to do"):
-        notebook = nbformat.read(NOTEBOOK, as_version=4)
-        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path / "examples")}}).execute()
-        shown = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
-        assert expected in shown and shown.count("image/png") == 2
-        assert "From latent size 2 to 16, fd_rel gets better for VAE" in shown
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path / "examples")}}).execute()
+    shown = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    assert "64/64 finished" in shown and shown.count("image/png") == 2
+    assert "From latent size 2 to 16, fd_rel gets better for VAE" in shown
     assert Study("first_study", tmp_path / "mlruns" / "studies").best().replicates == 8
     assert not list((tmp_path / "examples").iterdir())  # where it lies it leaves nothing
 
