@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from s3 import s3_server
 from servers import free_port
-from tiny import result_of, spec_of
+from tiny import IDENTITY as TINY
+from tiny import finish, result_of, spec_of, tiny_space
 from trials import planned
 
+from study.api import Study
 from study.errors import UserError
 from study.ledger import lease, object_store
 from study.ledger.files import read_spec
@@ -24,6 +26,7 @@ from study.ledger.names import cell_of
 from study.ledger.opening import ledger_at, open_study
 from study.ledger.records import Result, Spec
 from study.sweep.gpu_share import share_after_failures
+from study.sweep.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +70,16 @@ def test_of_many_who_put_a_result_one_is_first_and_all_read_the_same(machine, ad
         )
     assert sum(first) == 1
     assert {ledger.result("key").epochs for ledger in ledgers} == {first.index(True)}
+
+
+def test_a_study_is_told_from_python_by_its_address_as_it_is_there_now(machine, address):
+    driver, told = ledger_at(address), Study(address)
+    plan = Plan(tiny_space(), driver, TINY)
+    machine("reader")
+    for objective, cell in zip((0.4, 0.2), plan.space.cells):
+        finish(plan, plan._confirm_trial(cell, 0, {"lr": 1e-3}), objective=objective)
+        assert told.best().name == cell.name and told.best().value("quality/fd_rel") == objective
+    assert str(told) == f"Study('tiny', {address.removesuffix('/tiny')!r})"
 
 
 def test_all_machines_know_a_ledger_by_one_word_and_its_copy_by_another(machine, address):
