@@ -15,7 +15,7 @@ from study.analysis.trainings import grouped
 from study.analysis.verdicts import Verdict
 from study.ledger.archive import restore, results_of
 from study.ledger.opening import open_study
-from study.metrics.catalogue import FIDELITY
+from study.metrics.catalogue import FIDELITY, time_taken
 from study.report import KEPT
 from study.reporting.words import of_effect, of_verdict, pairs_of, statement
 from study.sweep.progress import duration
@@ -123,7 +123,7 @@ def price(found: ReportData, verdict: Verdict) -> str:
 def seconds_of_a_replicate(rows: Sequence[Mapping]) -> tuple[int, float]:
     """How many replicates there are, and what one of them took of one core, its search included."""
     replicates = len({row["seed"] for row in rows if row["stage"] == "confirm"}) or 1
-    return replicates, sum(row.get(part) or 0.0 for row in rows for part in ("time/train_s", "time/measure_s")) / replicates
+    return replicates, sum(map(time_taken, rows)) / replicates
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import os
 import sys
 import time
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
@@ -322,8 +323,8 @@ def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, show: boo
     from study.sweep.progress import console
 
     same_study = study_arguments(options.space, options.storage)
-    report = reported(plan.ledger, data_dir, show, log)
-    for line in [*answer(plan.ledger), *(f"best {in_words(cell)}" for cell in nearest_of(cells(plan.ledger)))]:
+    report, answer = reported(plan.ledger, data_dir, show, log)
+    for line in [*answer, *(f"best {in_words(cell)}" for cell in nearest_of(cells(plan.ledger)))]:
         console().print(line, markup=False)  # whole words to a line, however wide it is
     tracker_thread.summarise()
     if not tracker_thread.close(CATCH_UP_S):
@@ -343,33 +344,29 @@ def ended(plan, options: LaunchOptions, data_dir, tracker_thread, uri, show: boo
     return SOME_FAILED if failed else DONE
 
 
-def answer(ledger) -> list[str]:
-    """The answer's sentences; none where nothing is finished, which the report's line says."""
+def reported(ledger, data_dir, show: bool, log) -> tuple[str, Sequence[str]]:
+    """Write the report; its address, or why there is none, and the answer's sentences. A report that fails costs nothing: it can
+    be written again."""
     from study.analysis.report_data import findings
-
-    with contextlib.suppress(UserError):
-        return list(findings(ledger).answer)
-    return []
-
-
-def reported(ledger, data_dir, show: bool, log) -> str:
-    """Write the report; its address, or why there is none. A report that fails costs nothing: it can be written again."""
     from study.reporting.build import FOLDER, write_report
 
+    answer: Sequence[str] = ()
     try:
         ledger.fetch()
-        address = write_report(ledger, data_dir).resolve().as_uri()
+        found = findings(ledger)
+        answer = found.answer
+        address = write_report(ledger, data_dir, found=found).resolve().as_uri()
         ledger.publish(FOLDER)
     except (UserError, OSError) as error:
-        return f"not written: {error}"
+        return f"not written: {error}", answer
     except Exception as error:
         return (
             f"not written: {type(error).__name__}: {' '.join(str(error).split())}"
             f" (`STUDY_TRACEBACK=1 {of_ledger('report', ledger)}` shows where)"
-        )
+        ), answer
     if show:
         webbrowser.open(address)
-    return address
+    return address, answer
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from study.analysis.cell_table import AnyCell, Leader, TableCell, confirmed
-from study.analysis.inference import superiority
+from study.analysis.effects import beats
 from study.analysis.trainings import grouped
 from study.ledger.records import RealBaseline
 from study.metrics.catalogue import COVERAGE, FIDELITY, HIGHER, described, interval, number
@@ -76,11 +76,9 @@ def choice(cells: Sequence[TableCell], leaders: Sequence[TableCell], measure: st
 
 def odds(cell: TableCell, rival: TableCell, measure: str) -> Odds | None:
     """None where either has fewer than two replicates."""
-    sign = -1 if described(measure).better == HIGHER else 1
-    ours, theirs = ([sign * point for point in each.values[measure].points] for each in (cell, rival))
-    if min(len(ours), len(theirs)) < 2:
+    if min(len(each.values[measure].points) for each in (cell, rival)) < 2:
         return None
-    share, low, high = superiority(ours, theirs)
+    share, low, high = beats(cell, rival, measure)
     return Odds(rival, share, (low, high))
 
 

@@ -160,12 +160,17 @@ def chances(leaders: Sequence[Leader]) -> list[Chance]:
     table = []
     for dataset, group in grouped(leaders, lambda leader: leader.dataset).items():
         for a, b in combinations(group, 2):
-            for pair, measure, sign in (((a.fidelity, b.fidelity), FIDELITY, 1), ((a.coverage, b.coverage), COVERAGE, -1)):
+            for pair, measure in (((a.fidelity, b.fidelity), FIDELITY), ((a.coverage, b.coverage), COVERAGE)):
                 if all(cell and cell.stage == "confirm" for cell in pair):
-                    ours, theirs = (sign * np.array(cell.values[measure].points) for cell in pair)
-                    share, low, high = superiority(ours, theirs)
+                    share, low, high = beats(*pair, measure)
                     table.append(Chance(dataset, measure, a.model, b.model, share, (low, high)))
     return table
+
+
+def beats(cell: TableCell, rival: TableCell, measure: str) -> tuple[float, float, float]:
+    """The probability that a new training of one cell is better than one of another, and the ends of its 95 % interval."""
+    sign = -1 if described(measure).better == HIGHER else 1
+    return superiority(*(sign * np.array(each.values[measure].points) for each in (cell, rival)))
 
 
 def variance(cells: Sequence[TableCell]) -> list[VarianceShares]:

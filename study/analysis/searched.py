@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from study.analysis.trainings import FinishedTrial, family_order, grouped
-from study.metrics.catalogue import FIDELITY, FIRST_RUNG
+from study.metrics.catalogue import FIDELITY, FIRST_RUNG, time_taken
+from study.space.cells import label
 
 MOST = 600  # proposals of a family that a page shows, evenly taken
 
@@ -59,7 +60,9 @@ class Schedule:
 def searches(trials: Sequence[FinishedTrial]) -> list[Searched]:
     """Of every family and dataset of which something was tuned."""
     tuned = [trial for trial in trials if trial.spec.stage == "search" and trial.spec.ranges]
-    groups = grouped(tuned, lambda trial: (trial.spec.dataset, label(trial), json.dumps(trial.spec.ranges, sort_keys=True)))
+    groups = grouped(
+        tuned, lambda trial: (trial.spec.dataset, label(trial.spec.model), json.dumps(trial.spec.ranges, sort_keys=True))
+    )
     found = []
     for (dataset, model, ranges), group in sorted(
         groups.items(), key=lambda item: (item[0][0], family_order(item[0][1]), item[0][2])
@@ -79,10 +82,6 @@ def searches(trials: Sequence[FinishedTrial]) -> list[Searched]:
             )
         )
     return found
-
-
-def label(trial: FinishedTrial) -> str:
-    return trial.spec.model.split(":")[1].lower()
 
 
 def known(trial: FinishedTrial) -> dict:
@@ -122,5 +121,5 @@ def schedule(trials: Sequence[FinishedTrial]) -> Schedule:
 def ran(trial: FinishedTrial) -> Ran | None:
     """None where nothing says how long it took."""
     result = trial.result
-    own = sum(result.measures.get(part) or 0.0 for part in ("time/train_s", "time/measure_s"))
+    own = time_taken(result.measures)
     return Ran(trial.cell, trial.spec.stage, result.time - own * (result.pack or 1), result.time, own) if own else None

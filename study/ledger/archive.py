@@ -18,6 +18,7 @@ from study.errors import UserError
 from study.ledger.files import read_own, write_atomic
 from study.ledger.folder import BOUNDS, FLOORS, LOOKS, PLANNED, ROWS, Ledger
 from study.ledger.names import cell_of, is_key, is_own_file
+from study.ledger.opening import is_space_name
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"  # in the project: where they are
 BESIDE = (PLANNED, FLOORS, LOOKS, BOUNDS)
@@ -27,7 +28,7 @@ OF_A_TRIAL = re.compile(r"(spec|result|measured-[\w.-]+)\.json|metrics\.jsonl|im
 
 def results_of(space: str) -> Path:
     """Where the finished part of a study is, by the name of its space or the path of a folder."""
-    return RESULTS / space if re.fullmatch(r"\w+", space) else Path(space)
+    return RESULTS / space if is_space_name(space) else Path(space)
 
 
 def save(ledger: Ledger, folder: Path) -> int:

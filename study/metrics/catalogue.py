@@ -3,6 +3,7 @@
 import hashlib
 import math
 import statistics
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from study.ledger.records import Replica
@@ -320,6 +321,11 @@ def ranked(key: str) -> bool:
 def of_every_model(key: str) -> bool:
     """Whether every model has the measure, or the curve of it."""
     return not key.removeprefix("curve/").startswith(OF_SOME_MODELS)
+
+
+def time_taken(measures: Mapping) -> float:
+    """The seconds that a training took of its processors: its own share of its pack, measuring included."""
+    return sum(measures.get(part) or 0.0 for part in ("time/train_s", "time/measure_s"))
 
 
 def number(value: float | None) -> str:

@@ -14,6 +14,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from study.analysis.cell_table import TableCell, basis, cells, confirmed, settings_in_words
 from study.ledger.folder import Ledger
+from study.ledger.records import Spec
 from study.metrics.catalogue import COVERAGE, FIDELITY
 from study.mlflow_view.provenance import images_of, written_by
 
@@ -36,7 +37,7 @@ def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> No
         found_by = written_by() | {
             name: tags[name] for name in ("stage", "cell")
         }  # at once, so that a crash leaves no run that nobody finds
-        info = run.info if run else client.create_run(experiment, start, found_by, named(cell)).info
+        info = run.info if run else client.create_run(experiment, start, found_by, named(cell.model, cell.net, cell)).info
         if run is None and (spec := ledger.spec(cell.trial)):
             client.log_inputs(info.run_id, datasets=[images_of(cell.dataset, spec.fingerprint, "testing")])
         metrics = [Metric(shown_as(name, cell.stage), float(f"{value:.4g}"), at, cell.epochs) for name, value in measured.items()]
@@ -50,17 +51,17 @@ def fits(run: Run, cell: TableCell) -> bool:
     return all(run.data.params.get(name, str(value)) == str(value) for name, value in params_of(cell).items())
 
 
-def named(cell: TableCell) -> str:
-    who, settings = (cell.system, "") if cell.system else (f"{cell.model} {cell.net}", settings_in_words(cell.settings))
-    return " ".join(filter(None, [f"{who} d{cell.depth} z{cell.latent_dim} {cell.dataset}", settings]))
+def named(model: str, net: str, of: TableCell | Spec, turn: str = "") -> str:
+    """What the run of a cell, or of a training of it, is called. turn: which training."""
+    who, settings = (of.system, "") if of.system else (f"{model} {net}", settings_in_words(of.settings))
+    return " ".join(filter(None, [f"{who} d{of.depth} z{of.latent_dim} {of.dataset}", turn, settings]))
 
 
 def numbers(cell: TableCell) -> dict[str, float]:
     """By the measure's key the median over replicates, and as `_sd` their deviation."""
     found = {name: estimate.value for name, estimate in cell.values.items()}
     deviations = {f"{name}_sd": statistics.stdev(each.points) for name, each in cell.values.items() if len(each.points) > 1}
-    about = {"depth": cell.depth, "latent_dim": cell.latent_dim, **numeric(cell.settings)}
-    return {**short(found), **about, **found, **deviations, "rate/diverged": cell.diverged.count / max(1, cell.replicates)}
+    return {**short(found), **factors(cell), **found, **deviations, "rate/diverged": cell.diverged.count / max(1, cell.replicates)}
 
 
 def short(measures: Mapping) -> dict:
@@ -68,9 +69,10 @@ def short(measures: Mapping) -> dict:
     return {name: measures[key] for name, key in SHORT.items() if measures.get(key) is not None}
 
 
-def numeric(settings: Mapping) -> dict[str, float]:
-    """The settings that are numbers."""
-    return {name: value for name, value in settings.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+def factors(of: TableCell | Spec) -> dict[str, float]:
+    """Depth, latent size and the settings that are numbers, which are then searched by size."""
+    told = {"depth": of.depth, "latent_dim": of.latent_dim, **of.settings}
+    return {name: value for name, value in told.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
 def params_of(cell: TableCell) -> Mapping:

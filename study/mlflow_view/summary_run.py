@@ -4,12 +4,13 @@ import contextlib
 import io
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from study.analysis.cell_table import as_csv, as_row, as_text, cells, nearest_of, settings_in_words
+from study.analysis.cell_table import TableCell, as_csv, as_row, as_text, nearest_of, settings_in_words
 from study.errors import UserError
 from study.ledger.folder import Ledger
 from study.metrics.catalogue import literal
@@ -32,9 +33,8 @@ def answer(ledger: Ledger) -> str:
     return ""
 
 
-def summary_files(ledger: Ledger) -> dict[str, bytes]:
+def summary_files(ledger: Ledger, table_of_cells: Sequence[TableCell]) -> dict[str, bytes]:
     """Name -> content of what the summary run shows: cells.csv, as a report has it, and a sheet per model, net and dataset."""
-    table_of_cells = cells(ledger)
     files, groups = {"cells.csv": as_csv(list(map(as_row, table_of_cells)))}, defaultdict(dict)
     for cell in table_of_cells:
         sheet_of = cell.dataset, cell.model, cell.system or cell.net, settings_in_words(cell.settings)
@@ -51,9 +51,9 @@ def summary_files(ledger: Ledger) -> dict[str, bytes]:
     return files
 
 
-def best_pictures(ledger: Ledger) -> dict[str, Path]:
+def best_pictures(ledger: Ledger, table_of_cells: Sequence[TableCell]) -> dict[str, Path]:
     """By what a card is called, the last samples of the best cell of each family and dataset."""
-    pictures = {f"{cell.model} on {cell.dataset}": last_samples(ledger, cell.trial) for cell in nearest_of(cells(ledger))}
+    pictures = {f"{cell.model} on {cell.dataset}": last_samples(ledger, cell.trial) for cell in nearest_of(table_of_cells)}
     return {name: path for name, path in pictures.items() if path}
 
 

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from study.analysis.cell_table import settings_in_words
+from study.analysis.cell_table import cells
 from study.ledger.files import read_json, write_atomic
 from study.ledger.folder import Ledger
 from study.ledger.identity import words
@@ -30,7 +30,7 @@ from study.ledger.records import EpochRow, Measurement, Result, Spec, Tracked
 from study.metrics.catalogue import aggregate, middle, over_seeds
 from study.metrics.evaluation import STAGES
 from study.mlflow_view import cell_runs, image_cards, saved_view
-from study.mlflow_view.cell_runs import numeric, short
+from study.mlflow_view.cell_runs import factors, named, short
 from study.mlflow_view.provenance import images_of, written_by
 from study.mlflow_view.registry import register
 from study.mlflow_view.store import OURS, database_of, make_ready
@@ -194,7 +194,7 @@ class Tracker:
             if run is None:
                 run, tags = self._new_run(key, spec, rows, tags), {}  # with its tags at once: a call less
             state, params = Tracked(self.store, run.run_id, 0, [], None, run.artifact_uri), params_of(spec)
-            metrics = numbers_of(spec, run.start_time)
+            metrics = [Metric(name, value, run.start_time, 0) for name, value in factors(spec).items()]
             if spec.stage == "confirm":
                 self.client.log_inputs(run.run_id, datasets=[images_of(spec.dataset, spec.fingerprint, "training")])
         run_id, images = state.run_id, self._files(key, state, result)
@@ -284,12 +284,13 @@ class Tracker:
                 self.experiment, run_name="summary", tags={**written_by(), "stage": "summary", "study": self.space}
             ).info
         )
+        table = cells(self.ledger)
         with self._artifacts(run.run_id, run.artifact_uri) as artifacts:
-            for name, content in summary_files(self.ledger).items():
+            for name, content in summary_files(self.ledger, table).items():
                 (artifacts / name).write_bytes(content)
                 if name.endswith(".png"):
                     image_cards.add(artifacts / name, artifacts / "images", Path(name).stem, 0)
-            for name, path in best_pictures(self.ledger).items():
+            for name, path in best_pictures(self.ledger, table).items():
                 image_cards.add(path, artifacts / "images", f"_best of each family~{name}", 0)
             if (report := self.ledger.root / "report" / "report.html").exists():
                 (artifacts / "report").mkdir(exist_ok=True)
@@ -345,19 +346,9 @@ def params_of(spec: Spec) -> list[Param]:
 
 def run_name(spec: Spec) -> str:
     """What tells runs apart at a glance, short enough for its column; the key itself is a tag."""
-    who = spec.system or f"{name_of(spec.model).lower()} {name_of(spec.net)}"
     turn = f"seeds {spec.seeds[0]}-{spec.seeds[-1]}" if spec.replicate is None else f"r{spec.replicate}"
     proposal = "" if spec.proposal is None else f" p{spec.proposal}"
-    settings = "" if spec.system else settings_in_words(spec.settings)
-    return " ".join(filter(None, [f"{who} d{spec.depth} z{spec.latent_dim} {spec.dataset} {turn}{proposal}", settings]))
-
-
-def numbers_of(spec: Spec, at: int) -> list[Metric]:
-    """The cell's numbers as metrics too, which can be searched by size; at: in ms since 1970."""
-    return [
-        Metric(name, value, at, 0)
-        for name, value in {"depth": spec.depth, "latent_dim": spec.latent_dim, **numeric(spec.settings)}.items()
-    ]
+    return named(name_of(spec.model).lower(), name_of(spec.net), spec, turn + proposal)
 
 
 def short_loss(values: dict, spec: Spec) -> dict[str, float | None]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from study.analysis.report_data import findings
+from study.analysis.report_data import ReportData, findings
 from study.analysis.trainings import OWN, Features
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
@@ -22,18 +22,21 @@ def folder_name(ledger: Ledger, chosen: Features) -> str:
     return "-".join([FOLDER, *features, *images, *[study.root.name for study in ledger.studies[1:]]])
 
 
-def write_report(ledger: Ledger, data_dir: Path, out: Path | None = None, chosen: Features = OWN) -> Path:
+def write_report(
+    ledger: Ledger, data_dir: Path, out: Path | None = None, chosen: Features = OWN, found: ReportData | None = None
+) -> Path:
     """Write report.html, the figures and the tables; the page's path. Where no trial is finished yet the page says what runs;
     UserError where nothing does.
 
     data_dir: where real images are taken from if they are there; the ledger is enough for everything else. chosen: the features
-    by which, where not by those of the study: then the report lies in a folder of its own.
+    by which, where not by those of the study: then the report lies in a folder of its own. found: what the study says, where that
+    is known already.
     """
     out = out or ledger.studies[0].root / folder_name(ledger, chosen)
     if ledger.held() and not any(ledger.result(key) for key in ledger.keys()):
         write_atomic(out / "report.html", waiting_page(ledger).encode())
         return out / "report.html"
-    found = findings(ledger, chosen=chosen)
+    found = found or findings(ledger, chosen=chosen)
     real = {
         dataset.name: real_images(dataset, [cell for cell in found.cells if cell.dataset == dataset.name], ledger.root, data_dir)
         for dataset in found.datasets

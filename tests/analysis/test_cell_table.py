@@ -55,7 +55,7 @@ def test_a_cell_of_which_seven_seeds_of_eight_diverged_is_nowhere_the_best(made_
 def test_launch_sample_mlflow_and_report_show_the_same_number(made_up, tmp_path):
     table, found = cells(made_up), findings(made_up)
     write_tables(found, tmp_path)
-    shown = summary_files(made_up)["cells.csv"]
+    shown = summary_files(made_up, table)["cells.csv"]
     assert shown == (tmp_path / "cells.csv").read_bytes()
     for row in csv.DictReader(io.StringIO(shown.decode())):
         cell = named(table, row["cell"])

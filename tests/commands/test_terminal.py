@@ -104,7 +104,8 @@ def test_a_sweep_goes_on_to_its_end_when_its_terminal_is_closed(tmp_path):
 def test_a_report_that_fails_is_one_line_and_the_end_goes_on(plan, tmp_path, monkeypatch):
     finish(plan, plan.left()[0])
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where it is not installed
-    said = reported(plan.ledger, tmp_path, False, print)
+    said, answer = reported(plan.ledger, tmp_path, False, print)
+    assert "On digits, the best cells come as near" in answer[0]
     assert said.startswith("not written: ModuleNotFoundError: ") and "report.py --space tiny" in said and "\n" not in said
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from synthetic import floor_of, sweep
 
 from study import report
+from study.analysis.cell_table import cells
 from study.analysis.claims import judged_in
 from study.analysis.inference import median_interval, tuning_curve
 from study.analysis.report_data import DatasetBasis, findings
@@ -472,4 +473,4 @@ def test_a_name_with_dollar_signs_is_a_name_and_no_formula(tmp_path):
     ledger = sweep(tmp_path / "made_up", models=("vae",), seeds=2, planned=False, dataset=name, system="A $^{ b $")
     figures = {path.name.split("-")[0]: path.read_text() for path in write_report(ledger, NOWHERE).parent.glob("*.svg")}
     assert name in figures["tuning"] and "A $^{ b $" in figures["board"]
-    assert any(file.endswith(".png") for file in summary_files(ledger))
+    assert any(file.endswith(".png") for file in summary_files(ledger, cells(ledger)))

@@ -15,10 +15,11 @@ EVIL = "folder:</script><img src=x onerror=alert(1)>\"'&"
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    """A study in which one family diverged in one cell, one cell is not finished, and MLflow knows a run."""
+    """A study with a measure of its own, in which one family diverged in one cell, one cell is not finished, and MLflow knows a run."""
 
     def world(cell):
-        return {"status": "diverged"} if (cell["model"], cell["depth"], cell["latent_dim"]) == ("gan", 2, 2) else {}
+        diverged = (cell["model"], cell["depth"], cell["latent_dim"]) == ("gan", 2, 2)
+        return {"status": "diverged"} if diverged else {"quality/brightness": 0.5}
 
     ledger = sweep(tmp_path_factory.mktemp("studies") / "made_up", nets=("fc", "conv"), world=world)
     key = next(key for key in ledger.keys() if key.startswith("vae-fc-d1-z2-digits-confirm"))
@@ -335,6 +336,7 @@ def test_the_table_of_all_cells_sorts_and_filters(opened, viewport):
             if text != "–"
         ]
         assert values == sorted(values) and len(values) > 5
+    assert page.locator("#cells-table th", has_text="brightness").count() == 1  # the study's own measure
     assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]  # only the table scrolls
 
 

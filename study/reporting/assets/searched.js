@@ -61,7 +61,7 @@ function parallel(search) {
     const x = across(index);
     root.append(drawn("line", {x1: x, x2: x, y1: 34, y2: high - 40, class: "grid"}),
                 drawn("text", {x, y: high - 8, "text-anchor": "middle", class: "axis-label"}, name),
-                ...(limits ? [[ends[0], high - 26], [ends[1], 30]] : [[ends[0], high - 26], [ends[1], 30]]).map(([text, y]) =>
+                ...[[ends[0], high - 26], [ends[1], 30]].map(([text, y]) =>
                   drawn("text", {x, y, "text-anchor": "middle"}, text)));
   }
   return root;

@@ -4,7 +4,7 @@ const columnsOf = () => [
   ...["dataset", "model", "system", "net", "depth", "latent_dim"].filter(key => new Set(data.cells.map(cell => cell[key])).size > 1
       || ["model", "depth", "latent_dim"].includes(key)).map(key => ({title: key.replace("_dim", ""), of: cell => cell[key]})),
   ...settingNames().map(name => ({title: name, of: cell => cell.settings[name] ?? ""})),
-  ...data.measures.filter(measure => TABLE_MEASURES.has(measure.key) || measure.own).map(measure =>
+  ...data.measures.filter(measure => TABLE_MEASURES.has(measure.key) || measure.group === "Others").map(measure =>
     ({title: measure.name, of: cell => valueOf(cell, measure.key)?.value ?? null, better: measure.better, says: measure.says})),
   {title: "replicates", of: cell => cell.replicates},
 ];
