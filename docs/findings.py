@@ -13,10 +13,9 @@ from study.analysis.claims import CLAIMS
 from study.analysis.report_data import ReportData, findings
 from study.analysis.trainings import grouped
 from study.analysis.verdicts import Verdict
-from study.ledger.archive import restore, results_of
-from study.ledger.opening import open_study
+from study.ledger.folder import Ledger
 from study.metrics.catalogue import FIDELITY, time_taken
-from study.report import KEPT
+from study.report import kept
 from study.reporting.words import of_effect, of_verdict, pairs_of, statement
 from study.sweep.progress import duration
 
@@ -36,8 +35,7 @@ def main(arguments=None) -> int:
 
 
 def read(space: str) -> ReportData:
-    restore(results_of(space), KEPT / space)
-    return findings(open_study(KEPT, space))
+    return findings(Ledger(kept(space)))
 
 
 def opening(studies: Mapping[str, ReportData]) -> list[str]:

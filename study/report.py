@@ -35,9 +35,7 @@ def main(arguments=None) -> int:
     if bool(options.space) == bool(options.results):
         parser.error("which study is meant? --space NAME says it, or --results NAME for one that results/ keeps")
     if options.results:
-        folder = results_of(options.results)
-        options.space, options.storage = [folder.name], [KEPT]
-        restore(folder, KEPT / folder.name)
+        options.space, options.storage = [kept(options.results).name], [KEPT]
     trust(options)
     from study.analysis.trainings import Features
     from study.data.datasets import data_folder
@@ -55,6 +53,13 @@ def main(arguments=None) -> int:
     if options.open:
         webbrowser.open(path.as_uri())
     return DONE
+
+
+def kept(name: str) -> Path:
+    """The folder of a study that results/ keeps, as it is there now."""
+    folder = results_of(name)
+    restore(folder, KEPT / folder.name, replace=True)
+    return KEPT / folder.name
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 results/<space>/cells/<cell>.tar.xz   spec, result, rows and last pictures of the cell's finished trials
 results/<space>/features/             what they were measured by
 results/<space>/planned.jsonl, ...    what else the study's folder says of all of them
+results/<space>/report.html           the page, as study/report.py --results makes it
 
 The same trials always make the same bytes, so that a repository grows by what is new.
 """
@@ -63,15 +64,17 @@ def packed(paths: Iterable[Path]) -> bytes:
     return buffer.getvalue()
 
 
-def restore(folder: Path, root: Path) -> int:
-    """Put what a folder holds into that of a study, where what is there stays as it is; the number of trials that are new."""
+def restore(folder: Path, root: Path, replace: bool = False) -> int:
+    """Put what a folder holds into that of a study, where what is there stays as it is; the number of trials that are new.
+    replace: take at least what is said of all trials from the folder, since it is newer."""
     archives = sorted((folder / "cells").glob("*.tar.xz"))
     if not archives:
         there = ", ".join(sorted(path.name for path in RESULTS.glob("*") if path.is_dir())) or "nothing yet"
         raise UserError(f"{folder} holds no results, which study/results.py writes; {RESULTS} has {there}")
     new = sum(restored(path, root / "trials") for path in archives)
     for path in [*(folder / name for name in BESIDE), *sorted((folder / "features").glob("*"))]:
-        if is_own_file(path) and not (target := root / path.relative_to(folder)).exists():
+        target = root / path.relative_to(folder)
+        if is_own_file(path) and (replace or not target.exists()):
             write_atomic(target, read_own(path))
     return new
 

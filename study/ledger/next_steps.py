@@ -57,8 +57,11 @@ def again(ledger, key: str, origin: str) -> str:
 
 def study_arguments(space: str, storage: Path | str, start: Path = Path()) -> list[str]:
     """What tells a command, called in folder `start`, which study is meant; the default storage needs no word."""
-    default = isinstance(storage, Path) and storage.resolve() == (start / STORAGE).resolve()
-    return ["--space", space, *([] if default else ["--storage", str(storage)])]
+    if isinstance(storage, Path) and storage.resolve() == (start / STORAGE).resolve():
+        return ["--space", space]
+    if isinstance(storage, Path) and start.is_absolute() and storage.is_relative_to(start):
+        storage = storage.relative_to(start)
+    return ["--space", space, "--storage", str(storage)]
 
 
 def storage_of(ledger) -> Path | str:

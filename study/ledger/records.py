@@ -306,6 +306,7 @@ class CellLine(Record):
     dataset: Text
     planned: Whole  # trials
     trials: Annotated[list[str], list_of(is_key)]  # as far as they are known
+    settings: Table = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

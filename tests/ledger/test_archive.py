@@ -63,6 +63,18 @@ def test_another_machine_goes_on_from_what_was_saved_and_keeps_what_it_has(tmp_p
     assert [again.results[trial.key].objective for trial in trials[:3]] == [0.25, 0.5, 0.5] and again.finished() == 3
 
 
+def test_what_is_said_of_all_trials_stays_in_a_study_and_is_replaced_where_only_results_are_shown(tmp_path):
+    plan = Plan(tiny_space(), Ledger(tmp_path / "tiny"), IDENTITY)
+    finish(plan, plan.search[plan.space.cells[0].name][0])
+    (plan.ledger.root / "planned.jsonl").write_text("new\n")
+    save(plan.ledger, tmp_path / "kept")
+    (tmp_path / "there" / "planned.jsonl").parent.mkdir()
+    (tmp_path / "there" / "planned.jsonl").write_text("old\n")
+    for replace, expected in ((False, "old\n"), (True, "new\n")):
+        restore(tmp_path / "kept", tmp_path / "there", replace)
+        assert (tmp_path / "there" / "planned.jsonl").read_text() == expected
+
+
 @pytest.mark.parametrize("name", ["../outside.json", "key/../../outside.json", "key/weights.safetensors", "/tmp/result.json"])
 def test_a_file_that_names_what_is_no_trials_is_refused_and_writes_nothing(tmp_path, name):
     (tmp_path / "kept" / "cells").mkdir(parents=True)
@@ -85,9 +97,11 @@ def test_a_damaged_file_is_one_line(tmp_path):
 def test_the_commands_save_restore_and_report(tmp_path, results_folder, monkeypatch, capsys):
     sweep(tmp_path / "runs" / "made_up", models=("vae",), latents=(2,))
     study = ["--space", "made_up", "--storage", str(tmp_path / "runs")]
-    assert results.main(["save", *study]) == 0 and "trials in" in capsys.readouterr().out
-    assert results.main(["restore", "--space", "made_up", "--storage", str(tmp_path / "other")]) == 0
     monkeypatch.setattr(report, "KEPT", tmp_path / "kept")
+    assert results.main(["save", *study]) == 0 and "trials in" in capsys.readouterr().out
+    page = (results_folder / "made_up" / "report.html").read_text()
+    assert "made_up" in page and str(tmp_path / "runs") not in page
+    assert results.main(["restore", "--space", "made_up", "--storage", str(tmp_path / "other")]) == 0
     assert report.main(["--results", "made_up", "--out", str(tmp_path / "page")]) == 0
     assert "made_up" in (tmp_path / "page" / "report.html").read_text()
     with pytest.raises(UserError, match="holds no results.*made_up"):

@@ -50,6 +50,7 @@ def test_the_default_storage_needs_no_word_and_another_is_named_as_a_shell_takes
     odd = Path("it's mine/studies")
     assert shlex.split(command("status", *study_arguments("smoke", odd)))[-2:] == ["--storage", str(odd)]
     assert study_arguments("smoke", "s3://bucket/prefix")[-1] == "s3://bucket/prefix"
+    assert study_arguments("smoke", ROOT / "mlruns" / "results", ROOT)[-1] == "mlruns/results"  # typed in the project's folder
 
 
 def test_a_port_that_something_else_listens_at_is_passed_over(monkeypatch):
