@@ -7,14 +7,14 @@ import hashlib
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from study.analysis.cell_table import TableCell, basis, cells, confirmed, settings_in_words
 from study.ledger.folder import Ledger
-from study.ledger.records import Spec
+from study.ledger.records import CellLine, Spec
 from study.metrics.catalogue import COVERAGE, FIDELITY
 from study.mlflow_view.provenance import images_of, written_by
 
@@ -22,8 +22,9 @@ STAGE = "cell"  # as the tag `stage` has it
 SHORT = {"fd_rel": FIDELITY, "coverage": COVERAGE}  # what is looked at first, under a name that is typed without quotes
 
 
-def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> None:
-    """Bring the runs of all cells up to date. shown_as(key, stage): a measure's name in MLflow."""
+def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as, alike: Mapping) -> None:
+    """Bring the runs of all cells up to date. shown_as(key, stage): a measure's name in MLflow.
+    alike: what `shared_settings` gives."""
     known = defaultdict(list)
     for run in client.search_runs([experiment], f"tags.stage = '{STAGE}'", max_results=10_000):
         known[run.data.tags["cell"]].append(run)
@@ -37,7 +38,7 @@ def write(client: MlflowClient, experiment: str, ledger: Ledger, shown_as) -> No
         found_by = written_by() | {
             name: tags[name] for name in ("stage", "cell")
         }  # at once, so that a crash leaves no run that nobody finds
-        info = run.info if run else client.create_run(experiment, start, found_by, named(cell.model, cell.net, cell)).info
+        info = run.info if run else client.create_run(experiment, start, found_by, named(cell.model, cell.net, cell, alike)).info
         if run is None and (spec := ledger.spec(cell.trial)):
             client.log_inputs(info.run_id, datasets=[images_of(cell.dataset, spec.fingerprint, "testing")])
         metrics = [Metric(shown_as(name, cell.stage), float(f"{value:.4g}"), at, cell.epochs) for name, value in measured.items()]
@@ -51,10 +52,18 @@ def fits(run: Run, cell: TableCell) -> bool:
     return all(run.data.params.get(name, str(value)) == str(value) for name, value in params_of(cell).items())
 
 
-def named(model: str, net: str, of: TableCell | Spec, turn: str = "") -> str:
-    """What the run of a cell, or of a training of it, is called. turn: which training."""
-    who, settings = (of.system, "") if of.system else (f"{model} {net}", settings_in_words(of.settings))
-    return " ".join(filter(None, [f"{who} d{of.depth} z{of.latent_dim} {of.dataset}", turn, settings]))
+def shared_settings(lines: Sequence[CellLine]) -> dict:
+    """The settings in which no two cells of a study differ."""
+    first = lines[0].settings if lines else {}
+    return {name: value for name, value in first.items() if all(line.settings.get(name) == value for line in lines)}
+
+
+def named(model: str, net: str, of: TableCell | Spec, alike: Mapping, turn: str = "") -> str:
+    """What the run of a cell, or of a training of it, is called: what tells it from others first, since its column has room for
+    some 24 letters. alike: settings that tell no cells apart; turn: which training."""
+    telling = {name: value for name, value in of.settings.items() if name not in alike}
+    who, settings = (of.system, "") if of.system else (f"{model} {net}", settings_in_words(telling))
+    return " ".join(filter(None, [f"{who} d{of.depth} z{of.latent_dim}", turn, settings, of.dataset]))
 
 
 def numbers(cell: TableCell) -> dict[str, float]:

@@ -11,7 +11,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,7 +30,7 @@ from study.ledger.records import EpochRow, Measurement, Result, Spec, Tracked
 from study.metrics.catalogue import aggregate, middle, over_seeds
 from study.metrics.evaluation import STAGES
 from study.mlflow_view import cell_runs, image_cards, saved_view
-from study.mlflow_view.cell_runs import factors, named, short
+from study.mlflow_view.cell_runs import factors, named, shared_settings, short
 from study.mlflow_view.provenance import images_of, written_by
 from study.mlflow_view.registry import register
 from study.mlflow_view.store import OURS, database_of, make_ready
@@ -69,6 +69,7 @@ class Tracker:
         self.begun = set(ledger.keys())  # what may have a run that was never noted; other trials are new
         self.store: list[str] = []  # as Tracked has it
         self.cells_due = 0.0  # when the runs of cells are written again
+        self.alike = shared_settings(ledger.planned())  # in which no two cells differ: names leave them out
         self.open()
         self._end_former_runs()
 
@@ -161,7 +162,7 @@ class Tracker:
             self.cells_due = time.monotonic() + CELLS_SHARE * (time.monotonic() - start)
 
     def _cell_runs(self) -> None:
-        cell_runs.write(self.client, self.experiment, self.ledger, shown_as)
+        cell_runs.write(self.client, self.experiment, self.ledger, shown_as, self.alike)
 
     def _mended(self, key: str, state: Tracked | None, error: MlflowException) -> Tracked | None:
         """What is left of what a trial has in MLflow, where that had been deleted there; where it had not, the error."""
@@ -225,7 +226,7 @@ class Tracker:
         return self.client.create_run(
             self.experiment,
             start_time=int(1000 * (rows[0].time if rows else time.time())),
-            run_name=run_name(spec),
+            run_name=run_name(spec, self.alike),
             tags={**written_by(), **tags_of(spec), **tags},
         ).info
 
@@ -344,11 +345,11 @@ def params_of(spec: Spec) -> list[Param]:
     return [Param(name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in shown.items()]
 
 
-def run_name(spec: Spec) -> str:
+def run_name(spec: Spec, alike: Mapping) -> str:
     """What tells runs apart at a glance, short enough for its column; the key itself is a tag."""
     turn = f"seeds {spec.seeds[0]}-{spec.seeds[-1]}" if spec.replicate is None else f"r{spec.replicate}"
     proposal = "" if spec.proposal is None else f" p{spec.proposal}"
-    return named(name_of(spec.model).lower(), name_of(spec.net), spec, turn + proposal)
+    return named(name_of(spec.model).lower(), name_of(spec.net), spec, alike, turn + proposal)
 
 
 def short_loss(values: dict, spec: Spec) -> dict[str, float | None]:

@@ -391,7 +391,7 @@ class Stretch:
     packs: int
 
 
-def stretches(plan: Plan, cell: Cell, reached: Mapping[str, int] = {}) -> list[Stretch]:
+def stretches(plan: Plan, cell: Cell, reached: Mapping[str, float] = {}) -> list[Stretch]:
     """What a cell still lacks, one after the other; `reached`: key -> the epoch where a training is."""
     found: list[Stretch] = []
     for replicates in plan.rounds[cell.name]:
@@ -410,7 +410,7 @@ def stretches(plan: Plan, cell: Cell, reached: Mapping[str, int] = {}) -> list[S
 
 
 def _stretches(
-    plan, cell, stage, at: Sequence[tuple[int, int]], rungs: Sequence[int] = (), each: int = 1, decided: Collection = ()
+    plan, cell, stage, at: Sequence[tuple[int, float]], rungs: Sequence[int] = (), each: int = 1, decided: Collection = ()
 ) -> list[Stretch]:
     """Of trainings `at` (replicate, epoch), of which every replicate began with `each`: as if half of those that come to a rung
     stopped there, but for those `decided`, (replicate, rung), where the others have stopped already."""
@@ -453,5 +453,6 @@ def planned_line(plan: Plan, cell: Cell) -> str:
         dataset=cell.dataset.name,
         planned=(len(plan.search[cell.name]) // plan.space.replicates + 1) * plan.meant,
         trials=[trial.key for trial in plan.search[cell.name] + plan.confirm[cell.name]],
+        settings=dict(cell.settings),
     )
     return json.dumps(line.to_json()) + "\n"

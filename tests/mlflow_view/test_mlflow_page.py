@@ -13,7 +13,7 @@ from study.mlflow_view.pages import mlflow_page
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.space import grid
-from study.sweep.plan import Plan
+from study.sweep.plan import Plan, write_planned
 from study.training import run
 
 pytestmark = pytest.mark.long
@@ -29,6 +29,7 @@ def tracked(tmp_path_factory, data_dir):
     identity = identity_of(images)
     space = tiny_space(cells=grid([VAE], [fc], [1], [2], [digits], width=[16]), replicates=1)
     plan = Plan(space, Ledger(folder / "studies" / "tiny"), identity)
+    write_planned(plan)
     tracker = Tracker(default_uri(folder / "studies"), plan.ledger, "tiny", "Does it work?")
     (cell,) = space.cells
     while packs := plan.advance(cell)[1]:
@@ -52,7 +53,7 @@ def address(tracked):
 def test_the_experiment_says_its_question_and_lists_its_runs(browser, tracked, address):
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(f"{address}/#/experiments/{tracked[1].experiment}/runs")
-    page.get_by_text("vae fc d1 z2 digits r0 p0 width=16").first.wait_for(timeout=60_000)
+    page.get_by_text("vae fc d1 z2 r0 p0 digits").first.wait_for(timeout=60_000)
     assert page.get_by_text("Does it work?").first.is_visible()
     assert page.get_by_text("summary", exact=True).first.is_visible()
     page.close()
@@ -64,8 +65,8 @@ def test_the_saved_view_shows_cells_by_their_measures(browser, tracked, address)
     page.get_by_text(saved_view.NAME).first.wait_for(timeout=60_000)
     page.get_by_text("Sort: fd_rel").first.wait_for(timeout=60_000)
     assert page.get_by_text("Models", exact=True).first.is_visible()  # of "Model training", not of traces
-    page.get_by_text("vae fc d1 z2 digits width=16", exact=True).first.wait_for(timeout=60_000)
-    page.get_by_text("vae fc d1 z2 digits r0 p0 width=16").first.wait_for(state="detached", timeout=60_000)
+    page.get_by_text("vae fc d1 z2 digits", exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("vae fc d1 z2 r0 p0 digits").first.wait_for(state="detached", timeout=60_000)
     page.close()
 
 

@@ -15,9 +15,12 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow_runs import everything, train
 from PIL import Image
-from tiny import finish, outcome, tiny_space
+from tiny import IDENTITY, finish, outcome, tiny_space
 
+from models.nets import fc
+from models.vae import VAE
 from study.analysis.cell_table import cells
+from study.data import digits
 from study.errors import UserError
 from study.ledger.files import write_atomic
 from study.ledger.folder import Ledger
@@ -27,7 +30,7 @@ from study.mlflow_view.background import BackgroundTracker
 from study.mlflow_view.store import default_uri
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import VIEW, Tracker
-from study.space import Budget
+from study.space import Budget, grid
 from study.sweep.plan import Plan, write_planned
 from study.training.git_commit import git_commit
 from study.training.image_grids import png, tile
@@ -53,6 +56,20 @@ def test_a_trial_is_shown_with_params_curves_pictures_and_weights(ledger, plan, 
     (run,) = tracker.client.search_runs([tracker.experiment])
     assert run.info.start_time == int(1.7e12) <= run.info.end_time  # when it was trained, not when it is shown
     assert {"spec.json", "result.json", "weights.safetensors"} <= {f.path for f in tracker.client.list_artifacts(run.info.run_id)}
+
+
+def test_a_run_is_named_by_what_tells_cells_apart_and_by_no_setting_that_all_share(ledger, uri):
+    plan = Plan(tiny_space(cells=grid([VAE], [fc], [1], [2], [digits], width=[16], dropout=[0.0, 0.1])), ledger, IDENTITY)
+    write_planned(plan)
+    tracker = Tracker(uri, ledger, "tiny")
+    for cell in plan.space.cells:
+        trial = plan._confirm_trial(cell, 0, {"lr": 1e-3})
+        finish(plan, trial)
+        tracker.project(trial.key)
+    tracker.summarise()
+    names = {run.info.run_name for run in tracker.client.search_runs([tracker.experiment])}
+    expected = {f"vae fc d1 z2 {told}dropout={dropout} digits" for told in ("", "r0 ") for dropout in (0.0, 0.1)}
+    assert names == {"summary", *expected}
 
 
 def test_a_validation_curve_and_a_held_out_value_have_names_of_their_own(ledger, plan, uri):
