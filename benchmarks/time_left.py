@@ -25,6 +25,7 @@ STUDIES = {  # name -> what is launched
     "smoke: 54 trainings, of six kinds": "--space smoke",
     "VAEs of digits: 112 trainings, in packs": "--space latent_sweep --datasets digits --models VAE --depths 1",
     "GANs and WGANs of digits: 56 trainings": "--space latent_sweep --datasets digits --models GAN WGAN --depths 1 --replicates 2",
+    "the embedded study: 672 trainings, in packs": "--space latent_sweep --datasets digits",
     **({"VAEs of MNIST: 14 trainings, one by one": f"--space mnist_fc {SMALL}"} if os.environ.get("STUDY_DATA") else {}),
 }
 

@@ -12,7 +12,8 @@ from study.space.cells import Budget, Cell
 from study.sweep.plan import Plan, stretches
 from study.sweep.step_timing import CELL_S, batch_seconds, slowdown
 
-MEASURING_S = {"search": 0.1, "confirm": 1.0}  # of one training where it stops, waits or ends, by the least samples
+MEASURING_S = {"search": 0.03, "confirm": 0.75}  # of one training where it stops, waits or ends, by the least samples
+LOOKS_S = {"search": 0.0, "confirm": 0.75}  # of one training for all looks on its way, with their pictures
 TIMING_S = 10.0  # for timing steps of all cells of a plan
 Group = tuple  # see group()
 
@@ -23,6 +24,7 @@ class Rate:
 
     epoch: float
     measuring: float  # at the end of each stretch
+    looks: float = 0.0  # at a training on its way, per epoch
 
 
 def group(cell: Cell, stage: str) -> Group:
@@ -31,7 +33,7 @@ def group(cell: Cell, stage: str) -> Group:
     return cell.family, cell.net.name, cell.dataset.name, cell.depth, settings, cell.system, stage
 
 
-def seconds_left(plan: Plan, rate: Mapping[Group, Rate], slots: int, reached: Mapping[str, int] = {}) -> tuple[float, int] | None:
+def seconds_left(plan: Plan, rate: Mapping[Group, Rate], slots: int, reached: Mapping[str, float] = {}) -> tuple[float, int] | None:
     """Seconds until all that is left of a plan has run, `slots` packs at a time, and how many of the slots are busy on average;
     None where one of the `rates` is missing. No pack waits for those of another cell, but the stretches of each cell follow one
     another, and a stretch may have fewer packs than there are slots."""
@@ -51,12 +53,14 @@ def cell_seconds(plan: Plan, cell: Cell, rate: Mapping[Group, Rate]) -> float | 
     return None if parts is None else sum(core for core, _ in parts)
 
 
-def _parts(plan: Plan, cell: Cell, rate: Mapping[Group, Rate], reached: Mapping[str, int]) -> list[tuple[float, int]] | None:
+def _parts(plan: Plan, cell: Cell, rate: Mapping[Group, Rate], reached: Mapping[str, float]) -> list[tuple[float, int]] | None:
     """Of each stretch of a cell seconds of one core, and its packs."""
     found = [(each, rate.get(group(cell, each.stage))) for each in stretches(plan, cell, reached)]
     if any(known is None for _, known in found):
         return None
-    return [(each.epochs * known.epoch + each.trainings * known.measuring, each.packs) for each, known in found if known]
+    return [
+        (each.epochs * (known.epoch + known.looks) + each.trainings * known.measuring, each.packs) for each, known in found if known
+    ]
 
 
 def rates(plan: Plan, data_dir) -> dict[Group, Rate]:
@@ -81,9 +85,9 @@ def rates(plan: Plan, data_dir) -> dict[Group, Rate]:
     for cell, budget, images, like in guessed:
         if (seconds := taken[like]) is not None:
             for stage, least in MEASURING_S.items():
-                pairs = (samples_of(images, stage) / SAMPLES) ** 2  # about half of it compares every sample with every real image
-                rate = Rate(busy * steps_of(budget, images) * seconds, busy * least * (1 + pairs) / 2)
-                known.setdefault(group(cell, stage), rate)
+                pairs = (samples_of(images, stage) / SAMPLES) ** 2  # most of it compares every sample with every real image
+                epoch, looks = steps_of(budget, images) * seconds, LOOKS_S[stage] / budget.confirm.epochs
+                known.setdefault(group(cell, stage), Rate(busy * epoch, busy * least * pairs, busy * looks))
     return known
 
 

@@ -66,7 +66,7 @@ def test_the_trainings_of_one_pack_keep_one_core_busy(data_dir, ledger):
     plan = Plan(space, ledger, IDENTITY)
     known = rates(plan, data_dir)
     rate = known[group(cells[0], "confirm")]
-    each = 6 * 2 * rate.epoch + 6 * rate.measuring
+    each = 6 * 2 * (rate.epoch + rate.looks) + 6 * rate.measuring
     assert seconds_left(plan, known, 2) == seconds_left(plan, known, 1) == (each, 1)
     halves = Plan(replace(space, pack=3), ledger, IDENTITY)
     assert [stretch.packs for stretch in stretches(halves, cells[0])] == [2]
