@@ -50,14 +50,15 @@ def samples_of(images, stage: str, split=None) -> int:
 class Evaluation:
     """Every measure of the models of one dataset, on its images' device; UserError for images that allow none."""
 
-    def __init__(self, images, extractor, stage, samples: int = 0, against: str = ""):
-        """samples: of a model, against at most as many real images, 0: as many as the stage takes; against: the split of these."""
+    def __init__(self, images, extractor, stage, samples: int = 0, against: str = "", draws: int = likelihood.DRAWS):
+        """samples: of a model, against at most as many real images, 0: as many as the stage takes; against: the split of these;
+        draws: of the posterior of an image, for its likelihood."""
         self.images, self.extractor, self.device = images, extractor, images.train.images.device
         split_name, other, _, importance_images = STAGES[stage]
         split_name = against or split_name
         self.importance_images = min(importance_images, max(1, IMPORTANCE_VALUES // math.prod(images.shape)))
         self.split, self.other = getattr(images, split_name), getattr(images, other)
-        self.samples = samples or samples_of(images, stage, self.split)
+        self.samples, self.draws = samples or samples_of(images, stage, self.split), draws
         self.trained_on = split_name == "train"
         if len(self.split.images) <= coverage.NEIGHBOURS:
             raise UserError(
@@ -343,7 +344,7 @@ class Evaluation:
         levels = None if bits_only else self.images.levels
         real = self.real[: self.importance_images]
         x = likelihood.dequantised(real, levels) if levels else binarised(real)
-        return self._nll(likelihood.iw_nll(x, model.posterior, model.log_likelihood), levels)
+        return self._nll(likelihood.iw_nll(x, model.posterior, model.log_likelihood, self.draws), levels)
 
     def _exact_likelihood(self, model):
         """Of the density of dequantised grey levels, as models with a bound of it are measured, without a bound."""

@@ -8,6 +8,7 @@ import math
 
 import torch
 
+DRAWS = 500  # of the posterior of an image
 IMAGES_AT_ONCE, VALUES_AT_ONCE = 64, 2**17  # pixel values decoded at a time stay in the processor's cache
 
 
@@ -29,7 +30,7 @@ def _terms(x, noise, posterior, log_likelihood):
     return torch.stack([-log_likelihood(x, mean + noise * (log_variance / 2).exp()), kl.sum(1)])
 
 
-def iw_nll(x, posterior, log_likelihood, draws=500, seed=0):
+def iw_nll(x, posterior, log_likelihood, draws=DRAWS, seed=0):
     """Upper bound on -log p(x) (n,) in nats per image from `draws` importance samples; lower is better.
 
     Burda et al. 2016: -log mean p(x|z) p(z) / q(z|x) over z drawn from the posterior. It tightens with the draws

@@ -23,7 +23,7 @@ from study.space.cells import Cell
 from study.space.loading import modules_of
 from study.sweep.estimate import group
 from study.sweep.plan import Plan, Trial
-from study.training.few_steps import Found
+from study.training.few_steps import Found, few_of
 
 LIMIT_S = 60.0  # for a kind of cell, the start of its process included
 OTHER = "from study.training.few_steps import in_turn; in_turn()"  # not by multiprocessing, which runs a script of the user's anew
@@ -70,7 +70,8 @@ def study_of(plan: Plan, cell: Cell, folder: Path) -> Path:
     """A study of three trainings, an epoch each on held-out data, by the published defaults: one, and the same beside another."""
     params, suggested = plan.space.default_proposal(cell)
     budget = plan.space.budget(cell).confirm
-    budget = replace(budget, epochs=1, measured_every=budget.measured_every and 1)
+    batch = min(budget.batch_size, few_of(plan.identity[cell.dataset.name]["shape"]))
+    budget = replace(budget, epochs=1, batch_size=batch, measured_every=budget.measured_every and 1)
     for number, seed in enumerate((0, 0, 1)):
         trial = Trial(f"{cell.name}-r{number:02d}-confirm-0", cell, "confirm", seed, budget)
         spec = plan.spec(trial, params, "default", suggested)

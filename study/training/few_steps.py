@@ -5,6 +5,7 @@ In a process of its own, which a model may end or hold up (study/sweep/rehearsal
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ from study.training.own_errors import in_one_line
 from study.training.run import run_pack
 from study.training.self_check import LOSSES
 
-FEW = 128  # images of a split, and samples of a model
+MOST = 128  # images of a split, of a batch, and samples of a model
+VALUES = 2**20  # pixel values at most in all of these, and of them 16 at least: 16 of 160 x 160 in colour
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def prepared(key: str, ledger: Ledger, data_dir: str) -> str:
     if wrong := next(filter(None, (misjudged(model, phase) for phase in model.phases)), ""):
         return wrong
     batches = 2 * max(phase.every for phase in model.phases)  # each phase has two turns
-    few = ledger.root / DATA / spec.fingerprint
-    dataset_of(spec).publish_few(Path(data_dir), few, {"train": batches * spec.batch_size, "validation": FEW, "test": FEW})
+    rows = {"train": batches * spec.batch_size, "validation": few_of(spec.shape), "test": few_of(spec.shape)}
+    dataset_of(spec).publish_few(Path(data_dir), ledger.root / DATA / spec.fingerprint, rows)
     return misdrawn(decode(model.requires_grad_(False), torch.randn(2, spec.latent_dim)), (2, *spec.shape))
 
 
@@ -98,7 +100,13 @@ def misdrawn(samples: torch.Tensor, shape: Sequence[int]) -> str:
 
 
 def trained(keys: Sequence[str], ledger: Ledger, data_dir: str) -> list[Result]:
-    return run_pack(list(map(ledger.folder, keys)), 1, data_dir, samples=FEW)[0]
+    few = few_of(read_spec(ledger.folder(keys[0])).shape)
+    return run_pack(list(map(ledger.folder, keys)), 1, data_dir, few=few)[0]
+
+
+def few_of(shape: Sequence[int]) -> int:
+    """How many images (C, H, W) a rehearsal takes."""
+    return max(16, min(MOST, VALUES // math.prod(shape)))
 
 
 def complaint(result: Result) -> str:

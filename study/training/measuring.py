@@ -21,6 +21,7 @@ from study.ledger.records import Measurement, Spec
 from study.metrics import features
 from study.metrics.catalogue import CATALOGUE
 from study.metrics.evaluation import STAGES, Evaluation
+from study.metrics.likelihood import DRAWS
 from study.space.foreign_code import check_code, digest
 from study.space.from_spec import model_of
 from study.space.importing import imported
@@ -31,13 +32,14 @@ from study.training.weights import of_training, plain
 
 class FeaturesOf(NamedTuple):
     """Which features: their kind, the seed of the classifier, and the hash that they must turn out to have; and of how many samples
-    against which images, where not as a study measures."""
+    against which images, with how many draws for a likelihood, where not as a study measures."""
 
     kind: str
     seed: int
     hash: str
     samples: int = 0
     against: str = ""
+    draws: int = DRAWS
 
 
 @functools.lru_cache(maxsize=2)
@@ -61,7 +63,7 @@ def evaluation(
             " scores of different features do not compare: is another version of torch installed here?"
         )
     own = loaded(dataset, data_dir, device, published, whole)
-    return Evaluation(own, extractor.to(device), stage, chosen.samples, chosen.against)
+    return Evaluation(own, extractor.to(device), stage, chosen.samples, chosen.against, chosen.draws)
 
 
 def all_measures(model, final: Evaluation, own: Mapping[str, str], origin: str) -> dict[str, float]:

@@ -17,6 +17,7 @@ from study.ledger.folder import DATA
 from study.ledger.records import Result, Spec, failure
 from study.metrics.catalogue import FIRST_RUNG
 from study.metrics.cost import cost, peak_memory_mb
+from study.metrics.likelihood import DRAWS
 from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
 from study.training import charts, image_grids
@@ -50,7 +51,7 @@ def run_pack(
     on_checkpoint=lambda: None,
     reference: bool = False,
     limit_s: float = math.inf,
-    samples: int = 0,
+    few: int = 0,
 ) -> Outcome:
     """Train and measure what the spec.json in each folder says up to epoch `until`, each from its last checkpoint.
 
@@ -58,14 +59,14 @@ def run_pack(
     are: before the first epoch, now and then, and after the last, before they are measured. on_checkpoint() is called after each
     checkpoint; `reference` trains one after the other, in the plainest way that there is, and else what is equal to it and fastest
     is used (study/training/self_check.py). A pack of which a training has taken `limit_s` seconds fails at the end of an epoch, its
-    state kept. Measures take so many `samples` of a model, 0: as many as its stage does. Only training obeys the spec's precision,
-    measures are always in float32.
+    state kept. `few`: measures take so few samples and draws of a model, 0: as many as its stage does. Only training obeys the
+    spec's precision, measures are always in float32.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
     results, waiting, pending = [], {}, equally_far(folders)
     while pending:
         checkpoints, trainings = pending.popleft()
-        run = Run(trainings, until, data_dir, device, checkpoints, checkpoint_s, on_checkpoint, reference, limit_s, samples)
+        run = Run(trainings, until, data_dir, device, checkpoints, checkpoint_s, on_checkpoint, reference, limit_s, few)
         try:
             with checkpoints:
                 ended, others = run.run(report)
@@ -109,7 +110,7 @@ class Run:
         on_checkpoint=lambda: None,
         reference: bool = False,
         limit_s: float = math.inf,
-        samples: int = 0,
+        few: int = 0,
     ):
         self.until, self.device, self.limit_s = until, device, limit_s
         self.checkpoints, self.checkpoint_s, self.on_checkpoint = checkpoints, checkpoint_s, on_checkpoint
@@ -123,7 +124,7 @@ class Run:
             raise UserError(f"the images of {spec.dataset} in {data_dir} are not those that this trial was planned for")
         for training in trainings:
             check_code(training.spec)
-        chosen = FeaturesOf(spec.features_kind, 0, spec.features, samples)
+        chosen = FeaturesOf(spec.features_kind, 0, spec.features, few, draws=few or DRAWS)
         self.validation, self.final = (
             evaluation(*where, checkpoints.study / "features", chosen, stage)
             for stage in ("confirm" if whole else "search", spec.stage)

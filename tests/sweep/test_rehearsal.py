@@ -14,7 +14,7 @@ from study.sweep import rehearsal
 from study.sweep.plan import Plan
 from study.sweep.preparation import identities, prepare
 from study.sweep.rehearsal import rehearse
-from study.training.few_steps import found_in
+from study.training.few_steps import few_of, found_in
 
 SPACE = '''"""Models that are wrong in one way each, and one that is sound."""
 import os
@@ -150,6 +150,11 @@ def test_the_command_says_in_a_line_that_all_is_well_or_ends_with_code_2_and_tra
     assert re.search(r"^1 kind of cells trained for a few steps, measured and drawn: all is well \([\d.]+ s\)$", said, re.M)
     assert "cell flat-fc" in launching.launch(tmp_path, data_dir, "--models", "Sound", "Flat", "--check", space=file, code=2)
     assert not (tmp_path / file.stem / "trials").exists()
+
+
+def test_a_rehearsal_takes_fewer_of_large_images():
+    """Of photographs of 160 x 160 a few seconds' worth: a convolutional VAE of them was told to hang."""
+    assert [few_of(shape) for shape in ((1, 8, 8), (1, 28, 28), (3, 64, 64), (3, 160, 160))] == [128, 128, 85, 16]
 
 
 def test_what_was_trained_before_is_not_rehearsed_again(planned):
