@@ -14,7 +14,7 @@ from models.wgan import WGAN
 from study.data import digits, named
 from study.data.datasets import Images, Split
 from study.errors import UserError
-from study.metrics import distances, evaluation, features, likelihood
+from study.metrics import distances, evaluation, features
 from study.metrics.cost import cost, peak_memory_mb
 from study.metrics.evaluation import Evaluation
 from study.metrics.real_baseline import dealt, like, real_baseline
@@ -380,10 +380,9 @@ def test_inception_features_are_also_reported_under_their_published_name(images,
     ],
 )
 def test_a_likelihood_is_reported_where_the_model_has_one_of_binarised_or_of_grey_images(
-    images, extractor, monkeypatch, binarised, options, has
+    images, extractor, binarised, options, has
 ):
-    monkeypatch.setattr(likelihood.iw_nll, "__defaults__", (20, 0))
-    judge = Evaluation(replace(images, binarised=binarised), extractor, "search")
+    judge = Evaluation(replace(images, binarised=binarised), extractor, "search", draws=20)
     measured = judge.of_model(builder(VAE, **options)().eval())
     assert LIKELIHOOD.issubset(measured) == has and LIKELIHOOD.isdisjoint(measured) != has
     assert VAE_ONLY <= set(measured)
