@@ -30,13 +30,14 @@ def results(storage, space):
 
 @pytest.mark.long
 @pytest.mark.ray
-def test_a_space_file_from_outside_runs_on_real_photographs(real_data, tmp_path):
-    file = tmp_path / "outside.py"
+def test_a_space_file_from_outside_runs_on_real_photographs_and_on_a_folder_beside_its_own(real_data, tmp_path):
+    file, folder = tmp_path / "outside.py", f"folder:{real_data / 'cifar10-folder'}"
     file.write_text(OUTSIDE.format(dataset="imagenette-64"))
-    launch(tmp_path / "studies", real_data, space=str(file))
+    launch(tmp_path / "studies", real_data, "--datasets", "imagenette-64", folder, space=str(file))
     found = results(tmp_path / "studies", file.stem)
-    assert [result.status for result in found] == ["done"] * 2 * 2
+    assert [result.status for result in found] == ["done"] * 2 * 2 * 2
     assert all(result.measures[OBJECTIVE] > 0 and result.key.startswith("doubtful-conv-d2-z8") for result in found)
+    assert len([result for result in found if "cifar10-folder" in result.key]) == 4
 
 
 @pytest.mark.long
@@ -48,12 +49,3 @@ def test_latent_sweep_runs_on_real_mnist(real_data, tmp_path):
     found = {each.key.split("-")[0]: each for each in results(tmp_path / "studies", "latent_sweep") if "confirm" in each.key}
     assert set(found) == {"vae", "gan", "wgan"}
     assert found["vae"].measures[OBJECTIVE] < 0.6  # one epoch already shows: an untrained one scores above 1
-
-
-@pytest.mark.long
-@pytest.mark.ray
-def test_a_folder_takes_the_place_of_a_space_s_own_datasets(real_data, tmp_path):
-    folder = f"folder:{real_data / 'cifar10-folder'}"
-    launch(tmp_path / "studies", real_data, "--datasets", folder, "--models", "VAE", "--epochs", 1, "--replicates", 1)
-    found = results(tmp_path / "studies", "smoke")
-    assert len(found) == 3 * 3 and {result.status for result in found} == {"done"}

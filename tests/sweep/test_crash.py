@@ -64,11 +64,6 @@ def test_a_study_killed_in_every_way_loses_nothing_and_gives_the_numbers_of_one_
 
 
 @pytest.mark.long
-def test_a_node_that_is_killed_costs_nothing(tmp_path):
-    assert crash.crash_again_and_again(crash.kill_node, 1, tmp_path, seed=1, **SIZE) == (1, NOTHING)
-
-
-@pytest.mark.long
 def test_two_first_launches_at_once_both_end_well(tmp_path):
     assert crash.two_first_launches(1, tmp_path, seed=1) == (1, NOTHING)
 
