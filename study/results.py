@@ -39,7 +39,7 @@ def main(arguments=None) -> int:
         if not (count := save(ledger, folder)):
             raise UserError(f"no trial of '{ledger.root.name}' in {ledger.root.parent} is finished: there is nothing to save")
         with tempfile.TemporaryDirectory() as out:
-            page = write_report(Ledger(kept(str(folder))), data_folder(options.data_dir), Path(out)).read_bytes()
+            page = write_report(Ledger(kept(ledger.root.name)), data_folder(options.data_dir), Path(out)).read_bytes()
         if len(page) < LARGEST_PAGE:
             write_atomic(folder / "report.html", page)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
