@@ -7,7 +7,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 from torch.utils.flop_counter import register_flop_formula
 
 ONEDNN = torch.ops.mkldnn._linear_pointwise if torch.backends.mkldnn.is_available() else None
-LARGE = 2**21  # multiply-adds from which oneDNN's product pays for its set-up, measured from 64 x 64 to 784 x 400
+LARGE = 2**22  # multiply-adds from which oneDNN's product pays for its set-up, measured from 128 x 128 to 784 x 400
 
 
 class Linear(nn.Linear):
@@ -31,12 +31,22 @@ def linear(x, weight, bias=None):
     return Product.apply(x, weight, bias) if len(x) * weight.numel() >= LARGE else F.linear(x, weight, bias)
 
 
+def product(x, weight, bias=None):
+    return ONEDNN(x, weight, bias, "none", [], "")
+
+
 class Product(torch.autograd.Function):
     """`linear` by oneDNN; its derivatives of any order are products of the same kind."""
 
+    @classmethod
+    def apply(cls, *inputs):
+        """Leaves out torch's matching of arguments to names, which takes as long as a small product."""
+        transformed = torch._C._are_functorch_transforms_active()
+        return (super() if transformed else super(torch.autograd.Function, cls)).apply(*inputs)
+
     @staticmethod
     def forward(x, weight, bias):
-        return ONEDNN(x, weight, bias, "none", [], "")
+        return product(x, weight, bias)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -48,9 +58,10 @@ class Product(torch.autograd.Function):
     def backward(ctx, gradient):
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous()  # it may be one number seen many times, which oneDNN cannot read
+        times = linear if torch.is_grad_enabled() else product  # who will not derive it again needs no more than the product
         return (
-            linear(gradient, weight.t()) if ctx.needs_input_grad[0] else None,
-            linear(gradient.t(), x.t()) if ctx.needs_input_grad[1] else None,
+            times(gradient, weight.t()) if ctx.needs_input_grad[0] else None,
+            times(gradient.t(), x.t()) if ctx.needs_input_grad[1] else None,
             gradient.sum(0) if ctx.biased and ctx.needs_input_grad[2] else None,
         )
 

@@ -12,7 +12,7 @@ from models.linear import LARGE, Linear
 pytestmark = pytest.mark.skipif(module.ONEDNN is None, reason="this build of torch has no oneDNN")
 
 
-def pair(inputs=300, outputs=200, bias=True):
+def pair(inputs=400, outputs=200, bias=True):
     ours, torchs = Linear(inputs, outputs, bias), nn.Linear(inputs, outputs, bias)
     torchs.load_state_dict(ours.state_dict())
     return ours, torchs
@@ -33,7 +33,7 @@ def calls(monkeypatch):
 @pytest.mark.parametrize("bias", [True, False])
 def test_values_and_gradients_are_those_of_torch(calls, bias):
     ours, torchs = pair(bias=bias)
-    x = torch.randn(64, 300, requires_grad=True)
+    x = torch.randn(64, 400, requires_grad=True)
     assert close(ours(x), torchs(x))
     for one, other in zip(
         torch.autograd.grad(ours(x).square().sum(), [x, *ours.parameters()]),
@@ -46,7 +46,7 @@ def test_values_and_gradients_are_those_of_torch(calls, bias):
 def test_the_gradient_of_a_gradient_is_torch_s():
     """As a gradient penalty needs it."""
     ours, torchs = pair()
-    x = torch.randn(64, 300)
+    x = torch.randn(64, 400)
     penalty = [
         torch.autograd.grad(grad(lambda image: layer(image).square().sum())(x).norm(), layer.weight)[0] for layer in (ours, torchs)
     ]
@@ -56,7 +56,7 @@ def test_the_gradient_of_a_gradient_is_torch_s():
 def test_layers_side_by_side_give_what_each_gives():
     layers = [pair()[0] for _ in range(3)]
     parameters, _ = stack_module_state(layers)
-    x = torch.randn(3, 64, 300)
+    x = torch.randn(3, 64, 400)
     together = torch.vmap(lambda own, image: functional_call(layers[0], own, (image,)))(parameters, x)
     assert all(close(together[k], layers[k](x[k])) for k in range(3))
     torch.autograd.grad(together.sum(), list(parameters.values()))
@@ -64,7 +64,7 @@ def test_layers_side_by_side_give_what_each_gives():
 
 @pytest.mark.parametrize(
     "x",
-    [torch.randn(2, 300), torch.randn(64, 300, dtype=torch.float64), torch.randn(2, 32, 300)],
+    [torch.randn(2, 400), torch.randn(64, 400, dtype=torch.float64), torch.randn(2, 32, 400)],
     ids=["small", "float64", "three dimensions"],
 )
 def test_what_does_not_gain_is_left_to_torch(calls, x):
@@ -77,6 +77,6 @@ def test_its_operations_are_counted():
     counts = []
     for layer in (ours, torchs):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            layer(torch.randn(64, 300))
+            layer(torch.randn(64, 400))
         counts.append(counter.get_total_flops())
-    assert counts[0] == counts[1] == 2 * 64 * 300 * 200 and 64 * 300 * 200 >= LARGE
+    assert counts[0] == counts[1] == 2 * 64 * 400 * 200 and 64 * 400 * 200 >= LARGE
