@@ -25,10 +25,11 @@ lint: .venv/test-ready
 quick: .venv/test-ready
 	$(BIN)/python -m pytest -m "not long and not ray" -q $(QUICK) $(ARGS)
 
-# Real clusters, crashes, servers and browsers; those that need root, SLURM, PostgreSQL or Chromium say so.
+# Real clusters, crashes, servers and browsers; those that need root, SLURM, PostgreSQL or Chromium say so. Two at a time, then
+# those that count seconds or memory.
 test-long: .venv/test-ready
-	$(BIN)/python -m pytest -m "long and not ray" -n 2 --dist loadfile $(ARGS)
-	$(BIN)/python -m pytest -m "long and ray" $(ARGS)
+	$(BIN)/python -m pytest -m "long and not alone" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "long and alone" $(ARGS)
 
 # The tests and tables that need an NVIDIA card.
 gpu: .venv/test-ready

@@ -2,8 +2,8 @@
 
 The Gaussian VAE of "Hyperspherical Variational Auto-Encoders" (Davidson et al. 2018) on dynamically binarised MNIST: two
 hidden layers of 256 and 128 units, mirrored in the decoder, ReLU, Adam at 1e-3, batches of 64, summed losses, the KL weight
-warmed up over 100 epochs. As it was published nothing is tuned. They stop early by validation images; here every training
-has 120 epochs, and its bound on validation images is recorded, which shows whether stopping earlier would have mattered.
+warmed up over 100 epochs. As it was published nothing is tuned. They stop early by validation images; here a training has 120
+epochs, and from a latent of 20 on 220, since the bound of validation images, which is recorded, still rises there at 120.
 `python study/verify.py vae_latent` holds the results against theirs.
 """
 
@@ -18,6 +18,6 @@ SIDES = {"encoder": [{"width": [256, 128]}], "decoder": [{"width": [128, 256]}]}
 SPACE = Space(
     cells=grid([VAE], [fc], [2], LATENTS, [named("mnist-binarised")], **SIDES, warmup=[100]),
     propose=lambda trial, cell: {},
-    budget=lambda cell: Budget(epochs=120, batch_size=64, measured_every=10),
+    budget=lambda cell: Budget(epochs=220 if cell.latent_dim >= 20 else 120, batch_size=64, measured_every=10),
     replicates=5,
 )

@@ -1,6 +1,7 @@
 """Hosts on this machine: network namespaces on a bridge, in which commands have processes and a /tmp/ray of their own."""
 
 import contextlib
+import fcntl
 import os
 import shlex
 import signal
@@ -48,17 +49,19 @@ def hosts(count: int):
     def wire(number: int, state: str) -> None:
         subprocess.run(["ip", "link", "set", f"swv{number}", state], check=True)
 
-    try:
-        Path("/tmp/ray").mkdir(exist_ok=True)
-        for command in plumbing:
-            subprocess.run(command.split(), check=True, capture_output=True)
-        yield on, wire
-    finally:
-        for process in started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for number in numbers:
-            subprocess.run(["ip", "link", "delete", f"swv{number}"], capture_output=True)  # its namespace may live on for a while
-            subprocess.run(["ip", "netns", "delete", f"swn{number}"], capture_output=True)
-        subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
+    Path("/tmp/ray").mkdir(exist_ok=True)
+    with open(f"/run/{BRIDGE}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # their names and addresses are this machine's: one test at a time has them
+        try:
+            for command in plumbing:
+                subprocess.run(command.split(), check=True, capture_output=True)
+            yield on, wire
+        finally:
+            for process in started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            for number in numbers:
+                subprocess.run(["ip", "link", "delete", f"swv{number}"], capture_output=True)  # its namespace may live on a while
+                subprocess.run(["ip", "netns", "delete", f"swn{number}"], capture_output=True)
+            subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)

@@ -15,9 +15,12 @@ SERVER = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_D
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A port that nobody listens at, outside 10002 to 19999, which Ray's workers use."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            if not 10002 <= (port := probe.getsockname()[1]) <= 19999:
+                return port
 
 
 @contextlib.contextmanager

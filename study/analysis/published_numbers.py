@@ -120,7 +120,7 @@ PROTOCOLS = {
             gaussian_vae(20, -88.90, -71.29, 23.50),
             gaussian_vae(40, -88.93, -71.14, 23.77),
         ),
-        differs=("120 epochs instead of a stop by validation images",),
+        differs=("120 epochs, from a latent of 20 on 220, instead of a stop by validation images",),
     ),
     "fid": Protocol(
         "fid_reference",

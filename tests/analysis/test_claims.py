@@ -82,7 +82,7 @@ def test_a_table_without_effects_hardly_ever_gets_a_false_verdict():
 
 @pytest.mark.long
 def test_a_table_in_which_every_claim_can_be_answered_gets_a_false_verdict_in_under_5_percent():
-    tables = 50
+    tables = 30
     factors = {
         "net": ["fc", "conv"],
         "depth": [2, 4],

@@ -34,7 +34,7 @@ def measured(ledger) -> dict[Path, int]:
 
 def test_a_study_is_measured_by_other_features_resumes_after_kill_9_and_trains_nothing(tmp_path, data_dir):
     storage = tmp_path / "studies"
-    launch(storage, data_dir, "--models", "VAE", "--proposals", "1", "--epochs", "2", "--replicates", "6")
+    launch(storage, data_dir, "--models", "VAE", "--nets", "fc", "--proposals", "1", "--epochs", "2", "--replicates", "8")
     ledger = Ledger(storage / "smoke")
     before, confirmed = trained(ledger), [key for key in ledger.keys() if "-confirm-" in key]
     first = subprocess.Popen(command("measure", storage, data_dir), cwd=ROOT)

@@ -136,7 +136,7 @@ def test_a_kill_at_any_moment_of_the_making_leaves_no_store_or_a_whole_one(tmp_p
 
 @pytest.mark.long
 def test_two_spaces_that_are_launched_at_once_from_nothing_both_get_their_experiment(tmp_path):
-    """Twenty times, in two processes that begin together."""
+    """Ten times, in two processes that begin together."""
     openers = [
         subprocess.Popen(
             [sys.executable, "-c", OPENER, space], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
@@ -145,7 +145,7 @@ def test_two_spaces_that_are_launched_at_once_from_nothing_both_get_their_experi
     ]
     try:
         assert [opener.stdout.readline() for opener in openers] == ["ready\n"] * 2
-        for number in range(20):
+        for number in range(10):
             for opener in openers:
                 print(tmp_path / str(number) / "studies", file=opener.stdin, flush=True)
             assert [opener.stdout.readline() for opener in openers] == ["made\n"] * 2, number

@@ -1,22 +1,19 @@
-"""Real clusters on this machine: a token at the door, a submitted job, and two hosts of which one goes away."""
+"""Real clusters on this machine: two hosts of which one goes away or has the data, nodes that come when asked for, SLURM's."""
 
-import contextlib
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 from hosts import OUTSIDE, hosts, line
 from PIL import Image
 from s3 import s3_server
+from servers import free_port
 from sklearn.datasets import load_digits
 
 from benchmarks.crash import Count, Study, count
@@ -25,127 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RAY = Path(sys.executable).with_name("ray")
 NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
 pytestmark = [pytest.mark.ray, pytest.mark.long]
-
-
-def free_port() -> int:
-    """A port that nobody listens at, outside 10002 to 19999, which Ray's workers use."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            if not 10002 <= (port := probe.getsockname()[1]) <= 19999:
-                return port
-
-
-@contextlib.contextmanager
-def head(home: Path, token: str):
-    """A Ray head with its dashboard on loopback, which lets nobody in without the token: (address, dashboard, environment)."""
-    port, dashboard = free_port(), free_port()
-    environment = {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
-    environment.pop("PYTHONPATH", None)  # else what is submitted could be run from here
-    log = open(home / "ray.log", "w")
-    process = subprocess.Popen(
-        [
-            RAY,
-            "start",
-            "--head",
-            f"--port={port}",
-            "--block",
-            "--num-cpus=2",
-            "--include-dashboard=true",
-            "--dashboard-host=127.0.0.1",
-            f"--dashboard-port={dashboard}",
-            "--disable-usage-stats",
-        ],
-        env=environment,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    try:
-        url = f"http://127.0.0.1:{dashboard}"
-        wait_for(lambda: answers(f"{url}/api/version", token), process)
-        yield f"127.0.0.1:{port}", url, environment
-    finally:
-        process.terminate()  # `ray stop` would end every Ray on this machine
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        noted = Path("/tmp/ray/ray_current_cluster")  # which whoever calls ray.init() without an address would join
-        if noted.exists() and str(port) in noted.read_text():
-            noted.unlink()
-
-
-def answers(url: str, token: str) -> bool:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-    try:
-        return urllib.request.urlopen(request, timeout=2).status == 200
-    except urllib.error.HTTPError:
-        raise
-    except OSError:
-        return False
-
-
-def wait_for(condition, process, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline, "it never came up"
-        time.sleep(0.2)
-
-
-def test_who_has_the_token_comes_in_and_who_has_not_is_told_so(tmp_path):
-    with head(tmp_path, token="a" * 64) as (address, dashboard, environment):
-        study = Study(tmp_path, models=("VAE",), epochs=6)
-        for wrong in ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "b" * 64}, {"RAY_AUTH_MODE": "disabled"}):
-            stranger = {name: value for name, value in environment.items() if name != "RAY_AUTH_TOKEN"} | wrong
-            process = study.start("--address", address, env=stranger)
-            assert process.wait(120) == 2, study.log()
-            assert f"no Ray cluster at --address {address} that lets us in" in study.log().splitlines()[-1]
-        process = study.start("--address", address, env=environment)
-        assert process.wait(200) == 0, study.log()
-    assert count(study, []) == NOTHING
-
-
-def test_a_job_submitted_to_a_head_carries_its_code_with_it(tmp_path):
-    """Without data and results, which the exclusions leave at home; the driver then runs on the head."""
-    with head(tmp_path, token="c" * 64) as (_, dashboard, environment):
-        code = tmp_path / "code"
-        for name in ("study", "models", "search_spaces"):
-            shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("*.pyc"))
-        submit = [
-            RAY,
-            "job",
-            "submit",
-            "--address",
-            dashboard,
-            "--working-dir",
-            code,
-            "--",
-            sys.executable,
-            "study/launch.py",
-            "--space",
-            "smoke",
-            "--models",
-            "VAE",
-            "--epochs",
-            "1",
-            "--replicates",
-            "1",
-            "--proposals",
-            "1",
-            "--storage",
-            tmp_path / "studies",
-            "--data-dir",
-            tmp_path / "data",
-            "--address",
-            "auto",
-        ]
-        stranger = {name: value for name, value in environment.items() if name not in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE")}
-        refused = subprocess.run(submit, env=stranger, capture_output=True, text=True, timeout=120)
-        assert refused.returncode != 0 and not (tmp_path / "studies").exists()
-        done = subprocess.run(submit, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "succeeded" in done.stdout and "best vae on digits" in done.stdout
 
 
 UNTIL_HEAD = "until (exec 3<>/dev/tcp/10.77.0.1/6390) 2>/dev/null; do sleep 0.3; done"  # the first host's Ray takes connections
@@ -193,8 +69,7 @@ def test_of_two_hosts_one_has_the_data_the_other_trains_and_an_object_store_is_a
         ROOT / "study/launch.py",
         "--space",
         "smoke",
-        "--models",
-        "VAE",
+        *("--models", "VAE", "--nets", "fc"),
         "--datasets",
         f"folder:{images}",
         "--epochs",
@@ -275,7 +150,7 @@ def test_a_cluster_without_processors_is_said_and_grows_for_a_launch_that_asks_f
     config.write_text(json.dumps(GROWING))
     start = [RAY, "start", "--head", "--num-cpus=0", "--port=6390", "--node-ip-address=10.77.0.1", "--include-dashboard=false"]
     of_head = ["env", f"RAY_CLOUD_INSTANCE_ID={FIRST}", f"RAY_OVERRIDE_NODE_ID_FOR_TESTING={FIRST}"]
-    smoke = ["--space", "smoke", "--models", "VAE", "--epochs", "1", "--proposals", "2", "--replicates", "1"]
+    smoke = ["--space", "smoke", "--models", "VAE", "--nets", "fc", "--epochs", "1", "--proposals", "2", "--replicates", "1"]
     launch = [sys.executable, ROOT / "study/launch.py", *smoke, "--storage", tmp_path / "studies", "--data-dir", tmp_path / "data"]
     script = tmp_path / "head.sh"
     script.write_text(f"""

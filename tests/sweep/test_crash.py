@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -39,22 +40,27 @@ def no_driver_left_behind(monkeypatch):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-SIZE = {"models": ("VAE",), "epochs": 200}  # long enough to be killed in every way
+SIZE = {"models": ("VAE",), "epochs": 200}  # long enough to be ended in every way
+ASKED = crash.terminate, crash.interrupt
+KILLED = crash.kill_worker, crash.kill_driver, crash.kill_at_a_commit, crash.kill_ray, crash.kill_everything
 
 
 @pytest.mark.long
-def test_a_study_killed_in_every_way_loses_nothing_and_gives_the_numbers_of_one_left_alone(tmp_path):
-    """To the bit, whatever the number of trials at a time."""
+def test_a_study_ended_in_every_way_loses_nothing_and_gives_the_numbers_of_one_left_alone(tmp_path):
+    """To the bit, whatever the number of trials at a time; who is asked to end does it within ten seconds, with one line."""
     study, process, saved = Study(tmp_path, **SIZE), None, []
-    ways = crash.kill_worker, crash.kill_driver, crash.kill_at_a_commit, crash.kill_ray, crash.kill_everything
-    for number, kill in enumerate(ways):
+    for number, way in enumerate([*KILLED, *ASKED]):
         if process is None or process.poll() is not None:
             process = study.start("--max-concurrent", str(2 - number % 2))
-        study.wait_until_at_work(process, trials=4 if kill is crash.kill_worker else 1)  # whichever is hit, it has a checkpoint
-        assert process.poll() is None, "it ended too early to be killed in all ways"
-        kill(study, process)
+        study.wait_until_at_work(process, trials=4 if way is crash.kill_worker else 1)  # whichever is hit, it has a checkpoint
+        assert process.poll() is None, "it ended too early to be ended in all ways"
+        if way is crash.terminate:
+            refuses_a_second_driver(process)
+        way(study, process)
+        if way in ASKED:
+            assert process.wait(10) == 130 and study.log().splitlines()[-1].startswith("interrupted:")
         saved += checkpoints(study)
-        if kill not in crash.SURVIVED:
+        if way not in crash.SURVIVED:
             process.wait(60)
     study.finish()
     assert count(study, saved) == NOTHING
@@ -63,25 +69,14 @@ def test_a_study_killed_in_every_way_loses_nothing_and_gives_the_numbers_of_one_
     assert crash.numbers(study) == crash.undisturbed(**SIZE)
 
 
+def refuses_a_second_driver(process) -> None:
+    second = subprocess.run([*process.args], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2 and second.stderr.startswith("error: another driver") and second.stderr.count("\n") == 1
+
+
 @pytest.mark.long
 def test_two_first_launches_at_once_both_end_well(tmp_path):
     assert crash.two_first_launches(1, tmp_path, seed=1) == (1, NOTHING)
-
-
-@pytest.mark.long
-def test_a_study_at_work_refuses_a_second_driver_and_ends_when_asked_to_in_one_line_within_ten_seconds(tmp_path):
-    study = small(tmp_path, epochs=100)
-    for ask in (crash.terminate, crash.interrupt):
-        process = study.start()
-        study.wait_until_at_work(process)
-        if ask is crash.terminate:
-            second = subprocess.run([*process.args], capture_output=True, text=True, timeout=60)
-            assert second.returncode == 2 and second.stderr.startswith("error: another driver") and second.stderr.count("\n") == 1
-        ask(study, process)
-        assert process.wait(10) == 130
-        assert study.log().splitlines()[-1].startswith("interrupted:") and ended_quietly(study)
-    study.finish()
-    assert count(study, []) == NOTHING
 
 
 def catches_sigterm(pid: int) -> bool:
@@ -90,19 +85,23 @@ def catches_sigterm(pid: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
+@pytest.mark.alone
 @pytest.mark.long
 def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(tmp_path):
     """While libraries are imported, images decoded, features trained, MLflow opened, Ray started."""
-    for number, delay in enumerate((0.4, 1.0, 2.5, 5.0, 8.0, 11.0)):
-        asked = (signal.SIGTERM, signal.SIGINT)[number % 2]
-        (tmp_path / str(number)).mkdir()
-        study = small(tmp_path / str(number), own_data=True)
+
+    def ended(delay: float) -> None:
+        (tmp_path / str(delay)).mkdir()
+        study = small(tmp_path / str(delay), own_data=True)
         process = study.start()
         time.sleep(delay)
         crash.wait_until(lambda: catches_sigterm(process.pid), process)  # on a busy machine Python itself may still be starting
-        process.send_signal(asked)
+        process.send_signal(signal.SIGTERM if delay < 3 else signal.SIGINT)
         assert process.wait(10) == 130, (delay, study.log())
         assert "interrupted" in study.log().splitlines()[-1] and ended_quietly(study), (delay, study.log())
+
+    with ThreadPoolExecutor(2) as pool:  # two at a time
+        list(pool.map(ended, (0.4, 1.0, 2.5, 5.0, 8.0, 11.0)))
 
 
 @pytest.fixture
@@ -190,6 +189,7 @@ open(sys.argv[1], "w").write(f"{before} {ray_executor.alive()}")
 """
 
 
+@pytest.mark.alone
 @pytest.mark.long
 def test_a_ray_whose_workers_are_slow_to_start_is_alive_until_it_is_killed(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SLOW_START)
@@ -231,6 +231,7 @@ SPACE = Space(cells=grid([Hungry, VAE], [fc], [1], [2], [digits], width=[32]), p
 '''
 
 
+@pytest.mark.alone
 @pytest.mark.long
 def test_a_trial_that_takes_all_memory_fails_alone(tmp_path):
     """Ray ends its worker before the machine runs out; here it is told that 4 GB more than now are all there is."""
