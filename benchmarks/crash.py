@@ -151,6 +151,9 @@ class Count:
         return Count(*map(sum, zip(astuple(self), astuple(other))))
 
 
+NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
+
+
 def checkpoints(study: Study) -> list[tuple]:
     """For every trial going on: its key, how often it has been begun, and the epoch of its last checkpoint."""
     saved = []
@@ -418,7 +421,7 @@ def main(arguments=None) -> int:
     for name, one in ROWS.items():
         if not any(word in name for word in options.only):
             continue
-        rounds, studies, total = 0, 0, Count(0, 0, 0, 0)
+        rounds, studies, total = 0, 0, NOTHING
         while rounds < options.rounds:
             with tempfile.TemporaryDirectory() as folder:
                 hits, cost = one(min(PER_STUDY, options.rounds - rounds), Path(folder), studies)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+RAY = Path(sys.executable).with_name("ray")
 
 
 def launch(storage, data_dir, *arguments, space="smoke", code=0) -> str:

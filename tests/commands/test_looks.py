@@ -212,3 +212,4 @@ def test_a_real_study_grows_by_further_sweeps_in_the_same_launch(tmp_path, data_
     assert "X1 undecided: going on to 4 replicates" in said and "no further look: all is decided: X1 supported" in said
     assert ledger.looks() == (2, 4, 5, 6, 8) and replicates(ledger) == 4 and all(map(ledger.result, ledger.keys()))
     assert "X1 supported on digits" in (ledger.root / "report" / "report.html").read_text()
+    assert "nothing is left to do" in typed_launch(tmp_path, data_dir, "--until-decided", "X1", space=file)

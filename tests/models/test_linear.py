@@ -51,6 +51,12 @@ def test_the_gradient_of_a_gradient_is_torch_s():
         torch.autograd.grad(grad(lambda image: layer(image).square().sum())(x).norm(), layer.weight)[0] for layer in (ours, torchs)
     ]
     assert close(*penalty)
+    x.requires_grad_()
+    by_autograd = [
+        torch.autograd.grad(torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)[0].norm(), layer.weight)[0]
+        for layer in (ours, torchs)
+    ]
+    assert close(*by_autograd) and close(by_autograd[0], penalty[0])
 
 
 def test_layers_side_by_side_give_what_each_gives():

@@ -11,16 +11,14 @@ from pathlib import Path
 
 import pytest
 from hosts import OUTSIDE, hosts, line
+from launching import RAY, ROOT
 from PIL import Image
 from s3 import s3_server
 from servers import free_port
 from sklearn.datasets import load_digits
 
-from benchmarks.crash import Count, Study, count
+from benchmarks.crash import NOTHING, Study, count
 
-ROOT = Path(__file__).resolve().parents[2]
-RAY = Path(sys.executable).with_name("ray")
-NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 

@@ -6,19 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
-from launching import ROOT
-from servers import free_port
+from launching import RAY, ROOT
+from servers import free_port, wait_for
 
-from benchmarks.crash import Count, Study, count
+from benchmarks.crash import NOTHING, Study, count
 
-RAY = Path(sys.executable).with_name("ray")
-NOTHING = Count(lost=0, doubled=0, stuck=0, retrained=0)
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.alone]
 
 
@@ -49,7 +46,7 @@ def head(tmp_path_factory):
     )
     try:
         url = f"http://127.0.0.1:{dashboard}"
-        wait_for(lambda: answers(f"{url}/api/version", "a" * 64), process)
+        wait_for(lambda: answers(f"{url}/api/version", "a" * 64, process), 60)
         yield f"127.0.0.1:{port}", url, environment
     finally:
         process.terminate()  # `ray stop` would end every Ray on this machine
@@ -62,7 +59,8 @@ def head(tmp_path_factory):
             noted.unlink()
 
 
-def answers(url: str, token: str) -> bool:
+def answers(url: str, token: str, process) -> bool:
+    assert process.poll() is None, "it never came up"
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     try:
         return urllib.request.urlopen(request, timeout=2).status == 200
@@ -72,13 +70,6 @@ def answers(url: str, token: str) -> bool:
         return False
 
 
-def wait_for(condition, process, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline, "it never came up"
-        time.sleep(0.2)
-
-
 def test_who_has_the_token_comes_in_and_who_has_not_is_told_so(tmp_path, head):
     address, _, environment = head
     nobody = {name: value for name, value in environment.items() if name != "RAY_AUTH_TOKEN"}
@@ -86,8 +77,9 @@ def test_who_has_the_token_comes_in_and_who_has_not_is_told_so(tmp_path, head):
     studies = {name: Study(tmp_path, name, models=("VAE",), epochs=6) for name in wrong}
     strangers = [studies[name].start("--address", address, env=nobody | each) for name, each in wrong.items()]
     assert [each.wait(120) for each in strangers] == [2, 2]
-    for study in studies.values():
-        assert f"no Ray cluster at --address {address} that lets us in" in study.log().splitlines()[-1]
+    for refused in studies.values():
+        assert f"no Ray cluster at --address {address} that lets us in" in refused.log().splitlines()[-1]
+    study = studies["none"]
     process = study.start("--address", address, env=environment)
     assert process.wait(200) == 0, study.log()
     assert count(study, []) == NOTHING
