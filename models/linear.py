@@ -36,6 +36,12 @@ def product(x, weight, bias=None):
     return ONEDNN(x, weight, bias, "none", [], "")
 
 
+def times_as(times, like, left, right):
+    """(n, i) and (o, i) -> (n, o), in the memory order of `like`: a second derivative is in part by transposed weights, and would
+    else be added to the first in the order of neither."""
+    return times(left, right) if like.is_contiguous() else times(right, left).t()
+
+
 class Product(torch.autograd.Function):
     """`linear` by oneDNN; its derivatives of any order are products of the same kind."""
 
@@ -59,8 +65,8 @@ class Product(torch.autograd.Function):
         gradient = gradient.contiguous()  # it may be one number seen many times, which oneDNN cannot read
         times = linear if torch.is_grad_enabled() else product  # who will not derive it again needs no more than the product
         return (
-            times(gradient, weight.t()) if ctx.needs_input_grad[0] else None,
-            times(gradient.t(), x.t()) if ctx.needs_input_grad[1] else None,
+            times_as(times, x, gradient, weight.t()) if ctx.needs_input_grad[0] else None,
+            times_as(times, weight, gradient.t(), x.t()) if ctx.needs_input_grad[1] else None,
             gradient.sum(0) if ctx.biased and ctx.needs_input_grad[2] else None,
         )
 

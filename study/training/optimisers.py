@@ -117,7 +117,7 @@ class StackedRMSprop(Stacked):
         torch._foreach_mul_(squares, DECAY)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - DECAY)
         for parameter, rate, gradient, square in zip(self.learned, self.rates.at(epoch), gradients, squares):
-            parameter.sub_(rate * gradient / square.sqrt().add_(EPS))
+            parameter.addcdiv_(rate * gradient, square.sqrt().add_(EPS), value=-1)
 
 
 class OneEach:

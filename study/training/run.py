@@ -22,6 +22,7 @@ from study.space.foreign_code import check_code
 from study.space.from_spec import model_of
 from study.training import charts, image_grids
 from study.training.checkpoint import CHECKPOINT_S, Checkpoints, together
+from study.training.host_memory import keep_freed_memory
 from study.training.image_grids import decode, differentiable, invert
 from study.training.measuring import FeaturesOf, all_measures, digests, evaluation, loaded
 from study.training.numerics import check_precision
@@ -63,6 +64,7 @@ def run_pack(
     spec's precision, measures are always in float32.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # for what is measured
+    keep_freed_memory()
     results, waiting, pending = [], {}, equally_far(folders)
     while pending:
         checkpoints, trainings = pending.popleft()

@@ -59,6 +59,18 @@ def test_the_gradient_of_a_gradient_is_torch_s():
     assert close(*by_autograd) and close(by_autograd[0], penalty[0])
 
 
+def test_every_part_of_a_gradient_lies_in_memory_as_its_weight():
+    """What is added up in two orders, or copied into another, takes several times as long."""
+    layer, _ = pair()
+    x = torch.randn(64, 400, requires_grad=True)
+    (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    parts = []
+    layer.weight.register_hook(lambda gradient: parts.append(gradient.stride()))
+    for loss in (layer(x).sum(), slope.norm()):
+        torch.autograd.grad(loss, layer.weight, retain_graph=True)
+    assert len(parts) == 2 and set(parts) == {layer.weight.stride()}
+
+
 def test_layers_side_by_side_give_what_each_gives():
     layers = [pair()[0] for _ in range(3)]
     parameters, _ = stack_module_state(layers)
