@@ -4,6 +4,7 @@ from math import prod
 
 from torch import nn
 
+from models.convolution import Conv2d, ConvTranspose2d, Flatten, Unflatten
 from models.linear import Linear
 from models.nets import Net, check_square, make_activation
 
@@ -17,9 +18,9 @@ def infogan_encoder(shape, outputs, depth, *, activation="LeakyReLU", slope=0.2,
     layers: list[nn.Module] = []
     for index, (before, after) in enumerate(zip(channels, channels[1:])):
         batch_norm = [nn.BatchNorm2d(after)] if norm and index else []
-        layers += [nn.Conv2d(before, after, 4, 2, 1), *batch_norm, make_activation(activation, slope)]
+        layers += [Conv2d(before, after, 4, 2, 1), *batch_norm, make_activation(activation, slope)]
     batch_norm = [nn.BatchNorm1d(UNITS)] if norm else []
-    layers += [nn.Flatten(), Linear(channels[-1] * side**2, UNITS), *batch_norm, make_activation(activation, slope)]
+    layers += [Flatten(), Linear(channels[-1] * side**2, UNITS), *batch_norm, make_activation(activation, slope)]
     return nn.Sequential(*layers, Linear(UNITS, outputs))
 
 
@@ -30,9 +31,9 @@ def infogan_decoder(inputs, shape, depth, *, activation="ReLU", slope=0.2, norm=
     layers: list[nn.Module] = []
     for before, after in ((inputs, UNITS), (UNITS, prod(seed))):
         layers += [Linear(before, after), *[nn.BatchNorm1d(after)] * norm, make_activation(activation, slope)]
-    layers.append(nn.Unflatten(1, seed))
+    layers.append(Unflatten(1, seed))
     for index, (before, after) in enumerate(zip(channels, channels[1:]), start=1):
-        layers.append(nn.ConvTranspose2d(before, after, 4, 2, 1))
+        layers.append(ConvTranspose2d(before, after, 4, 2, 1))
         layers += [*[nn.BatchNorm2d(after)] * norm, make_activation(activation, slope)] if index < depth else []
     return nn.Sequential(*layers)
 

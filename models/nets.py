@@ -11,6 +11,7 @@ from math import prod
 
 from torch import nn
 
+from models.convolution import Conv2d, ConvTranspose2d, Flatten, Unflatten
 from models.linear import Linear
 from models.spectral import SpectralConv2d, SpectralLinear
 
@@ -125,7 +126,7 @@ def conv_encoder(
     check_square(shape)
     hidden = Hidden(depth, activation, slope, dropout, normed(norm, depth, spared=1), eps)
     kernels, pools, widths = per_layer("kernel", kernel, depth), per_layer("pool", pool, depth), listed(width, depth)
-    line, convolution = (SpectralLinear, SpectralConv2d) if spectral else (Linear, nn.Conv2d)
+    line, convolution = (SpectralLinear, SpectralConv2d) if spectral else (Linear, Conv2d)
     sides, layers, before = [shape[1]], [], shape[0]
     for index in range(depth):
         stride = 2 if not pools[index] and sides[-1] >= SMALLEST_HALVED else 1
@@ -141,7 +142,7 @@ def conv_encoder(
         layers += hidden.after(index, channels, nn.BatchNorm2d)
         layers += [nn.MaxPool2d(pools[index])] if pooled else []
         before = channels
-    return nn.Sequential(*layers, nn.Flatten(), line(before * sides[-1] ** 2, outputs))
+    return nn.Sequential(*layers, Flatten(), line(before * sides[-1] ** 2, outputs))
 
 
 def conv_decoder(
@@ -178,7 +179,7 @@ def conv_decoder(
     widths = listed(width, depth) or [doubled(width, sides[::-1][: depth + 1 - index]) for index in range(depth)]
     channels = [*widths, shape[0]]
     seed = (channels[0], sides[0], sides[0])
-    layers = [Linear(inputs, prod(seed), hidden.bias(0)), nn.Unflatten(1, seed)]
+    layers = [Linear(inputs, prod(seed), hidden.bias(0)), Unflatten(1, seed)]
     for index, size in enumerate(per_layer("kernel", kernel, depth)):
         layers += hidden.after(index, channels[index], nn.BatchNorm2d)
         bias = index + 1 == depth or hidden.bias(index + 1)
@@ -201,7 +202,7 @@ def enlarge(channels, channels_after, side, side_after, kernel, upsample, bias) 
     extra = 2 * padding - excess
     if extra >= stride:
         raise ValueError(f"a transposed convolution with kernel {kernel} cannot turn {side} pixels into {side_after}")
-    return [nn.ConvTranspose2d(channels, channels_after, kernel, stride, padding, extra, bias=bias)]
+    return [ConvTranspose2d(channels, channels_after, kernel, stride, padding, extra, bias=bias)]
 
 
 def halvings(side, depth) -> list[int]:

@@ -4,6 +4,7 @@ from math import prod
 
 from torch import nn
 
+from models.convolution import Flatten, Unflatten
 from models.linear import Linear
 from models.nets import Net, check_square, doubled, halvings, listed, make_activation
 from models.spectral import SpectralConv2d, SpectralLinear
@@ -43,7 +44,7 @@ def residual_encoder(shape, outputs, depth, *, width=64, activation="ReLU", slop
     layers: list[nn.Module] = [convolution(shape[0], widths[0], 3, padding=1)]
     for before, after, side, side_after in zip([widths[0], *widths], widths, sides, sides[1:]):
         layers.append(Block(before, after, side, side_after, norm, activation, slope, convolution))
-    layers += [make_activation(activation, slope), nn.Flatten(), line(widths[-1] * sides[-1] ** 2, outputs)]
+    layers += [make_activation(activation, slope), Flatten(), line(widths[-1] * sides[-1] ** 2, outputs)]
     return nn.Sequential(*layers)
 
 
@@ -54,7 +55,7 @@ def residual_decoder(inputs, shape, depth, *, width=64, activation="ReLU", slope
     sides = halvings(shape[1], depth)[::-1]
     widths = listed(width, depth) or [doubled(width, sides[::-1][: depth + 1 - index]) for index in range(depth)]
     seed = (widths[0], sides[0], sides[0])
-    layers: list[nn.Module] = [Linear(inputs, prod(seed)), nn.Unflatten(1, seed)]
+    layers: list[nn.Module] = [Linear(inputs, prod(seed)), Unflatten(1, seed)]
     for before, after, side, side_after in zip(widths, [*widths[1:], widths[-1]], sides, sides[1:]):
         layers.append(Block(before, after, side, side_after, norm, activation, slope))
     layers += [nn.BatchNorm2d(widths[-1])] * norm
