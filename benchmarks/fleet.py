@@ -27,7 +27,7 @@ from ray.cluster_utils import Cluster
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks import overhead
-from benchmarks.overhead import empty_outcome, plan_of
+from benchmarks.overhead import empty_outcome, nothing, plan_of
 from benchmarks.scale import drive
 from benchmarks.table import keep, parser_of, row
 from study.ledger.files import append_line, read_spec
@@ -107,10 +107,9 @@ def at_the_rate_of_a_fleet(address: str, workers: int, trainings: int) -> list[d
 
         ray_executor.start(address)
         try:
-            nothing = [lambda *_: None] * 2
             train = sleeping(TRAINING_S * workers / FLEET)
             ray_executor.execute(
-                plan, PackConfig(ledger=plan.ledger.address), workers, commit, *nothing, tracker.notify, train=train
+                plan, PackConfig(ledger=plan.ledger.address), workers, commit, nothing, nothing, tracker.notify, train=train
             )
         finally:
             ray.shutdown()

@@ -62,6 +62,10 @@ def plan_of(trials: int, root: Path, ledger: Ledger | None = None) -> Plan:
     return Plan(space, ledger or Ledger(root / "overhead"), {"digits": {"fingerprint": "", "features": ""}})
 
 
+def nothing(*what, **how) -> None:
+    """What a benchmark does with a sweep's news of its packs."""
+
+
 def measure(trials: int = 220) -> dict:
     """Milliseconds per trial of a sweep of empty trials, one at a time, Ray's start left out."""
     import ray
@@ -84,14 +88,7 @@ def measure(trials: int = 220) -> dict:
         ray_executor.start(None)
         try:
             ray_executor.execute(
-                plan,
-                PackConfig(ledger=plan.ledger.address),
-                1,
-                commit,
-                lambda keys: None,
-                lambda keys, epoch: None,
-                sink.notify,
-                train=empty_pack,
+                plan, PackConfig(ledger=plan.ledger.address), 1, commit, nothing, nothing, sink.notify, train=empty_pack
             )
         finally:
             ray.shutdown()

@@ -23,6 +23,7 @@ from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from benchmarks.overhead import nothing
 from benchmarks.table import keep, parser_of, row
 from models.nets import fc
 from models.vae import VAE
@@ -109,9 +110,9 @@ def run(address: str, side_by_side: bool) -> tuple[float, float]:
                 PackConfig(ledger=plan.ledger.address),
                 NODES,
                 lambda trial, outcome: plan.ledger.put_result(trial.key, outcome),
-                lambda keys: None,
-                lambda keys, epoch: None,
-                lambda key: None,
+                nothing,
+                nothing,
+                nothing,
                 train=sleep_through,
             )
         finally:

@@ -11,6 +11,7 @@ from math import prod
 
 from torch import nn
 
+from models.activation import LeakyReLU
 from models.convolution import Conv2d, ConvTranspose2d, Flatten, Unflatten
 from models.linear import Linear
 from models.spectral import SpectralConv2d, SpectralLinear
@@ -71,7 +72,7 @@ class Hidden:
 
 def make_activation(name, slope) -> nn.Module:
     if name == "LeakyReLU":
-        return nn.LeakyReLU(slope)
+        return LeakyReLU(slope)
     if not hasattr(nn, name):
         raise ValueError(f"activation={name!r} is not a module of torch.nn, such as 'ReLU', 'LeakyReLU', 'Tanh', 'ELU'")
     return getattr(nn, name)()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import fused, gpu, replicates, scale, search, sweep, table, verdicts
+from benchmarks import fused, gpu, overhead, replicates, scale, search, sweep, table, verdicts
 
 ROW = {"name", "ours", "peer", "ratio"}
 
@@ -115,3 +115,10 @@ def test_programs_take_turns_and_are_timed_by_their_own(monkeypatch, tmp_path):
         assert sum(inside) >= 0.95 * len(times)
         assert not any(begin < other < end for begin, end in own for turn in others for other in turn)
     assert sweep.own_time([(0, 10), (20, 30)], 5, 22) == 7
+
+
+@pytest.mark.ray
+@pytest.mark.long
+def test_what_a_sweep_adds_to_empty_trials_is_measured_in_one():
+    found = overhead.measure(22)
+    assert found["trials"] == 22 and 0 < found["ours"] < 60_000, found
