@@ -108,6 +108,8 @@ def test_the_help_of_a_command_loads_no_large_library(script):
     assert not loaded & {"torch", "numpy", "scipy", "pandas", "mlflow", "ray", "optuna", "matplotlib"}
 
 
+@pytest.mark.alone
+@pytest.mark.long
 def test_a_dry_run_costs_little_more_than_importing_torch():
     """Processor seconds, each the least of three: how fast the machine is and what else it does takes both alike."""
 

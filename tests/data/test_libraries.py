@@ -112,7 +112,7 @@ def saved(place, kind="classes", size=(SIDE, SIDE)):
         cells = [{"bytes": encoded(value, size), "path": None} for value in pixels(count, first)]
         labels = [f"about {number}" if kind == "none" else number % 3 for number in numbers]
         parts[part] = datasets.Dataset.from_dict({"picture": cells, "label": labels}, features=features)
-    datasets.DatasetDict(parts).save_to_disk(place, num_proc=1)
+    datasets.DatasetDict(parts).save_to_disk(place)
     return place
 
 
