@@ -1,4 +1,5 @@
 # make sweep: install, then run the study on the embedded dataset.   make test, make test-long: the tests.   make ui: browse.
+
 # Python compiles a module once and keeps it, also where the environment says otherwise: else each of a hundred processes does it anew.
 unexport PYTHONDONTWRITEBYTECODE
 

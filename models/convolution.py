@@ -1,8 +1,8 @@
 """torch's layers around convolutions, faster on a processor where its own leave most of it unused; equal but for rounding.
 
-Of images with one channel, as grey ones have, oneDNN takes a transposed convolution onto them four times as long as a product of
-matrices and a sum; onto three channels nothing would be gained. And a derivative that lies in memory in another order than what it
-is multiplied with takes ten times as long.
+Of images with one channel, as grey ones have, oneDNN takes far longer for a transposed convolution onto them than for a product of
+matrices and a sum; onto three channels nothing would be gained. So does torch for a derivative that lies in memory in another order
+than what it is multiplied with.
 """
 
 from math import prod

@@ -8,8 +8,8 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt(3)
 def keep_freed_memory() -> None:
     """What a step frees stays with the process, for the next step to take: up to 256 MB, of blocks below 32 MB.
 
-    glibc gives it back, and then each page of 4 KB costs a fault: thousands in a step of a convolutional model
-    (benchmarks/step.py). Where there is another allocator this does nothing.
+    glibc gives it back, and then each page of 4 KB costs a fault; benchmarks/step.py tells what that is for a
+    convolutional model. Where there is another allocator this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -246,7 +246,7 @@ def clips(phases: Sequence[Phase], learned: Sequence[Tensor]) -> tuple[list[Tens
 
 
 def clamp(values: list[Tensor], bounds: list[float]) -> None:
-    """In place, by numbers: by tensors of bounds it takes ten times as long on a CPU."""
+    """In place, by numbers: tensors of bounds take far longer on a CPU."""
     if values:
         torch._foreach_clamp_max_(values, bounds)
         torch._foreach_clamp_min_(values, [-bound for bound in bounds])

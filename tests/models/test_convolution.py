@@ -7,7 +7,7 @@ from torch.func import functional_call, stack_module_state
 
 from models import convolution as ours
 
-LAYERS = {  # (channels before, after, kernel, stride, padding, ...), and the side of the images that come in
+LAYERS = {  # (channels before, after, kernel, stride, padding, ...)
     "Conv2d": [(1, 6, 4, 2, 1), (1, 6, 3, 1, 0), (1, 6, 5, 2, 2), (3, 6, 4, 2, 1)],
     "ConvTranspose2d": [(6, 1, 4, 2, 1), (6, 1, 3, 2, 1, 1), (6, 1, 3, 1, 0), (6, 3, 4, 2, 1)],
 }
@@ -41,7 +41,7 @@ def test_values_and_derivatives_are_those_of_torch(kind, options, bias, order):
     assert close(own(x.detach()), torchs(x.detach()))
 
 
-@pytest.mark.parametrize("kind, options", [cases[0] for cases in ([(kind, own[0])] for kind, own in LAYERS.items())])
+@pytest.mark.parametrize("kind, options", [(kind, cases[0]) for kind, cases in LAYERS.items()])
 def test_layers_side_by_side_give_what_each_gives(kind, options):
     layers = [pair(kind, options)[0] for _ in range(3)]
     parameters, _ = stack_module_state(layers)
@@ -54,7 +54,7 @@ def test_layers_side_by_side_give_what_each_gives(kind, options):
 
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 def test_what_follows_or_precedes_convolutions_keeps_their_order_in_memory(order):
-    """The same numbers as torch's; here a derivative in another order than its activation's takes ten times as long."""
+    """The same numbers as torch's; here a derivative in another order than its activation's takes far longer."""
     x = torch.randn(5, 6, 3, 3).to(memory_format=order).requires_grad_()
     gradients = []
     x.register_hook(gradients.append)
