@@ -85,11 +85,12 @@ def start(address: str | None) -> None:
             )
         os.environ.update(OWN)
         os.environ.pop("RAY_AUTH_MODE", None)  # Ray then asks for the token
-        ray_constants.ENABLE_RAY_CLUSTER = False  # else it puts this machine's address in the place of 127.0.0.1
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # workers run this code
         where = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    asked_to_end = signal.getsignal(signal.SIGTERM)
+    asked_to_end, clusters = signal.getsignal(signal.SIGTERM), ray_constants.ENABLE_RAY_CLUSTER
     try:
+        if not address:
+            ray_constants.ENABLE_RAY_CLUSTER = False  # else it puts this machine's address in the place of 127.0.0.1
         # "local": without it Ray joins whatever `ray start` noted on this machine last, dead or alive
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **where)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -106,6 +107,8 @@ def start(address: str | None) -> None:
             f"Ray did not come up in time: this machine is busy (load {os.getloadavg()[0]:.0f} on {os.cpu_count()} processors)."
             " Nothing was lost; launch again when other work is done"
         ) from error
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters  # a cluster that this process starts or joins later is none of ours
     signal.signal(signal.SIGTERM, asked_to_end)  # Ray puts its own in place
 
 

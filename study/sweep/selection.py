@@ -69,7 +69,8 @@ def with_setting(space: Space, condition: str) -> Space:
 
 
 def with_datasets(space: Space, options: LaunchOptions, data_dir: Path, log: Callable[[str], None]) -> Space:
-    """The cells whose data is here. Named datasets must be; the space's own are left out, and how to get them is said."""
+    """The cells whose data is here. Named datasets must be; of the space's own the others are left out, and how to get them is
+    said. Where none is here, a dry run shows what they would take, and a launch is a UserError."""
     own = space.datasets
     wanted = [own.get(name) or named(name) for name in dict.fromkeys(options.datasets or own)]
     missing = [dataset for dataset in wanted if not dataset.is_available(data_dir)]
@@ -84,11 +85,12 @@ def with_datasets(space: Space, options: LaunchOptions, data_dir: Path, log: Cal
     for dataset in missing:
         if isinstance(getattr(dataset, "source", None), Own):
             dataset.prepare(data_dir)  # which says what there is not
-    if missing and options.datasets:
+    none = missing == wanted
+    if missing and (options.datasets or (none and not options.dry_run)):
         raise UserError(
             f"not in {data_dir}: {', '.join(d.name for d in missing)}; --data-dir says where to look, --download fetches: {fetch}"
         )
     if missing:
-        log(f"not on disk, so left out: {', '.join(d.name for d in missing)}. To fetch them: {fetch}")
-    parts = [space.with_dataset(dataset) for dataset in wanted if dataset not in missing]
+        log(f"not on disk{'' if none else ', so left out'}: {', '.join(d.name for d in missing)}. To fetch them: {fetch}")
+    parts = [space.with_dataset(dataset) for dataset in wanted if none or dataset not in missing]
     return replace(space, cells=[cell for part in parts for cell in part.cells])

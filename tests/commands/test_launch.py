@@ -35,7 +35,14 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(capsys, here, tmp_path):
 
 def test_datasets_not_on_disk_are_left_out_with_the_command_that_fetches_them(capsys, here):
     code, text = run(capsys, "--space", "latent_sweep", "--dry-run", *here)
-    assert code == 0 and "mnist" in text and "--download" in text
+    assert code == 0 and "so left out: mnist" in text and "--download" in text
+
+
+def test_a_space_of_which_no_dataset_is_on_disk_can_be_planned_but_not_launched(capsys, here, tmp_path):
+    code, text = run(capsys, "--space", "mnist_fc", *here)
+    assert code == 2 and "error: not in" in text and ": mnist;" in text and "--datasets mnist --download" in text
+    code, text = run(capsys, "--space", "mnist_fc", "--dry-run", *here)
+    assert code == 0 and "not on disk: mnist. To fetch" in text and "2464 trials in 44 cells, 2464 left" in text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.crash import Study, children
+from benchmarks.crash import ROOT, Study, children
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 ENTER = """
@@ -19,6 +19,21 @@ import sys
 import ray
 ray.init(sys.argv[1], log_to_driver=False)
 print(ray.get(ray.remote(num_cpus=0)(lambda: "inside").remote()))
+"""
+
+
+BEFORE_A_CLUSTER = """
+import subprocess
+import sys
+from ray.cluster_utils import Cluster
+from study.sweep import ray_executor
+ray_executor.start(None)
+ray_executor.stop(print)
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+try:
+    subprocess.run([sys.executable, "-c", sys.argv[1], cluster.address], check=True, timeout=120)
+finally:
+    cluster.shutdown()
 """
 
 
@@ -105,3 +120,11 @@ def test_the_token_stands_where_nobody_else_can_read_it(launched, home):
             assert not place.is_file() or token.encode() not in place.read_bytes(), place
     assert "oken" not in study.log()
     assert [place.name for place in home.glob(".ray/*")] == ["auth_token"] and (home / ".ray/auth_token").read_text() == "f" * 64
+
+
+def test_a_process_that_had_a_ray_of_its_own_can_start_a_cluster_that_others_enter():
+    """Loopback was for its own alone: a cluster there would be sought at this machine's address."""
+    process = subprocess.run(
+        [sys.executable, "-c", BEFORE_A_CLUSTER, ENTER], cwd=ROOT, env=outside(), text=True, capture_output=True, timeout=300
+    )
+    assert process.returncode == 0 and "inside" in process.stdout, process.stderr[-2000:]
