@@ -6,12 +6,14 @@ make ui        the same as:  python study/ui.py [--port 5000] [--store mlruns/ml
 import argparse
 import os
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 if __name__ == "__main__":  # this clone's code, whatever is installed, and not study/ itself, where Python looks first
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from study.cli import run_command
+from study.errors import UserError
 from study.ledger.next_steps import ROOT
 from study.mlflow_view.pages import FIRST_PORT
 
@@ -31,13 +33,18 @@ def main(arguments=None) -> None:
     from study.mlflow_view import saved_view
     from study.mlflow_view.store import make_ready, uri_of
 
+    if not entry_points(group="mlflow.app", name="study"):
+        raise UserError(
+            f"{sys.executable} knows an earlier version of the project: `{sys.executable} -m pip install -e {ROOT}` first"
+        )
     store = options.store.resolve()
     make_ready(uri_of(store), print)  # as a launch makes it, and not the server: two that make it at once would spoil it
     print(f"open http://127.0.0.1:{options.port}/#/experiments?{saved_view.TRAINING}")
     sys.stdout.flush()
-    where = ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
+    where = ["--app-name", "study", "--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
     what = ["--backend-store-uri", uri_of(store), "--artifacts-destination", str(store.parent / "artifacts")]
-    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", *where, *what], os.environ | SETTINGS)
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}  # this clone's code here too
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", *where, *what], os.environ | SETTINGS | own)
 
 
 if __name__ == "__main__":

@@ -79,9 +79,8 @@ def with_datasets(space: Space, options: LaunchOptions, data_dir: Path, log: Cal
             log(f"downloading {dataset.name} to {data_dir}")
             dataset.download(data_dir)
         missing = []
-    fetch = command(
-        "launch", *options.typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download"
-    )
+    typed = [word for word in options.typed if word != "--dry-run"]
+    fetch = command("launch", *typed, *([] if options.datasets else ["--datasets", *(d.name for d in missing)]), "--download")
     for dataset in missing:
         if isinstance(getattr(dataset, "source", None), Own):
             dataset.prepare(data_dir)  # which says what there is not

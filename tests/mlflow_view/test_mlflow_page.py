@@ -70,6 +70,19 @@ def test_the_saved_view_shows_cells_by_their_measures(browser, tracked, address)
     page.close()
 
 
+def test_a_param_is_found_by_its_number_as_it_is_typed(browser, tracked, address):
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(f"{address}/#/experiments/{tracked[1].experiment}/runs?{saved_view.TRAINING}")
+    shown = page.get_by_text("vae fc d1 z2 r0 p0 digits").first
+    shown.wait_for(timeout=60_000)
+    box = page.get_by_placeholder("metrics.rmse < 1")
+    for typed, state in (("params.depth = 2", "detached"), ("params.depth = 1", "visible")):
+        box.fill(typed)
+        box.press("Enter")
+        shown.wait_for(state=state, timeout=60_000)
+    page.close()
+
+
 def test_a_run_shows_its_samples_card_first_and_its_slider_goes_over_epochs(browser, tracked, address):
     client, experiment = tracked[1].client, tracked[1].experiment
     run = client.search_runs([experiment], "tags.stage = 'confirm'")[0]

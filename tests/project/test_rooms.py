@@ -30,6 +30,7 @@ LIBRARIES = {
         "mlflow_view/registry.py",
         "mlflow_view/store.py",
         "mlflow_view/sync.py",
+        "mlflow_view/typed_filters.py",
     },
 }
 FILES = sorted([*(ROOT / "study").rglob("*.py"), *(ROOT / "models").glob("*.py")])
