@@ -118,7 +118,7 @@ def prepared(space, ledger, trials, data_dir, options, log) -> list:
         if options.address or ledger.address != str(ledger.root):
             dataset.publish(data_dir, ledger.root / DATA / images.fingerprint)
         kind = options.features or spec.features_kind
-        extractor, real = features_of(dataset, images, ledger.root, data_dir, kind, weights, options.features_seed)
+        extractor, real = features_of(dataset, images, ledger.root, data_dir, kind, weights, log, options.features_seed)
         hashes[dataset.name] = FeaturesOf(kind, options.features_seed, extractor.hash, options.samples, options.against)
         log(
             f"{dataset.name}: measured by {extractor.describe}, seed {options.features_seed};"

@@ -52,7 +52,7 @@ def prepare(space: Space, options: LaunchOptions, data_dir: Path, ledger: Ledger
                 check_built(cell, images.shape)
         if options.address or ledger.address != str(root):  # there may be machines without the data
             dataset.publish(data_dir, root / DATA / images.fingerprint)
-        extractor, real = features_of(dataset, images, root, data_dir, options.features, options.inception_weights)
+        extractor, real = features_of(dataset, images, root, data_dir, options.features, options.inception_weights, log)
         note_real_baseline(root / FLOORS, dataset, real)
         accuracy = "" if extractor.accuracy is None else f", validation accuracy {extractor.accuracy:.3f}"
         log(
@@ -82,7 +82,7 @@ def check_built(cell, shape) -> None:
 
 
 def features_of(
-    dataset, images, root: Path, data_dir, kind: str, weights: Path | None, seed: int = 0
+    dataset, images, root: Path, data_dir, kind: str, weights: Path | None, log: Callable[[str], None], seed: int = 0
 ) -> tuple[Extractor, RealBaseline]:
     """Features in a study's folder, where all workers find them, and what real images score by them against each other: the best
     that can be expected. Each is made once, and kept beside the data for other studies; what real images score is measured anew
@@ -90,6 +90,8 @@ def features_of(
     shelves, folder = prepared.places(data_dir, "features"), root / "features"
     trained = folder / features.file_name(dataset, images.fingerprint, seed)
     prepared.take(trained, shelves)
+    if not trained.exists():
+        log(f"{dataset.name}: training a classifier, whose features will measure what models draw; it is kept beside the data")
     extractor = features.prepare(dataset, images, folder, kind, weights, seed)
     prepared.leave(trained, shelves)
     if kind == "inception" and weights:

@@ -136,7 +136,7 @@ def test_real_baselines_that_lie_are_measured_again(tmp_path, monkeypatch, conte
     place.write_bytes(content), shelf.write_bytes(content)
     extractor, images = type("Extractor", (), {"hash": "H"}), type("Images", (), {"fingerprint": "F"})
     monkeypatch.setattr(preparation.features, "prepare", lambda *_: extractor)
-    _, found = preparation.features_of(digits, images, tmp_path, tmp_path / "data", "classifier", None)
+    _, found = preparation.features_of(digits, images, tmp_path, tmp_path / "data", "classifier", None, print)
     preparation.note_real_baseline(place, digits, found)
     assert found.measures == measured.measures and Ledger(tmp_path).real_baselines("H") == {"digits": found}
     assert json.loads(place.read_text())["digits"] == {**measured.to_json(), "protocol": PROTOCOL}

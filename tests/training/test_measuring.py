@@ -40,7 +40,9 @@ def trained(tmp_path_factory, data_dir):
     root = tmp_path_factory.mktemp("again") / "tiny"
     ledger, images = Ledger(root), digits.prepare(data_dir, log=lambda line: None)
     plan = Plan(small_space(budget=lambda cell: Budget(3, 64)), ledger, identity_of(images))
-    hashes = {seed: preparation.features_of(digits, images, root, data_dir, "classifier", None, seed)[0].hash for seed in (0, 1)}
+    hashes = {
+        seed: preparation.features_of(digits, images, root, data_dir, "classifier", None, print, seed)[0].hash for seed in (0, 1)
+    }
     for trial in plan.left():
         ledger.put_spec(trial.key, plan.spec(trial, {}, "confirm"))
         ledger.put_result(trial.key, run.run_trial(ledger.folder(trial.key), data_dir))
