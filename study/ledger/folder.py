@@ -29,6 +29,7 @@ from study.ledger.records import CellLine, EpochRow, Looks, Measurement, RealBas
 LOCK, DRIVING = ".lock", ".driving"  # beside trials/: see Ledger.lock
 LOOK_S = 5.0  # for how long at most somebody who only asks whether a study is driven may be in the way
 PLANNED = "planned.jsonl"  # beside trials/: a line per cell, its trials as far as they are known; the last line counts
+LAUNCHES = "launches.jsonl"  # beside trials/: a line per launch
 FLOORS = "floors.json"  # beside trials/: dataset -> what real images score against real ones
 LOOKS = "looks.json"  # beside trials/: of a study that grows until its claims are decided
 BOUNDS = "bounds.json"  # beside trials/: log-likelihoods over all test images (study/verify.py)

@@ -6,8 +6,12 @@ import shutil
 import sys
 from pathlib import Path
 
+from study.ledger.files import read_own, valid_lines
+from study.ledger.folder import LAUNCHES
 from study.ledger.opening import STORAGE
+from study.ledger.records import json_object
 
+PLANNED_BY = ("replicates", "proposals", "epochs")  # what a launch may be told, without which another plans other trials
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,7 +32,7 @@ def seen_from_here(path: Path) -> str:
 
 def of_ledger(script: str, ledger, *more) -> str:
     """The same for a ledger that is at hand."""
-    return command(script, *study_arguments(ledger.root.name, storage_of(ledger)), *more)
+    return command(script, *study_arguments(ledger.root.name, storage_of(ledger)), *as_launched(script, ledger), *more)
 
 
 def from_the_project(script: str, ledger, origin: str, *more) -> str:
@@ -37,7 +41,19 @@ def from_the_project(script: str, ledger, origin: str, *more) -> str:
     origin: the folder of the space's file where that is not one of the project's.
     """
     space = str(Path(origin) / f"{ledger.root.name}.py") if origin else ledger.root.name
-    return shlex.join(["python", f"study/{script}.py", *study_arguments(space, storage_of(ledger), ROOT), *map(str, more)])
+    words = [*study_arguments(space, storage_of(ledger), ROOT), *as_launched(script, ledger), *map(str, more)]
+    return shlex.join(["python", f"study/{script}.py", *words])
+
+
+def as_launched(script: str, ledger) -> list[str]:
+    """Of a launch, the numbers that the last one was given; none where no launch is noted."""
+    try:
+        noted = read_own(ledger.root / LAUNCHES).split(b"\n") if script == "launch" else []
+    except OSError:
+        return []
+    told = [line["options"] for line in valid_lines(noted, json_object) if isinstance(line.get("options"), dict)]
+    numbers = {name: told[-1].get(name) for name in PLANNED_BY} if told else {}
+    return [word for name, number in numbers.items() if type(number) is int for word in (f"--{name}", str(number))]
 
 
 def again(ledger, key: str, origin: str) -> str:

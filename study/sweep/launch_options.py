@@ -10,11 +10,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from study.ledger.files import append_line
-from study.ledger.folder import Ledger
+from study.ledger.folder import LAUNCHES, Ledger
 from study.training.checkpoint import CHECKPOINT_S
 from study.training.git_commit import git_commit
 
-LAUNCHES = "launches.jsonl"  # beside trials/: a line per launch
 EARLIER_NAMES = {"replicates": ("--seeds",)}
 
 

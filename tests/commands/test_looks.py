@@ -14,12 +14,11 @@ from study import launch, looks
 from study.analysis.report_data import findings
 from study.analysis.verdicts import judge
 from study.cli import DONE, INTERRUPTED, USAGE, run_command
-from study.ledger.folder import Ledger
+from study.ledger.folder import LAUNCHES, Ledger
 from study.mlflow_view import background
 from study.reporting.page import page
 from study.space import importing
 from study.sweep import preparation
-from study.sweep.launch_options import LAUNCHES
 
 SPACE = '''"""A question."""
 from models.nets import fc

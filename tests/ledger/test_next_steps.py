@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from study.ledger.next_steps import ROOT, command, study_arguments
+from study import launch
+from study.ledger.folder import LAUNCHES
+from study.ledger.next_steps import ROOT, command, from_the_project, of_ledger, study_arguments
 from study.mlflow_view.pages import make_ui, mlflow_page
+from study.sweep.launch_options import note_launch
 
 SPACE = '''"""Does it end with commands that work?"""
 from models.nets import fc
@@ -35,6 +38,19 @@ def a_server() -> socket.socket:
             return socket.create_server(("127.0.0.1", random.randint(20_000, 30_000)))
         except OSError:
             pass
+
+
+def test_a_launch_is_called_as_the_last_one_was_so_that_it_plans_the_same_trials(ledger):
+    assert "--epochs" not in of_ledger("launch", ledger)
+    for numbers in (["--epochs", "5"], ["--epochs", "2", "--proposals", "3", "--models", "vae"]):
+        with ledger.lock():
+            note_launch(ledger, launch.parse(["--space", "smoke", *numbers]))
+    for said in (of_ledger("launch", ledger), from_the_project("launch", ledger, "", "--nets", "fc")):
+        assert "--proposals 3 --epochs 2" in said and "vae" not in said
+    assert "--epochs" not in of_ledger("status", ledger)
+    with open(ledger.root / LAUNCHES, "a") as file:  # of somebody who would have another command typed
+        file.write('{"options": {"epochs": "1; rm x", "proposals": true}}\n[1]\n{"options": 3}\n{"opt')
+    assert of_ledger("launch", ledger) == command("launch", *study_arguments(ledger.root.name, ledger.root.parent))
 
 
 @pytest.mark.parametrize("place", ["/", str(ROOT), str(ROOT / "study")])

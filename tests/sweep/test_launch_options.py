@@ -9,8 +9,9 @@ from tiny import tiny_space
 from study import launch
 from study.data import digits
 from study.errors import UserError
+from study.ledger.folder import LAUNCHES
 from study.space.loading import checked
-from study.sweep.launch_options import GROUPS, LAUNCHES, LaunchOptions, note_launch
+from study.sweep.launch_options import GROUPS, LaunchOptions, note_launch
 from study.sweep.plan import Plan
 from study.sweep.preparation import identities
 from study.training.git_commit import git_commit
