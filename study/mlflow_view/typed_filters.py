@@ -39,7 +39,7 @@ async def rewritten(scope, receive) -> tuple:
         body = json.dumps(asked | {"filter": quoted(asked["filter"])}).encode()
     except (ValueError, TypeError, KeyError):  # no JSON, no filter, or none of text
         pass
-    headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+    headers = [(name, value) for name, value in scope["headers"] if name not in (b"content-length", b"transfer-encoding")]
     whole = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again():
