@@ -185,7 +185,11 @@ class GAN(nn.Module):
 
 
 def initialise_as_dcgan(module):
-    """N(0, .02) weights (Radford et al. 2015, section 4); BatchNorm scales N(1, .02) as in its public code."""
+    """N(0, .02) weights (Radford et al. 2015, section 4); BatchNorm scales N(1, .02) as in its public code.
+
+    Of a model without numbers, of which shapes are asked, nothing: torch would import its compiler to draw them, two seconds."""
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:

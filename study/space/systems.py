@@ -92,24 +92,22 @@ def match_parameters(cells: Sequence, alike=("dataset", "net", "depth", "latent_
 
 def resized(cell, target: int):
     """The cell with its widths multiplied by the factor that brings it nearest to `target` parameters."""
-    low, high, best = 1 / 64, 64.0, cell
+    low, high = 1 / 64, 64.0
+    best, off = cell, sum(parameters(cell).values()) / target - 1
     for _ in range(24):
-        if distance(best, target) <= TOLERANCE / 20:
+        if abs(off) <= TOLERANCE / 20:
             break
         middle = (low * high) ** 0.5
         tried = widened(cell, middle)
-        low, high = (middle, high) if sum(parameters(tried).values()) < target else (low, middle)
-        best = min(best, tried, key=lambda each: distance(each, target))
-    if distance(best, target) > TOLERANCE:
+        beyond = sum(parameters(tried).values()) / target - 1
+        low, high = (middle, high) if beyond < 0 else (low, middle)
+        best, off = min((best, off), (tried, beyond), key=lambda each: abs(each[1]))
+    if abs(off) > TOLERANCE:
         raise UserError(
             f"cell {cell.name}: no widths bring it within {TOLERANCE:.0%} of {target:,} parameters;"
             " wider layers can be matched more finely"
         )
     return best
-
-
-def distance(cell, target: int) -> float:
-    return abs(sum(parameters(cell).values()) / target - 1)
 
 
 def widened(cell, factor: float):

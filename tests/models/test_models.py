@@ -1,7 +1,10 @@
 """Every model with every net keeps one contract; densities, penalties and losses equal their definitions."""
 
+import subprocess
+import sys
 from functools import partial
 from math import log, pi, prod
+from pathlib import Path
 
 import pytest
 import torch
@@ -201,6 +204,17 @@ def test_hyperparameters_are_no_part_of_the_weights(model):
     """Those of an earlier version load, and those of another proposal do not bring theirs along."""
     build = partial(model, (1, 8, 8), fc, 1, 2)
     assert {name.split(".")[0] for name in build().state_dict()} <= {"encoder", "decoder", "critic", "generator"}
+
+
+@pytest.mark.long
+def test_the_shapes_of_a_gan_are_known_without_the_compiler_of_torch():
+    script = (
+        "import sys, torch; from models.gan import GAN; from models.nets import conv; "
+        "torch.device('meta').__enter__(); GAN((1, 8, 8), conv, 1, 2, width=4); print('torch._dynamo' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 def test_convolutions_start_as_in_dcgan_and_linear_layers_as_in_torch():
