@@ -133,9 +133,9 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, flo
     """Wilson's interval of a rate; (0, 1) when nothing was tried."""
     if trials == 0:
         return 0.0, 1.0
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy import stats
 
-    low, high = proportion_confint(successes, trials, 1 - level, method="wilson")
+    low, high = stats.binomtest(successes, trials).proportion_ci(level, "wilson")
     return float(low), float(high)
 
 

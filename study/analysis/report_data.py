@@ -45,7 +45,7 @@ from study.space.loading import FOLDER
 
 CURVE_POINTS, FEW_CELLS = 40, 400
 DRAWN_APART = 8  # trainings of a cell whose curves a page draws one by one
-PACKAGES = ("torch", "numpy", "scipy", "statsmodels", "ray", "optuna", "mlflow")
+PACKAGES = ("torch", "numpy", "scipy", "ray", "optuna", "mlflow")
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def file_name(text: str) -> str:
 
 
 def save(figure, path: Path) -> None:
-    figure.draw_without_rendering()
+    figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")  # laid out once, not for each format
     figure.savefig(path.with_name(path.name + ".png"), dpi=150)
     figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})

@@ -1,5 +1,10 @@
 """The statistics keep their promises over thousands of simulated studies, and agree with hand-worked examples."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -214,6 +219,18 @@ def test_cells_that_do_not_differ_have_no_share_and_gaps_are_allowed():
     values = [1.0, 1.2, 0.9, 1.1, 5.0, 5.1, 4.9]
     shares = variance_shares(values, ["vae"] * 4 + ["gan"] * 3, ["a", "a", "b", "b", "a", "a", "b"])
     assert shares["model"] > 0.95 and shares["cell"] == 0
+
+
+def test_verdicts_leave_the_other_processors_to_trials():
+    """As a command starts: what the study says of threads is said before NumPy is imported."""
+    script = (
+        "import study.analysis.inference; from threadpoolctl import threadpool_info as pools; "
+        "print({pool['num_threads'] for pool in pools() if pool['user_api'] == 'blas'})"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "{1}", done.stderr
 
 
 @pytest.mark.parametrize("effect", [1.0, 1.5, 3.0])
