@@ -10,15 +10,15 @@ QUICK = tests/project/test_rooms.py tests/space/test_space.py tests/space/test_c
 	tests/sweep/test_plan.py tests/sweep/test_launch_options.py tests/metrics/test_catalogue.py \
 	--deselect tests/space/test_space.py::test_every_space_of_the_project_loads_and_can_propose \
 	--deselect tests/ledger/test_records.py::test_a_result_says_what_it_was_made_from
+TWO = -n 2 --dist loadfile --no-loadscope-reorder
 STORE ?= $(CURDIR)/mlruns/mlflow.db
 
 sweep: .venv/ready
 	$(BIN)/python study/launch.py --space latent_sweep $(ARGS)
 
-# Two at a time, then those that start Ray, which takes the whole machine.
+# Two files of tests at a time, in the order of their names: by the number of their tests the longest would come last, alone.
 test: .venv/test-ready
-	$(BIN)/python -m pytest -m "not long and not ray" -n 2 --dist loadfile -q $(ARGS)
-	$(BIN)/python -m pytest -m "not long and ray" -q $(ARGS)
+	$(BIN)/python -m pytest -m "not long" $(TWO) -q $(ARGS)
 
 # Seconds each, for the inner loop: format, rules and types; and the tests that train nothing.
 lint: .venv/test-ready
@@ -32,7 +32,7 @@ quick: .venv/test-ready
 # Real clusters, crashes, servers and browsers; those that need root, SLURM, PostgreSQL or Chromium say so. Two at a time, then
 # those that count seconds or memory.
 test-long: .venv/test-ready
-	$(BIN)/python -m pytest -m "long and not alone" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "long and not alone" $(TWO) $(ARGS)
 	$(BIN)/python -m pytest -m "long and alone" $(ARGS)
 
 # The tests and tables that need an NVIDIA card.

@@ -1,5 +1,6 @@
 """Fixtures: an empty ledger, a tiny plan, and where the real data is."""
 
+import gc
 import os
 import secrets
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # of every Ray of a test; Ray reads it when imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the study has it, before NumPy is imported
 
 import pytest
 import torch
@@ -27,6 +29,12 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
 ]
+
+
+def pytest_collection_finish(session):
+    """What was imported stays: to look through it for garbage again and again is a twentieth of all the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +69,15 @@ def whole_store(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("store") / "mlflow.db"
     make(place)
     return place
+
+
+@pytest.fixture
+def uri(ledger, whole_store) -> str:
+    """Of an MLflow store beside the study, as a launch makes it."""
+    from study.mlflow_view.store import default_uri
+
+    shutil.copyfile(whole_store, ledger.root.parent / "mlflow.db")
+    return default_uri(ledger.root)
 
 
 @pytest.fixture(scope="session")

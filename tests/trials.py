@@ -9,6 +9,7 @@ from study.data import digits
 from study.ledger.files import read_spec
 from study.metrics import features
 from study.space import Budget, grid
+from study.sweep import preparation
 from study.sweep.plan import Plan
 from study.training import run
 from study.training.checkpoint import Checkpoints
@@ -27,6 +28,11 @@ def identity_of(images) -> dict[str, dict]:
     }
 
 
+def take_features(ledger, data_dir) -> None:
+    """Have the features of digits in a study's folder, as a launch does: they are trained once for all studies on that data."""
+    preparation.features_of(digits, digits.load(data_dir), ledger.root, data_dir, "classifier", None, lambda line: None)
+
+
 def planned(ledger, data_dir, model=VAE, epochs=6, more=None, budget={}, **changes):
     """The first trial of a small model, of which nothing is tuned, its spec in the ledger."""
     images = digits.load(data_dir)
@@ -37,6 +43,7 @@ def planned(ledger, data_dir, model=VAE, epochs=6, more=None, budget={}, **chang
         propose=lambda trial, cell: {},
     )
     plan = Plan(space, ledger, identity)
+    take_features(ledger, data_dir)
     first = plan.left()[0]
     ledger.put_spec(first.key, plan.spec(first, {}, "default"))
     return ledger.folder(first.key)

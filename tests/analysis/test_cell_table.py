@@ -15,7 +15,6 @@ from study.analysis.report_data import findings
 from study.analysis.trainings import by_training, over_packs, thinned
 from study.ledger.records import Replica
 from study.metrics.catalogue import MEASURES, described, over_seeds
-from study.mlflow_view.store import default_uri
 from study.mlflow_view.summary_run import summary_files
 from study.mlflow_view.tracker import Tracker
 from study.reporting.tables import write_tables
@@ -65,8 +64,8 @@ def test_launch_sample_mlflow_and_report_show_the_same_number(made_up, tmp_path)
     assert "7 of them diverged" in in_words(named(table, LUCKY)) and "diverged" not in in_words(named(table, "vae-fc-d1-z2-digits"))
 
 
-def test_a_run_in_mlflow_has_the_number_of_its_cell_or_none_where_the_median_training_diverged(made_up, tmp_path):
-    tracker = Tracker(default_uri(tmp_path / "studies"), made_up, "made_up")
+def test_a_run_in_mlflow_has_the_number_of_its_cell_or_none_where_the_median_training_diverged(made_up, uri):
+    tracker = Tracker(uri, made_up, "made_up")
     for name in (LUCKY, FAIR):
         cell = named(cells(made_up), name)
         tracker.project(cell.trial)

@@ -18,7 +18,7 @@ from study.ledger.folder import LAUNCHES, Ledger
 from study.mlflow_view import background
 from study.reporting.page import page
 from study.space import importing
-from study.sweep import preparation
+from study.sweep import preparation, step_timing
 
 SPACE = '''"""A question."""
 from models.nets import fc
@@ -71,6 +71,7 @@ def study(tmp_path, data_dir, monkeypatch, capsys):
     monkeypatch.setattr(importing, "TRUST", importing.Trust())
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(preparation, "prepare", lambda *_: None)
+    monkeypatch.setattr(step_timing, "HASHES", 1)  # what else this machine does decides nothing here
     monkeypatch.setattr(background.BackgroundTracker, "start", lambda self: None)
     monkeypatch.setattr(background.BackgroundTracker, "close", lambda self, wait_s: True)
     monkeypatch.setattr(launch, "ended", lambda *_: DONE)

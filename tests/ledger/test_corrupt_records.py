@@ -16,7 +16,7 @@ from study.ledger.files import read_rows
 from study.ledger.folder import Ledger, read_planned
 from study.ledger.records import RealBaseline
 from study.metrics.catalogue import CATALOGUE
-from study.mlflow_view.store import default_uri, make_ready
+from study.mlflow_view.store import make_ready
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import Tracker
 from study.sweep import preparation, repair
@@ -94,10 +94,10 @@ def test_curves_that_lie_are_trained_again_with_the_same_numbers(tmp_path, data_
     assert rows[0] == rows[1] and aside(broken.parent.parent / "packs", "*.pt") and "quarantined" in capsys.readouterr().out
 
 
-def test_a_note_of_what_is_in_mlflow_that_lies_is_made_again(ledger, plan, damage):
+def test_a_note_of_what_is_in_mlflow_that_lies_is_made_again(ledger, plan, uri, damage):
     first = plan.left()[0]
     train(ledger, plan, first)
-    tracker = Tracker(default_uri(ledger.root), ledger, "tiny")
+    tracker = Tracker(uri, ledger, "tiny")
     tracker.project(first.key)
     before = everything(tracker.client, tracker.experiment)
     damage(ledger.folder(first.key) / "tracked.json")
@@ -188,11 +188,11 @@ def test_a_store_that_is_only_locked_stays(ledger, tmp_path):
     holder.close()
 
 
-def test_a_trial_run_again_ends_in_mlflow_as_it_ended_at_last(ledger, plan):
+def test_a_trial_run_again_ends_in_mlflow_as_it_ended_at_last(ledger, plan, uri):
     first = plan.left()[0]
     train(ledger, plan, first, finish=False)
     ledger.put_result(first.key, replace(outcome(first, status="failed"), error="no luck"))
-    tracker = Tracker(default_uri(ledger.root), ledger, "tiny")
+    tracker = Tracker(uri, ledger, "tiny")
     tracker.project(first.key)
     ledger.reopen(first.key)
     ledger.put_result(first.key, replace(outcome(first), time=1.8e9))

@@ -20,7 +20,6 @@ from study import sample
 from study.analysis.cell_table import cells, champions
 from study.ledger.folder import Ledger
 from study.mlflow_view.registry import save
-from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.sweep.optuna_sampler import export
 from study.sweep.plan import Plan
@@ -43,9 +42,8 @@ def finished_study(plan):
 
 
 @pytest.mark.long
-def test_the_champion_loads_without_pickle_and_draws_images_from_any_number_of_latents(plan, ledger, monkeypatch):
+def test_the_champion_loads_without_pickle_and_draws_images_from_any_number_of_latents(plan, ledger, uri, monkeypatch):
     finished_study(plan)
-    uri = default_uri(ledger.root)
     tracker = Tracker(uri, ledger, "tiny")
     for key in ledger.keys():
         tracker.project(key)
@@ -63,8 +61,8 @@ def test_the_champion_loads_without_pickle_and_draws_images_from_any_number_of_l
 
 
 @pytest.mark.long
-def test_two_ledgers_with_one_space_name_have_a_champion_each(plan, ledger, tmp_path):
-    uri, other = default_uri(ledger.root), Plan(tiny_space(), Ledger(tmp_path / "elsewhere" / "tiny"), IDENTITY)
+def test_two_ledgers_with_one_space_name_have_a_champion_each(plan, uri, tmp_path):
+    other = Plan(tiny_space(), Ledger(tmp_path / "elsewhere" / "tiny"), IDENTITY)
     names = []
     for each in (plan, other):
         finished_study(each)
@@ -89,9 +87,9 @@ def test_a_convolutional_champion_draws_what_its_model_draws_and_is_saved_withou
     np.testing.assert_allclose(drawn, model.sample(torch.from_numpy(z)).numpy(), atol=1e-5)
 
 
-def test_a_better_trial_takes_over_the_alias(plan, ledger):
+def test_a_better_trial_takes_over_the_alias(plan, ledger, uri):
     finished_study(plan)
-    tracker = Tracker(default_uri(ledger.root), ledger, "tiny")
+    tracker = Tracker(uri, ledger, "tiny")
     for key in ledger.keys():
         tracker.project(key)
     tracker.summarise()

@@ -27,19 +27,12 @@ from study.ledger.folder import Ledger
 from study.ledger.records import Replica
 from study.mlflow_view import image_cards
 from study.mlflow_view.background import BackgroundTracker
-from study.mlflow_view.store import default_uri
 from study.mlflow_view.sync import sync
 from study.mlflow_view.tracker import VIEW, Tracker
 from study.space import Budget, grid
 from study.sweep.plan import Plan, write_planned
 from study.training.git_commit import git_commit
 from study.training.image_grids import png, tile
-
-
-@pytest.fixture
-def uri(ledger, whole_store):
-    shutil.copyfile(whole_store, ledger.root.parent / "mlflow.db")
-    return default_uri(ledger.root)  # one folder above: beside the study
 
 
 def test_a_trial_is_shown_with_params_curves_pictures_and_weights(ledger, plan, uri):

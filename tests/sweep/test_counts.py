@@ -19,7 +19,6 @@ from models.wgan import WGAN
 from study.data import digits
 from study.ledger.files import append_line
 from study.ledger.folder import Ledger
-from study.mlflow_view.store import default_uri
 from study.mlflow_view.tracker import Tracker
 from study.space import Search
 from study.sweep.plan import Plan
@@ -111,8 +110,8 @@ def test_a_cell_that_goes_on_reads_no_more_of_a_study_that_is_nearly_done(ledger
     assert opened_by_the_next_cell(4) == opened_by_the_next_cell(40) <= 6 * 40
 
 
-def test_a_trial_goes_into_mlflow_by_as_many_statements_whatever_its_length(ledger, plan):
-    tracker = Tracker(default_uri(ledger.root), ledger, "tiny")
+def test_a_trial_goes_into_mlflow_by_as_many_statements_whatever_its_length(ledger, plan, uri):
+    tracker = Tracker(uri, ledger, "tiny")
 
     def statements(trial, epochs):
         ledger.put_spec(trial.key, plan.spec(trial, {"lr": 1e-3}, "random"))

@@ -44,6 +44,15 @@ every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 every_net = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 
 
+def with_each_net(names, also_conv=()):
+    """Every name with each net; with the convolutional one in the long tests, but for those named there."""
+    return [
+        pytest.param(name, net, id=f"{name}-{key}", marks=pytest.mark.long if key == "conv" and name not in also_conv else ())
+        for name in names
+        for key, net in NETS.items()
+    ]
+
+
 @pytest.fixture(scope="module")
 def images():
     return torch.randint(0, 17, (105, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -67,11 +76,10 @@ def distance(one, other):
     return max((one[name].double() - other[name].double()).abs().max().item() for name in one)
 
 
-@pytest.mark.parametrize("model", (MODELS | OTHERS).values(), ids=MODELS | OTHERS)
-@every_net
-def test_replicas_side_by_side_are_the_trainings_one_at_a_time(model, net, images):
+@pytest.mark.parametrize("name, net", with_each_net(MODELS | OTHERS, also_conv=MODELS))
+def test_replicas_side_by_side_are_the_trainings_one_at_a_time(name, net, images):
     """20 steps, with BatchNorm in all generators and the gradient penalty in the unclipped WGAN."""
-    build, seeds = builder(model, net), [3, 4, 5]
+    build, seeds = builder((MODELS | OTHERS)[name], net), [3, 4, 5]
     singles = [pack(build, [seed]) for seed in seeds]
     histories = [train(single, images) for single in singles]
     for fused in (True, False):
@@ -127,8 +135,7 @@ def few(images):
     return images[:40]
 
 
-@every_net
-@pytest.mark.parametrize("name", DIFFERENT)
+@pytest.mark.parametrize("name, net", with_each_net(DIFFERENT))
 def test_trainings_of_different_hyperparameters_side_by_side_are_those_one_at_a_time(name, net, images):
     builds, seeds = of_different(name, net), [3, 4, 5]
     singles = [pack(build, [seed]) for build, seed in zip(builds, seeds)]

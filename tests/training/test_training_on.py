@@ -1,9 +1,11 @@
 """A longer training goes on from where a shorter one ended, and comes to the numbers of one that did all by itself."""
 
+import shutil
+
 import pytest
 from safetensors.torch import load_file
 from tiny import tiny_space
-from trials import identity_of
+from trials import identity_of, take_features
 
 from models.gan import GAN
 from models.nets import fc
@@ -23,14 +25,14 @@ SHORT, LONG = 4, 8
 def space_of(epochs=SHORT, keep=True, **changes):
     budget = spent(Budget(SHORT, 64), epochs, keep)
     cells = grid([VAE, GAN], [fc], [1], [2], [digits], width=[16])
-    given = {"cells": cells, "propose": lambda trial, cell: {}, "replicates": 2, "keep_states": keep, **changes}
+    given = {"cells": cells, "propose": lambda trial, cell: {}, "replicates": 1, "keep_states": keep, **changes}
     return tiny_space(budget=lambda cell: budget, **given)
 
 
 def finish(space, ledger, data_dir) -> Plan:
     """Everything that is left of a space, in its packs, as a launch does it."""
     plan = Plan(space, ledger, identity_of(digits.load(data_dir)))
-    ledger.root.mkdir(parents=True, exist_ok=True)
+    take_features(ledger, data_dir)
     write_planned(plan)
     for cell in space.cells:
         while True:
@@ -72,10 +74,18 @@ def whole(tmp_path_factory, data_dir):
     return ledger, confirmed(finish(space_of(LONG, keep=False), ledger, data_dir))
 
 
-@pytest.fixture
-def short(ledger, data_dir):
-    """Trained half way, its states kept."""
+@pytest.fixture(scope="module")
+def half_way(tmp_path_factory, data_dir):
+    ledger = Ledger(tmp_path_factory.mktemp("half_way") / "tiny")
     return ledger, confirmed(finish(space_of(), ledger, data_dir))
+
+
+@pytest.fixture
+def short(half_way, ledger):
+    """Trained half way, its states kept: a copy."""
+    trained, keys = half_way
+    shutil.copytree(trained.root, ledger.root)
+    return ledger, keys
 
 
 def test_a_training_goes_on_where_a_shorter_one_ended_and_comes_to_the_same(whole, short, data_dir):
@@ -90,6 +100,7 @@ def test_a_training_goes_on_where_a_shorter_one_ended_and_comes_to_the_same(whol
     assert {key: as_written(ledger.result(key)) for key in shorter} == before  # that of the shorter budget stays
 
 
+@pytest.mark.long
 def test_a_state_that_is_damaged_costs_time_and_no_more(whole, short, data_dir, capsys):
     ledger, shorter = short
     for key in shorter:
@@ -104,7 +115,7 @@ def test_what_trains_on_keeps_the_tuning_of_the_shorter_budget(ledger, data_dir)
     def propose(trial, cell):
         return {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}
 
-    tuned = {"propose": propose, "search": Search(rounds=(2,), rungs=(0.5,)), "cells": space_of().cells[:1]}
+    tuned = {"propose": propose, "replicates": 2, "search": Search(rounds=(2,), rungs=(0.5,)), "cells": space_of().cells[:1]}
     plan = finish(space_of(**tuned), ledger, data_dir)
     params = {ledger.spec(key).seeds[0]: ledger.spec(key).params for key in confirmed(plan)}
     longer = Plan(space_of(LONG, **tuned), ledger, plan.identity)
@@ -112,6 +123,7 @@ def test_what_trains_on_keeps_the_tuning_of_the_shorter_budget(ledger, data_dir)
     assert {trial.replicate: trial.params for trials in longer.confirm.values() for trial in trials} == params
 
 
+@pytest.mark.long
 def test_only_a_space_that_says_so_keeps_states_and_its_plan_says_how_much(short, data_dir, tmp_path):
     ledger, shorter = short
     kept = [(ledger.folder(key) / STATE).stat().st_size for key in shorter]
