@@ -26,24 +26,20 @@ def main(arguments=None) -> int:
     import torch
 
     from study.data.datasets import data_folder
-    from study.errors import UserError
-    from study.ledger.files import as_written, put_once, read_spec
-    from study.ledger.folder import Ledger
-    from study.ledger.next_steps import again
+    from study.ledger.files import as_written, put_once
     from study.space.importing import allow
     from study.training.run import run_trial
 
-    folder = options.spec.parent
-    if (folder / "result.json").exists():  # of weights that another machine or other versions would not come to again
-        repeat = again(Ledger(folder.absolute().parents[1]), folder.name, read_spec(folder).origin)
-        raise UserError(f"{folder} has its result, which stays; to repeat it, from the project's folder: {repeat}")
     allow(options.space, options.trust_study)
     torch.set_num_threads(1)  # as a launch gives a pack: the same numbers to the last bit, and at these sizes two are slower
     device = "cuda" if torch.cuda.is_available() else "cpu"
     result = run_trial(
-        folder, data_folder(options.data_dir), device, report=lambda epoch, objective: print(f"epoch {epoch}", flush=True)
+        options.spec.parent,
+        data_folder(options.data_dir),
+        device,
+        report=lambda epoch, objective: print(f"epoch {epoch}", flush=True),
     )
-    put_once(folder / "result.json", as_written(result))
+    put_once(options.spec.parent / "result.json", as_written(result))
     print(json.dumps(result.measures, indent=1))
     return DONE
 
