@@ -104,6 +104,7 @@ def one_line(text: str, file) -> bool:
     return len(lines) == 1 and file.stem in lines[0] and "not run" in lines[0]
 
 
+@pytest.mark.long
 def test_a_report_leaves_foreign_claims_out_and_says_so_in_one_line(sent, file, tmp_path):
     code, text = outcome(report.main, arguments(sent))
     assert code == 0 and one_line(text, file) and not was_run(file)

@@ -94,6 +94,7 @@ def test_a_damaged_file_is_one_line(tmp_path):
         restore(tmp_path, tmp_path / "root")
 
 
+@pytest.mark.long
 def test_the_commands_save_restore_and_report(tmp_path, results_folder, monkeypatch, capsys):
     sweep(tmp_path / "runs" / "made_up", models=("vae",), latents=(2,))
     study = ["--space", "made_up", "--storage", str(tmp_path / "runs")]

@@ -30,7 +30,8 @@ def test_what_verdicts_say_is_simulated_beside_the_customary_rules():
     assert all(0 <= float(share) <= 100 for row in rows for share in row[1:])
 
 
-@pytest.mark.parametrize(("luck", "least", "most"), [pytest.param(0.0, 0.7, 1.0, marks=pytest.mark.long), (3.0, 0.0, 0.6)])
+@pytest.mark.long
+@pytest.mark.parametrize(("luck", "least", "most"), [(0.0, 0.7, 1.0), (3.0, 0.0, 0.6)])
 def test_studies_of_one_question_agree_unless_their_cells_have_a_luck_of_their_own(luck, least, most):
     """Effects of two factors, which two measures of 40 datasets tell; luck: what all replicates of a cell share in one study."""
     rng, rows = np.random.default_rng(0), []

@@ -42,6 +42,7 @@ def test_one_table_of_claims_is_judged_on_the_data_of_both(two):
     assert told == {"digits", "mnist"} and len({verdict.claim.id for verdict in found.verdicts}) == len(found.verdicts)
 
 
+@pytest.mark.long
 def test_a_joined_report_is_written_by_one_command_and_names_each_cells_own_study(two, capsys):
     code = run_command(
         lambda: report.main(

@@ -46,6 +46,7 @@ def test_while_a_driver_is_at_work_the_page_loads_itself_again_and_says_what_is_
     assert "<body>" in afterwards and "trainings under way" not in afterwards
 
 
+@pytest.mark.long
 def test_a_process_of_its_own_writes_it_and_ends_with_the_launch(plan, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(webbrowser, "open", lambda address: bool(shown.append(address) or True))

@@ -47,6 +47,7 @@ def test_a_second_study_on_the_same_data_trains_no_features_and_measures_no_real
     assert first.floors() == second.floors() != {}
 
 
+@pytest.mark.long
 def test_features_beside_the_data_that_lie_are_trained_again_and_replaced(first, tmp_path):
     shelf = tmp_path / "data/.prepared/features"
     for file in shelf.iterdir():
@@ -56,6 +57,7 @@ def test_features_beside_the_data_that_lie_are_trained_again_and_replaced(first,
     assert files(shelf) == whole == files(first.root / "features")
 
 
+@pytest.mark.long
 def test_a_data_folder_that_is_read_only_is_left_alone_and_the_users_cache_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "data").mkdir(mode=0o555)

@@ -142,7 +142,7 @@ def copied(folder) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("model", [VAE, GAN, WGAN])
+@pytest.mark.parametrize("model", [*(pytest.param(model, marks=pytest.mark.long) for model in (VAE, GAN)), WGAN])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_checkpoint_that_lacks_anything_is_refused_as_if_there_had_never_been_one(interrupted, data_dir, model, damage):
     folder = copied(interrupted[model][1])
