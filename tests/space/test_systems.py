@@ -366,6 +366,7 @@ def run(capsys, *arguments):
     return code, captured.out + captured.err
 
 
+@pytest.mark.long
 def test_a_dry_run_lists_all_systems_and_runs_those_named(capsys, tmp_path, data_dir):
     here = ["--storage", tmp_path / "studies", "--data-dir", data_dir, "--dry-run", "--space", "matched_weights"]
     code, text = run(capsys, *here)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from screen import shown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,7 @@ def test_a_terminal_of_80_columns_shows_what_runs_the_best_and_the_time(tmp_path
     assert "".join(line[4:].strip() for line in lines[6:]).endswith("/for/two/lines/of/a/terminal/mlflow.db")  # nothing is cut
 
 
+@pytest.mark.long
 def test_without_a_terminal_lines_follow_one_another(tmp_path):
     done = subprocess.run([sys.executable, "-c", SWEEP, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60)
     lines = done.stdout.splitlines()

@@ -185,6 +185,7 @@ def several(ledger, data_dir, count) -> list:
     return [ledger.folder(spec.key) for spec in specs]
 
 
+@pytest.mark.long
 def test_a_pack_on_a_card_goes_on_beyond_a_rung_and_comes_to_what_a_processor_does(tmp_path, data_dir, like_a_card, monkeypatch):
     found = {}
     for device, reference in (("cpu", False), (like_a_card, False), (like_a_card, True)):
