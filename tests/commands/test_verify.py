@@ -75,6 +75,7 @@ def test_every_published_cell_is_one_that_its_space_trains():
         assert {len(each.ours) for each in compared(protocol, trained) if each.measure == protocol.gate} == {1}
 
 
+@pytest.mark.long
 def test_log_likelihoods_are_of_all_test_images_and_computed_once(tmp_path, data_dir, monkeypatch, capsys):
     ledger = Ledger(tmp_path / "vae_latent_reference")
     folder = planned(ledger, data_dir, epochs=1)

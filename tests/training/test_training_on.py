@@ -111,6 +111,7 @@ def test_a_state_that_is_damaged_costs_time_and_no_more(whole, short, data_dir, 
     assert capsys.readouterr().out.count("no state to go on from") == len(longer)
 
 
+@pytest.mark.long
 def test_what_trains_on_keeps_the_tuning_of_the_shorter_budget(ledger, data_dir):
     def propose(trial, cell):
         return {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}
