@@ -92,22 +92,26 @@ def match_parameters(cells: Sequence, alike=("dataset", "net", "depth", "latent_
 
 def resized(cell, target: int):
     """The cell with its widths multiplied by the factor that brings it nearest to `target` parameters."""
-    low, high = 1 / 64, 64.0
-    best, off = cell, sum(parameters(cell).values()) / target - 1
+    low, high, best, off = 1 / 64, 64.0, cell, beyond(cell, target)
     for _ in range(24):
         if abs(off) <= TOLERANCE / 20:
             break
         middle = (low * high) ** 0.5
         tried = widened(cell, middle)
-        beyond = sum(parameters(tried).values()) / target - 1
-        low, high = (middle, high) if beyond < 0 else (low, middle)
-        best, off = min((best, off), (tried, beyond), key=lambda each: abs(each[1]))
+        further = beyond(tried, target)
+        low, high = (middle, high) if further < 0 else (low, middle)
+        best, off = min((best, off), (tried, further), key=lambda each: abs(each[1]))
     if abs(off) > TOLERANCE:
         raise UserError(
             f"cell {cell.name}: no widths bring it within {TOLERANCE:.0%} of {target:,} parameters;"
             " wider layers can be matched more finely"
         )
     return best
+
+
+def beyond(cell, target: int) -> float:
+    """The share by which a cell has more parameters than `target`; below 0 where it has fewer."""
+    return sum(parameters(cell).values()) / target - 1
 
 
 def widened(cell, factor: float):

@@ -20,12 +20,13 @@ from study.sweep.selection import spent
 from study.training.run import run_pack
 
 SHORT, LONG = 4, 8
+pytestmark = pytest.mark.long
 
 
 def space_of(epochs=SHORT, keep=True, **changes):
     budget = spent(Budget(SHORT, 64), epochs, keep)
     cells = grid([VAE, GAN], [fc], [1], [2], [digits], width=[16])
-    given = {"cells": cells, "propose": lambda trial, cell: {}, "replicates": 1, "keep_states": keep, **changes}
+    given = {"cells": cells, "propose": lambda trial, cell: {}, "replicates": 2, "keep_states": keep, **changes}
     return tiny_space(budget=lambda cell: budget, **given)
 
 
@@ -100,7 +101,6 @@ def test_a_training_goes_on_where_a_shorter_one_ended_and_comes_to_the_same(whol
     assert {key: as_written(ledger.result(key)) for key in shorter} == before  # that of the shorter budget stays
 
 
-@pytest.mark.long
 def test_a_state_that_is_damaged_costs_time_and_no_more(whole, short, data_dir, capsys):
     ledger, shorter = short
     for key in shorter:
@@ -111,12 +111,11 @@ def test_a_state_that_is_damaged_costs_time_and_no_more(whole, short, data_dir, 
     assert capsys.readouterr().out.count("no state to go on from") == len(longer)
 
 
-@pytest.mark.long
 def test_what_trains_on_keeps_the_tuning_of_the_shorter_budget(ledger, data_dir):
     def propose(trial, cell):
         return {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}
 
-    tuned = {"propose": propose, "replicates": 2, "search": Search(rounds=(2,), rungs=(0.5,)), "cells": space_of().cells[:1]}
+    tuned = {"propose": propose, "search": Search(rounds=(2,), rungs=(0.5,)), "cells": space_of().cells[:1]}
     plan = finish(space_of(**tuned), ledger, data_dir)
     params = {ledger.spec(key).seeds[0]: ledger.spec(key).params for key in confirmed(plan)}
     longer = Plan(space_of(LONG, **tuned), ledger, plan.identity)
@@ -124,7 +123,6 @@ def test_what_trains_on_keeps_the_tuning_of_the_shorter_budget(ledger, data_dir)
     assert {trial.replicate: trial.params for trials in longer.confirm.values() for trial in trials} == params
 
 
-@pytest.mark.long
 def test_only_a_space_that_says_so_keeps_states_and_its_plan_says_how_much(short, data_dir, tmp_path):
     ledger, shorter = short
     kept = [(ledger.folder(key) / STATE).stat().st_size for key in shorter]
